@@ -1,0 +1,19 @@
+//! Ground: the plain values every other room speaks in. Knows nothing of containers.
+//!
+//! - [`Kind`]: what sort of failure an error is; doors map it to a status or an exit code.
+//! - [`Id`]: 64 hex digits that name a container, an exec or a network.
+//! - [`Digest`]: the name of a blob.
+//! - [`Undo`]: the way back of a change that can fail half-way.
+//! - [`atomic`]: files that are either the old one or the new one.
+#![forbid(unsafe_code)]
+
+pub mod atomic;
+mod digest;
+mod id;
+mod kind;
+mod undo;
+
+pub use digest::{Digest, DigestError};
+pub use id::{Id, IdError};
+pub use kind::{Kind, Kinded, chain};
+pub use undo::Undo;

@@ -1,0 +1,1 @@
+//! Names of images: the grammar of github.com/distribution/reference, with Docker's familiar short forms.

@@ -1,0 +1,90 @@
+//! The control protocol: a length-prefixed postcard message, with file descriptors by SCM_RIGHTS on its first byte.
+//!
+//! The engine asks with a number, the keeper answers with the same number, in any order; events carry no number.
+//! File descriptors that a message speaks of are listed in the order the fields say.
+
+use base::Id;
+use runtime::{Failure, ParkPlan, Plan};
+use serde::{Deserialize, Serialize};
+
+/// The version of this protocol; both ends send theirs first.
+pub const VERSION: u32 = 1;
+
+/// Standard streams of a container or an exec.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stdio {
+    /// A pipe that stays open until `CloseStdin`; else /dev/null.
+    pub stdin: bool,
+    /// stdin, stdout and stderr are one pseudo terminal.
+    pub terminal: bool,
+}
+
+/// How a process ended, wait(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    Code(u8),
+    Signal(u8),
+}
+
+impl Exit {
+    /// As a shell says it: the code, or 128 + signal.
+    pub fn shell_code(self) -> i32 {
+        match self {
+            Exit::Code(code) => code.into(),
+            Exit::Signal(signal) => 128 + i32::from(signal),
+        }
+    }
+}
+
+/// What the engine asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Make a parked process. fds: those the plan names. Answer: `Parked`.
+    Park { plan: ParkPlan },
+    /// Let a parked process go.
+    Unpark { pid: i32 },
+    /// Turn a parked process into the container `key`. fds: those the plan names. Answer: `Started` or `Failed`.
+    Launch { key: Id, parked: i32, plan: Box<Plan>, stdio: Stdio, log: logs::Target },
+    /// Run one more process in container `container`. fds: `cgroup.procs` files (v1) or the cgroup directory (v2), see `ExecPlan`. Answer: `Started` or `Failed`.
+    Exec { key: Id, container: Id, plan: Box<runtime::ProcessPlan>, cgroup_procs: Vec<u32>, cgroup_dir: Option<u32>, stdio: Stdio },
+    /// Close the keeper's end of a process's stdin (the engine closes its own).
+    CloseStdin { key: Id },
+    /// The exit was recorded: forget it.
+    Release { key: Id },
+    /// End when the last container ends and the engine is gone; answered at once.
+    Ping,
+}
+
+/// What the keeper answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// fds: user namespace (only when it is not the host's), network namespace.
+    Parked { pid: i32, own_user: bool },
+    /// fds: pidfd, then stdin (if asked), stdout, stderr; or pidfd, pty master.
+    Started { pid: i32 },
+    Failed(Failure),
+    /// No such process, or a broken request.
+    Refused(String),
+    Done,
+}
+
+/// What the keeper tells unasked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// `at`: nanoseconds since the epoch.
+    Exited { key: Id, exit: Exit, at: i64 },
+}
+
+/// A process that a new engine finds, with the same fds as `Started`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Adopted {
+    pub key: Id,
+    pub pid: i32,
+    /// The container an exec belongs to.
+    pub container: Option<Id>,
+    pub stdio: Stdio,
+    pub log: logs::Target,
+    /// Nanoseconds since the epoch.
+    pub started_at: i64,
+    pub exited: Option<(Exit, i64)>,
+}

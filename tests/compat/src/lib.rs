@@ -1,0 +1,1 @@
+//! The same scenario on dockerd and on dhow, answers diffed.

@@ -1,0 +1,1 @@
+//! Black-box tests of the dhow binary, each in its own namespaces.
