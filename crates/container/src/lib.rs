@@ -1,1 +1,27 @@
-//! container
+//! The noun *container*: what one is, what it is stored as, and the runtime specification it becomes.
+//!
+//! ```text
+//!              create            start                 exit
+//!   (nothing) ───────► Created ────────► Running ─────────────► Exited ──remove──► (nothing)
+//!                                        │  ▲  ▲                 │ start / restart policy
+//!                                  pause ▼  │  └──── Restarting ◄┘
+//!                                       Paused
+//! ```
+//!
+//! - [`Config`]: what the user means (doors translate what was typed into it).
+//! - [`Container`]: the record, fixed at creation; [`State`]: what changes.
+//! - [`Store`]: the only file that knows how both are kept (SQLite).
+//! - [`merge()`]: a configuration with the image's defaults filled in.
+//! - [`user`]: `USER` texts looked up in the container's own files.
+//! - [`spec`]: the runtime specification of a container.
+#![forbid(unsafe_code)]
+
+mod merge;
+mod model;
+pub mod spec;
+mod store;
+pub mod user;
+
+pub use merge::{MergeError, merge};
+pub use model::*;
+pub use store::{Store, StoreError};

@@ -1,0 +1,1 @@
+//! The default bridge, prepared sandboxes and their endpoints.
