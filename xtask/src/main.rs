@@ -1,2 +1,36 @@
-//! The project's own tools: tidy, test, bench.
-fn main() {}
+//! The project's own tools: `cargo xtask tidy | test | bench`.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod suite;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  tidy                 the house rules that a program can check
+  test                 everything: tidy, format, lints, unit tests, black-box tests (as root)
+  bench [OPTIONS]      side by side with docker, podman, crun and runc, as far as installed
+      --runs N         samples of each figure (default 20)
+      --only NAME,...  these figures only; --list names them
+      --json FILE      raw numbers (default target/bench.json)
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let done = match words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some(("tidy", [])) => tidy::run(),
+        Some(("test", [])) => suite::run(),
+        Some(("bench", options)) => bench::run(options),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{}", message.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,13 +1,63 @@
-//! Tar in and out, never outside the root it is told.
+//! Tar in, never outside the root it is told.
+//!
+//! ```text
+//!   bytes --decompress--> tar --Reader--> Entry + content --extract--> a tree below a root fd
+//!                  \--pipe--> another thread
+//! ```
+//!
+//! - [`decompress`]: gzip, zstd or plain, found by the first bytes.
+//! - [`Reader`]: the entries of a tar stream, with PAX, GNU long names and sparse maps applied; memory stays bounded.
+//! - [`extract`]: a layer's tar as overlayfs wants it (whiteouts, opaque folders), opened only below the root fd.
+//! - `fixture` (only for tests): tars of any shape, also hostile ones.
+//! - [`pipe`]: a bounded pipe between the thread that reads and the thread that writes.
 #![forbid(unsafe_code)]
 
-/// Why an archive cannot be read or written.
+mod decompress;
+mod entry;
+mod extract;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
+mod path;
+pub mod pipe;
+mod reader;
+
+pub use decompress::{Compression, Decompressed, decompress};
+pub use entry::{Entry, EntryKind, Extent, Sparse, Time};
+pub use extract::{Unpacked, extract};
+pub use path::normal;
+pub use reader::Reader;
+
+/// Why an archive cannot be read or unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The bytes are no archive that this reader accepts.
     #[error("{0}")]
     Broken(String),
+    /// A compression that this engine cannot undo, by its name.
+    #[error("{0} compression is not supported: use gzip, zstd or none")]
+    Compression(&'static str),
+    /// The entry is fine, the file system refused it.
     #[error("cannot unpack {path}")]
     Entry { path: String, source: std::io::Error },
+    /// The source of the bytes failed.
     #[error("cannot read the archive")]
     Read(#[source] std::io::Error),
+}
+
+impl Error {
+    pub(crate) fn broken(path: &[u8], what: &str) -> Error {
+        Error::Broken(format!("entry {:?}: {what}", String::from_utf8_lossy(path)))
+    }
+}
+
+impl base::Kinded for Error {
+    fn kind(&self) -> base::Kind {
+        match self {
+            Error::Broken(_) => base::Kind::Invalid,
+            Error::Compression(_) => base::Kind::Unsupported,
+            Error::Entry { .. } => base::Kind::Internal,
+            Error::Read(source) if source.kind() == std::io::ErrorKind::InvalidData => base::Kind::Invalid,
+            Error::Read(source) => base::Kinded::kind(source),
+        }
+    }
 }

@@ -32,9 +32,7 @@ impl Kinded for std::io::Error {
             E::NotFound => Kind::NotFound,
             E::PermissionDenied | E::ReadOnlyFilesystem => Kind::Denied,
             E::AlreadyExists | E::DirectoryNotEmpty | E::ResourceBusy => Kind::Conflict,
-            E::InvalidInput | E::InvalidData | E::NotADirectory | E::IsADirectory | E::InvalidFilename => {
-                Kind::Invalid
-            }
+            E::InvalidInput | E::InvalidData | E::NotADirectory | E::IsADirectory | E::InvalidFilename => Kind::Invalid,
             E::Unsupported => Kind::Unsupported,
             _ => Kind::Internal,
         }

@@ -14,12 +14,16 @@
 //! - [`merge()`]: a configuration with the image's defaults filled in.
 //! - [`user`]: `USER` texts looked up in the container's own files.
 //! - [`spec`]: the runtime specification of a container.
+//! - [`name`] and [`signal`]: the two small vocabularies people use with containers.
 #![forbid(unsafe_code)]
 
 mod merge;
 mod model;
+pub mod name;
+pub mod signal;
 pub mod spec;
 mod store;
+mod target;
 pub mod user;
 
 pub use merge::{MergeError, merge};

@@ -30,6 +30,8 @@ pub struct Config {
     pub stop_signal: Option<String>,
     /// Seconds; `None` is 10, negative is "never kill".
     pub stop_timeout: Option<i64>,
+    /// How to ask for its health, as Docker's API writes it (`Test`, `Interval`, ...); `Test` of `["NONE"]` switches the image's off.
+    pub healthcheck: Option<serde_json::Value>,
 
     pub mounts: Vec<MountRequest>,
     pub network: NetworkMode,

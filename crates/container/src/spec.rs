@@ -1,8 +1,30 @@
 //! The runtime specification of a container.
+//!
+//! [`build`] starts from Docker's defaults and changes them as the configuration says; each part has its file:
+//! what is mounted, the devices, the capabilities, the process, limits, and the paths of /proc and /sys that are hidden.
+//! [`hosts_text`] and [`resolv_text`] are the files the engine binds over the image's.
 
-use crate::{Config, Container, user};
-use oci::runtime::{IdMapping, Process, Spec};
+mod capability;
+mod device;
+mod files;
+mod limit;
+mod mount;
+mod path;
+mod process;
+
+pub use capability::capabilities;
+pub use files::{hosts_text, resolv_text};
+pub use process::{exec_process, hostname};
+
+use crate::{
+    CgroupNamespaceMode, Config, Container, IpcMode, MountSource, NetworkMode, PidMode, UserNamespaceMode, UtsMode, user,
+};
+use base::{Kind, Kinded};
+use oci::runtime::{IdMapping, Linux, Namespace, NamespaceKind, Root, Spec};
 use std::path::PathBuf;
+
+/// The version of the runtime specification that is written.
+const OCI_VERSION: &str = "1.2.0";
 
 /// What the specification needs besides the record.
 #[derive(Debug, Clone)]
@@ -28,7 +50,7 @@ pub struct Surroundings {
     pub capability_bound: u64,
     /// Host gateway for `host-gateway` entries; `None` without a bridge.
     pub host_gateway: Option<std::net::IpAddr>,
-    /// RLIMIT_NOFILE of the engine (soft, hard), given on when the user asks for none.
+    /// RLIMIT_NOFILE of the engine (soft, hard), which a container inherits when the user asks for none.
     pub nofile: (u64, u64),
 }
 
@@ -41,7 +63,7 @@ pub enum CgroupVersion {
 /// Why no specification can be made. Texts as Docker's where it has one.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
-    #[error("invalid capability: {0}")]
+    #[error("{0}")]
     Capability(String),
     #[error("{0}")]
     Invalid(String),
@@ -49,23 +71,10 @@ pub enum SpecError {
     Device { path: String, source: std::io::Error },
 }
 
-/// The specification of `container`: Docker's default mounts, masked paths, capabilities, devices and namespaces, changed as the configuration says.
-/// `linux.seccomp` is left out: the engine compiles and caches filters.
-pub fn build(container: &Container, around: &Surroundings) -> Result<Spec, SpecError> {
-    let _ = (container, around);
-    todo!()
-}
-
-/// The process part of an exec in `container`.
-pub fn exec_process(container: &Container, exec: &ExecRequest, user: &user::Found, capability_bound: u64) -> Result<Process, SpecError> {
-    let _ = (container, exec, user, capability_bound);
-    todo!()
-}
-
-/// The capabilities a configuration ends up with, bit n is number n.
-pub fn capabilities(config: &Config, bound: u64) -> Result<u64, SpecError> {
-    let _ = (config, bound);
-    todo!()
+impl Kinded for SpecError {
+    fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
 }
 
 /// What `docker exec` asks.
@@ -80,16 +89,117 @@ pub struct ExecRequest {
     pub console_size: Option<(u16, u16)>,
 }
 
-/// The texts of /etc/hosts and /etc/resolv.conf.
+/// The specification of `container`: Docker's default mounts, masked paths, capabilities, devices and namespaces, changed as the configuration says.
 ///
-/// `host_resolv` is the host's resolv.conf: loopback name servers are left out, and public ones stand in when none is left (as Docker does).
-pub fn hosts_text(container: &Container, address: Option<std::net::Ipv4Addr>, host_gateway: Option<std::net::IpAddr>) -> String {
-    let _ = (container, address, host_gateway);
-    todo!()
+/// `linux.seccomp` and `linux.cgroupsPath` are left out: the engine compiles and caches filters, and places the group.
+/// A network or user namespace is listed without a path, also when it is another container's: the engine hands it over as a
+/// file descriptor. The default device nodes (null, zero, full, random, urandom, tty, ptmx, console) and links of /dev are
+/// the runtime's, as in runtime-spec config-linux.md "Default Devices", and not listed.
+///
+/// Bind mounts carry the option `idmap` when the container has a user namespace of its own: their files, the engine's
+/// three included, keep the owner they have on disk. The one exception is a joined /dev/shm.
+pub fn build(container: &Container, around: &Surroundings) -> Result<Spec, SpecError> {
+    let config = &container.config;
+    check_extra_hosts(config, around)?;
+    let devices = device::collect(container)?;
+    let mut resources = config.resources.clone();
+    resources.devices = device::rules(container, &devices);
+    Ok(Spec {
+        oci_version: OCI_VERSION.to_owned(),
+        process: Some(process::init(container, around)?),
+        root: Some(Root { path: "rootfs".to_owned(), readonly: config.readonly_rootfs }),
+        hostname: (config.uts == UtsMode::Private).then(|| hostname(container)),
+        domainname: (config.uts == UtsMode::Private && !config.domainname.is_empty()).then(|| config.domainname.clone()),
+        mounts: mount::all(container, around)?,
+        annotations: std::collections::BTreeMap::new(),
+        linux: Some(Linux {
+            uid_mappings: maps(container, around),
+            gid_mappings: maps(container, around),
+            sysctl: limit::sysctls(container, around)?,
+            resources: Some(resources),
+            namespaces: namespaces(container, around)?,
+            devices: devices.into_iter().map(|found| found.device).collect(),
+            rootfs_propagation: root_propagation(container),
+            masked_paths: path::masked(config),
+            readonly_paths: path::readonly(config),
+            ..Linux::default()
+        }),
+    })
 }
 
-/// See [`hosts_text`].
-pub fn resolv_text(config: &Config, host_resolv: &str) -> String {
-    let _ = (config, host_resolv);
-    todo!()
+fn maps(container: &Container, around: &Surroundings) -> Vec<IdMapping> {
+    if container.own_user_namespace { around.id_map.clone() } else { Vec::new() }
 }
+
+fn namespaces(container: &Container, around: &Surroundings) -> Result<Vec<Namespace>, SpecError> {
+    let config = &container.config;
+    let mut list = vec![Namespace { kind: NamespaceKind::Mount, path: None }];
+    let mut add = |kind, path: Option<String>| list.push(Namespace { kind, path });
+    if config.network != NetworkMode::Host {
+        add(NamespaceKind::Network, None);
+    }
+    if config.uts == UtsMode::Private {
+        add(NamespaceKind::Uts, None);
+    }
+    match &config.pid {
+        PidMode::Private => add(NamespaceKind::Pid, None),
+        PidMode::Host => {}
+        PidMode::Container(id) => add(NamespaceKind::Pid, Some(joined(around.join_pid.as_ref(), "PID", id)?)),
+    }
+    match &config.ipc {
+        IpcMode::Private | IpcMode::Shareable | IpcMode::None => add(NamespaceKind::Ipc, None),
+        IpcMode::Host => {}
+        IpcMode::Container(id) => add(NamespaceKind::Ipc, Some(joined(around.join_ipc.as_ref(), "IPC", id)?)),
+    }
+    if container.own_user_namespace {
+        add(NamespaceKind::User, None);
+    }
+    if config.cgroup_namespace == CgroupNamespaceMode::Private {
+        add(NamespaceKind::Cgroup, None);
+    }
+    Ok(list)
+}
+
+/// The path of a namespace to join; its container may have stopped meanwhile.
+fn joined(path: Option<&String>, kind: &str, id: &str) -> Result<String, SpecError> {
+    path.cloned().ok_or_else(|| SpecError::Invalid(format!("failed to join {kind} namespace: container {id} is not running")))
+}
+
+/// Binds that propagate need a root that does.
+fn root_propagation(container: &Container) -> Option<String> {
+    let wanted = |names: [&str; 2]| {
+        container.mounts.iter().any(|mount| match &mount.request.source {
+            MountSource::Bind { propagation, .. } => names.contains(&propagation.as_str()),
+            _ => false,
+        })
+    };
+    if wanted(["shared", "rshared"]) {
+        Some("shared".to_owned())
+    } else {
+        wanted(["slave", "rslave"]).then(|| "rslave".to_owned())
+    }
+}
+
+fn check_extra_hosts(config: &Config, around: &Surroundings) -> Result<(), SpecError> {
+    let wants_gateway = config.extra_hosts.iter().any(|(_, address)| address == files::HOST_GATEWAY);
+    if wants_gateway && around.host_gateway.is_none() {
+        return Err(SpecError::Invalid("unable to derive the IP value for host-gateway".to_owned()));
+    }
+    Ok(())
+}
+
+/// Whether a configuration gets a user namespace of its own when asked for the default one: not with anything that needs
+/// the host's (`--privileged`, the host's pid, network or ipc namespace).
+pub fn wants_user_namespace(config: &Config) -> bool {
+    match config.user_namespace {
+        UserNamespaceMode::Host => false,
+        UserNamespaceMode::Private => true,
+        UserNamespaceMode::Default => {
+            !config.privileged && config.pid != PidMode::Host && config.network != NetworkMode::Host && config.ipc != IpcMode::Host
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod tests;

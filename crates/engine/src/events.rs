@@ -1,6 +1,12 @@
 //! What happened, for those who watch.
 
-use std::collections::BTreeMap;
+use crate::streams::lock;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use tokio::sync::broadcast;
+
+/// Events that are kept for those who ask later; Docker keeps as many.
+const KEPT: usize = 256;
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,5 +35,37 @@ pub struct Event {
 #[derive(Debug)]
 pub struct Subscription {
     pub past: Vec<Event>,
-    pub live: tokio::sync::broadcast::Receiver<Event>,
+    pub live: broadcast::Receiver<Event>,
+}
+
+/// The engine's end.
+#[derive(Debug)]
+pub(crate) struct Events {
+    past: Mutex<VecDeque<Event>>,
+    live: broadcast::Sender<Event>,
+}
+
+impl Events {
+    pub(crate) fn new() -> Events {
+        Events { past: Mutex::new(VecDeque::new()), live: broadcast::Sender::new(KEPT) }
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        let mut past = lock(&self.past);
+        if past.len() == KEPT {
+            past.pop_front();
+        }
+        past.push_back(event.clone());
+        let _ = self.live.send(event);
+    }
+
+    pub(crate) fn subscribe(&self) -> Subscription {
+        let past = lock(&self.past);
+        Subscription { past: past.iter().cloned().collect(), live: self.live.subscribe() }
+    }
+}
+
+/// Nanoseconds since the epoch.
+pub(crate) fn now() -> i64 {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }

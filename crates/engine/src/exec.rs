@@ -1,8 +1,15 @@
 //! More processes in running containers.
 
-use crate::streams::Attachment;
-use crate::{Engine, Result};
+use crate::containers::Change;
+use crate::shelf::Cell;
+use crate::streams::{Attach, Attachment, Hub, lock};
+use crate::{Engine, Error, Result};
 use base::Id;
+use container::Status;
+use container::spec::ExecRequest;
+use keeper::message::{Exit, Stdio};
+use rustix::fs::{Mode, OFlags};
+use std::sync::{Arc, Mutex};
 
 /// What an exec is made of.
 #[derive(Debug, Clone, Default)]
@@ -41,22 +48,178 @@ pub struct ExecSnapshot {
     pub pid: i32,
 }
 
+/// One exec.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    id: Id,
+    cell: Arc<Cell>,
+    create: ExecCreate,
+    hub: Arc<Hub>,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    started: bool,
+    running: bool,
+    pid: i32,
+    exit_code: Option<i32>,
+}
+
+/// Execs that have ended and are remembered for inspect, in each container at the most.
+const MOST_ENDED: usize = 64;
+
 impl Engine {
+    /// Prepares an exec; nothing runs yet.
     pub fn exec_create(&self, container: &str, create: ExecCreate) -> Result<Id> {
-        let _ = (container, create);
-        todo!()
+        let house = &self.house;
+        let cell = house.shelf.find(container)?;
+        running(&cell, "exec in")?;
+        if create.args.is_empty() || create.args.first().is_some_and(String::is_empty) {
+            return Err(Error::Invalid("No exec command specified".into()));
+        }
+        let id = Id::random();
+        let hub = Hub::new(id, &house.plumbing, create.tty, true);
+        let told = format!("exec_create: {}", create.args.join(" "));
+        let exec = Exec { id, cell: cell.clone(), create, hub, progress: Mutex::default() };
+        lock(&house.execs).insert(id, Arc::new(exec));
+        let mut execs = lock(&cell.execs);
+        execs.push(id);
+        self.forget_ended(&mut execs);
+        drop(execs);
+        house.tell(&cell, &told, &[("execID", id.to_string())]);
+        Ok(id)
     }
+
     /// `None` when detached. The exit code is set before the output ends.
     pub fn exec_start(&self, id: &str, start: ExecStart) -> Result<Option<Attachment>> {
-        let _ = (id, start);
-        todo!()
+        let exec = self.find_exec(id)?;
+        running(&exec.cell, "exec in")?;
+        let mut progress = lock(&exec.progress);
+        if progress.started {
+            return Err(Error::Conflict(format!("exec command {id} has already run")));
+        }
+        progress.started = true;
+        let create = &exec.create;
+        let stdin = create.attach_stdin && !start.detach;
+        let attach = Attach {
+            stdin,
+            stdout: create.attach_stdout,
+            stderr: create.attach_stderr,
+            logs: false,
+            stream: !start.detach,
+        };
+        let attachment = (!start.detach).then(|| exec.hub.attach(attach, stdin));
+        let told = format!("exec_start: {}", create.args.join(" "));
+        self.house.tell(&exec.cell, &told, &[("execID", exec.id.to_string())]);
+        match self.run(&exec, start, stdin) {
+            Ok(pid) => {
+                progress.pid = pid;
+                progress.running = true;
+                Ok(attachment)
+            }
+            Err(e) => {
+                progress.exit_code = Some(126);
+                exec.hub.finish();
+                Err(e)
+            }
+        }
     }
-    pub fn exec_resize(&self, id: &str, rows: u16, columns: u16) -> Result<()> {
-        let _ = (id, rows, columns);
-        todo!()
+
+    fn run(&self, exec: &Arc<Exec>, start: ExecStart, stdin: bool) -> Result<i32> {
+        let house = &self.house;
+        let record = exec.cell.record();
+        let create = &exec.create;
+        let pid = exec.cell.pid()?;
+        let io =
+            |action: &'static str| move |e: rustix::io::Errno| Error::Io { action: action.into(), source: e.into() };
+        let root = rustix::fs::open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map_err(io("open the container's root"))?;
+        let who = if create.user.is_empty() { &record.config.user } else { &create.user };
+        let user = container::user::lookup(std::os::fd::AsFd::as_fd(&root), who, &record.config.group_add)?;
+        let request = ExecRequest {
+            args: create.args.clone(),
+            env: create.env.clone(),
+            working_dir: create.working_dir.clone(),
+            user: create.user.clone(),
+            privileged: create.privileged,
+            tty: create.tty,
+            console_size: start.console_size.or(create.console_size),
+        };
+        let process = container::spec::exec_process(&record, &request, &user, house.capability_bound)?;
+        let capabilities = container::spec::capabilities(&record.config, house.capability_bound)?;
+        let filter = if create.privileged { None } else { house.filters.get(&record.config, capabilities)? };
+        let plan = runtime::prepare_process(&process, filter)?;
+        let entry = lock(&exec.cell.live).as_ref().map(|live| live.group.entry()).transpose()?;
+        let entry = entry.ok_or_else(|| Error::NotRunning(exec.cell.id.to_string()))?;
+        let stdio = Stdio { stdin, terminal: create.tty };
+        let started = house.keeper.exec(exec.id, exec.cell.id, plan, entry, stdio)?;
+        let unlogged = logs::Target { driver: logs::Driver::None, ..logs::Target::default() };
+        let pid = started.pid;
+        exec.hub
+            .connect(started.streams, &unlogged)
+            .map_err(|source| Error::Io { action: "read the output of an exec".into(), source })?;
+        Ok(pid)
     }
+
+    /// Sets the size of an exec's terminal, in characters.
+    pub fn exec_resize(&self, id: &str, rows: u16, columns: u16) -> Result<Change> {
+        let exec = self.find_exec(id)?;
+        let Some(terminal) = exec.hub.terminal() else { return Ok(Change::Already) };
+        crate::streams::resize(&terminal, rows, columns)
+            .map_err(|source| Error::Io { action: format!("resize the terminal of exec {id}"), source })?;
+        Ok(Change::Done)
+    }
+
     pub fn exec_inspect(&self, id: &str) -> Result<ExecSnapshot> {
-        let _ = id;
-        todo!()
+        let exec = self.find_exec(id)?;
+        let progress = *lock(&exec.progress);
+        Ok(ExecSnapshot {
+            id: exec.id,
+            container: exec.cell.id,
+            create: exec.create.clone(),
+            running: progress.running,
+            exit_code: progress.exit_code,
+            pid: progress.pid,
+        })
+    }
+
+    /// The keeper saw its end.
+    pub(crate) fn exec_ended(&self, exec: &Arc<Exec>, exit: Exit) {
+        // A very short exec ends before its start has returned: its streams are connected once that gives the lock back.
+        drop(lock(&exec.progress));
+        exec.hub.wait_drained(crate::containers::MOST_DRAINING);
+        let code = exit.shell_code();
+        let mut progress = lock(&exec.progress);
+        progress.running = false;
+        progress.exit_code = Some(code);
+        drop(progress);
+        let _ = self.house.keeper.release(exec.id);
+        self.house.tell(&exec.cell, "exec_die", &[("execID", exec.id.to_string()), ("exitCode", code.to_string())]);
+        exec.hub.finish();
+    }
+
+    fn find_exec(&self, id: &str) -> Result<Arc<Exec>> {
+        let missing = || Error::NoExec(id.to_owned());
+        let id = id.parse::<Id>().map_err(|_| missing())?;
+        lock(&self.house.execs).get(&id).cloned().ok_or_else(missing)
+    }
+
+    /// Keeps the list of execs of a container short: the oldest that have ended go.
+    fn forget_ended(&self, of_container: &mut Vec<Id>) {
+        let mut all = lock(&self.house.execs);
+        while of_container.len() > MOST_ENDED {
+            let ended = |id: &Id| all.get(id).is_none_or(|exec| lock(&exec.progress).exit_code.is_some());
+            let Some(index) = of_container.iter().position(ended) else { return };
+            all.remove(&of_container.remove(index));
+        }
+    }
+}
+
+fn running(cell: &Cell, action: &'static str) -> Result<()> {
+    match cell.status() {
+        Status::Running => Ok(()),
+        Status::Paused => Err(Error::Paused { action, name: cell.name() }),
+        _ => Err(Error::NotRunning(cell.id.to_string())),
     }
 }

@@ -3,27 +3,32 @@
 //! Doors (`server`) call [`Engine`]; it speaks in plain values and its own error kinds, never in HTTP. Methods block on the
 //! kernel and the disk: call them from a blocking thread. Those that wait for a container are `async`.
 //!
-//! Where to start: [`containers::start`](self) is the walk from a record to a process; `exited.rs` is the way back.
+//! Where to start: `containers/start.rs` is the walk from a record to a process, `containers/exited.rs` the way back,
+//! `adopt.rs` what a new engine does with what an earlier one left.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod containers;
+mod departures;
 mod error;
 mod events;
 mod exec;
+mod filters;
 mod images;
-mod network;
+mod roots;
+mod sandbox;
 mod settings;
+mod shelf;
 mod streams;
 mod system;
+mod timers;
 
-pub use containers::{
-    Change, Created, Process, Processes, Removal, Snapshot, StopRequest, WaitCondition, WaitResult,
-};
+pub use containers::{Change, Created, Process, Processes, Removal, Snapshot, StopRequest, WaitCondition, WaitResult};
 pub use error::Error;
 pub use events::{Event, EventKind, Subscription};
 pub use exec::{ExecCreate, ExecSnapshot, ExecStart};
 pub use settings::Settings;
-pub use streams::{Attach, Attachment, Chunk, Input, LogFollow};
+pub use streams::{Attach, Attachment, Chunk, Input, LogFollow, Output, Stream};
 pub use system::{Counts, Engine, Info};
 
 /// `Result` with the engine's error.

@@ -1,6 +1,6 @@
 //! What an engine is started with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What an engine is started with. Doors build it from flags and the configuration file.
 #[derive(Debug, Clone)]
@@ -25,4 +25,54 @@ pub struct Settings {
     pub pool: usize,
     /// Words for `info`: `key=value`.
     pub labels: Vec<String>,
+}
+
+/// The data root of an engine that was told nothing; its names on the host are the plain ones.
+const DEFAULT_ROOT: &str = "/var/lib/dhow";
+
+impl Settings {
+    /// The bridge's name: unlike that of any engine on other roots.
+    pub(crate) fn bridge_name(&self, root: &Path) -> String {
+        self.bridge.clone().unwrap_or_else(|| match suffix(root) {
+            None => "dhow0".to_owned(),
+            Some(digits) => format!("dhow-{digits}"),
+        })
+    }
+
+    /// The parent of its containers' cgroups.
+    pub(crate) fn group_name(&self, root: &Path) -> String {
+        match suffix(root) {
+            None => "dhow".to_owned(),
+            Some(digits) => format!("dhow-{digits}"),
+        }
+    }
+
+    pub(crate) fn bridge_options(&self, root: &Path) -> network::Options {
+        let bridge = self.bridge_name(root);
+        network::Options { table: bridge.clone(), bridge, subnet: self.bip, mtu: self.mtu }
+    }
+}
+
+/// Six digits of the root's FNV-1a hash; none for the default root.
+fn suffix(root: &Path) -> Option<String> {
+    if root == Path::new(DEFAULT_ROOT) {
+        return None;
+    }
+    let hash = root
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    Some(format!("{:06x}", hash & 0xff_ffff))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_on_different_roots_have_different_names() {
+        assert_eq!(suffix(Path::new(DEFAULT_ROOT)), None);
+        assert_ne!(suffix(Path::new("/tmp/a")), suffix(Path::new("/tmp/b")));
+    }
 }

@@ -1,8 +1,23 @@
 //! The engine itself: opened, asked about, closed.
 
-use crate::events::Subscription;
-use crate::{Result, Settings};
-use std::sync::Arc;
+use crate::departures::Departures;
+use crate::events::{Event, EventKind, Events, Subscription, now};
+use crate::exec::Exec;
+use crate::filters::Filters;
+use crate::roots::Roots;
+use crate::sandbox::{Pool, Workshop};
+use crate::shelf::{Cell, Shelf};
+use crate::streams::{Plumbing, lock};
+use crate::timers::Timers;
+use crate::{Error, Result, Settings, adopt};
+use base::Id;
+use container::Status;
+use keeper::client::{Keeper, Options};
+use network::Bridge;
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 /// A running engine. Clones share it.
 #[derive(Debug, Clone)]
@@ -13,7 +28,28 @@ pub struct Engine {
 /// What an engine consists of.
 #[derive(Debug)]
 pub(crate) struct House {
+    pub(crate) id: String,
     pub(crate) settings: Settings,
+    pub(crate) roots: Roots,
+    pub(crate) images: image::Store,
+    pub(crate) volumes: volume::Store,
+    pub(crate) records: container::Store,
+    pub(crate) groups: Arc<cgroup::Groups>,
+    pub(crate) bridge: Arc<Bridge>,
+    pub(crate) keeper: Keeper,
+    pub(crate) shelf: Shelf,
+    pub(crate) execs: Mutex<HashMap<Id, Arc<Exec>>>,
+    pub(crate) plumbing: Arc<Plumbing>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) events: Events,
+    pub(crate) filters: Filters,
+    pub(crate) timers: Arc<Timers>,
+    pub(crate) departures: Departures,
+    /// A user namespace with the maps of all containers, for id-mapped mounts.
+    pub(crate) user_namespace: OwnedFd,
+    /// Capabilities that this engine itself may give, bit n is number n.
+    pub(crate) capability_bound: u64,
+    pub(crate) closing: AtomicBool,
 }
 
 /// Numbers of containers by state.
@@ -48,17 +84,161 @@ pub struct Info {
 impl Engine {
     /// Opens the roots, connects to the keeper and adopts what it holds. One engine a root: a second one is refused.
     pub fn open(settings: Settings) -> Result<Engine> {
-        Ok(Engine { house: Arc::new(House { settings }) })
+        let roots = Roots::open(&settings)?;
+        let records = container::Store::open(&roots.data.join("containers.db"))?;
+        let mut hidden = settings.hidden.clone();
+        hidden.extend([roots.data.clone(), roots.exec.clone()]);
+        let images = image::Store::open(&roots.data, image::HostMask { paths: hidden })?;
+        let volumes = volume::Store::open(roots.data.join("volumes"))?;
+        let name = settings.group_name(&roots.data);
+        let groups = Arc::new(cgroup::Groups::open(&name)?);
+        let known = records.all()?;
+        let options = Options { exec_root: roots.exec.clone(), binary: settings.binary.clone() };
+        let connection = Keeper::connect(&options)?;
+        adopt::sweep_groups(&groups, &connection.found);
+        let used = adopt::endpoints(&known, &connection.found);
+        let bridge = Arc::new(Bridge::up(settings.bridge_options(&roots.data), &used)?);
+        let workshop = Arc::new(Workshop {
+            keeper: connection.keeper.clone(),
+            bridge: bridge.clone(),
+            groups: groups.clone(),
+            ordinary: container::spec::ordinary_resources(),
+            id_base: settings.id_base,
+        });
+        let io = |action: &'static str| move |source| Error::Io { action: action.into(), source };
+        let plumbing = Plumbing::start(connection.journal, connection.keeper.clone()).map_err(io("start the pump"))?;
+        let house = House {
+            id: engine_id(&roots.data).map_err(io("keep the engine's id"))?,
+            user_namespace: user_namespace(&workshop)?,
+            capability_bound: sys::capability_bound().map_err(io("read the bounding set"))?,
+            pool: Pool::start(workshop, &settings).map_err(io("start the pool"))?,
+            timers: Timers::start().map_err(io("start the timers"))?,
+            departures: Departures::start(bridge.clone()).map_err(io("start the departures"))?,
+            settings,
+            roots,
+            images,
+            volumes,
+            records,
+            groups,
+            bridge,
+            keeper: connection.keeper,
+            shelf: Shelf::default(),
+            execs: Mutex::default(),
+            plumbing,
+            events: Events::new(),
+            filters: Filters::default(),
+            closing: AtomicBool::new(false),
+        };
+        let engine = Engine { house: Arc::new(house) };
+        adopt::all(&engine, known, connection.found);
+        adopt::listen(&engine, connection.events).map_err(io("start the listener"))?;
+        Ok(engine)
     }
+
     pub fn settings(&self) -> &Settings {
         &self.house.settings
     }
+
     pub fn info(&self) -> Info {
-        todo!()
+        let house = &self.house;
+        let mut counts = Counts::default();
+        for cell in house.shelf.all() {
+            match cell.status() {
+                Status::Running | Status::Restarting => counts.running += 1,
+                Status::Paused => counts.paused += 1,
+                _ => counts.stopped += 1,
+            }
+        }
+        let uname = rustix::system::uname();
+        Info {
+            id: house.id.clone(),
+            counts,
+            images: house.images.list().map_or(0, |images| images.len()),
+            kernel: uname.release().to_string_lossy().into_owned(),
+            operating_system: operating_system(),
+            architecture: uname.machine().to_string_lossy().into_owned(),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            memory: total_memory(),
+            hostname: uname.nodename().to_string_lossy().into_owned(),
+            data_root: house.roots.data.display().to_string(),
+            cgroup_version: house.groups.version(),
+            keeper_pid: house.keeper.pid(),
+            bridge: house.settings.bridge_name(&house.roots.data),
+            gateway: house.bridge.gateway(),
+        }
     }
+
     pub fn events(&self) -> Subscription {
-        todo!()
+        self.house.events.subscribe()
     }
-    /// Before the process ends: containers go on (their keeper stays); without any, bridge, table and keeper go.
-    pub fn close(&self) {}
+
+    /// Before the process ends: containers go on (their keeper stays); without any, bridge and table go, and the keeper ends.
+    pub fn close(&self) {
+        let house = &self.house;
+        house.closing.store(true, std::sync::atomic::Ordering::Release);
+        house.pool.close();
+        let any = house.shelf.all().iter().any(|cell| lock(&cell.live).is_some());
+        if any {
+            return;
+        }
+        if let Err(e) = house.bridge.down() {
+            tracing::warn!("cannot take the bridge down: {}", base::chain(&e));
+        }
+        house.groups.close();
+    }
+}
+
+impl House {
+    /// Tells an event about a container.
+    pub(crate) fn tell(&self, cell: &Cell, action: &str, more: &[(&str, String)]) {
+        let record = cell.record();
+        let mut attributes: BTreeMap<String, String> = record.config.labels.clone();
+        attributes.insert("image".into(), record.config.image.clone());
+        attributes.insert("name".into(), record.name.clone());
+        attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        let actor = cell.id.to_string();
+        self.events.tell(Event { kind: EventKind::Container, action: action.into(), actor, attributes, at: now() });
+    }
+
+    /// Saves a state; what cannot be saved is logged: the process itself is the truth.
+    pub(crate) fn save(&self, cell: &Cell, state: &container::State) {
+        if let Err(e) = self.records.save_state(&cell.id, state) {
+            tracing::error!("cannot save the state of {}: {}", cell.id, base::chain(&e));
+        }
+    }
+}
+
+fn user_namespace(workshop: &Workshop) -> Result<OwnedFd> {
+    let plan = runtime::ParkPlan {
+        user: workshop.own_user(),
+        network: runtime::NetworkNamespace::Host,
+        cgroup_procs: Vec::new(),
+    };
+    let parked = workshop.keeper.park(plan, &[])?;
+    workshop.keeper.unpark(parked.pid)?;
+    parked.user.ok_or_else(|| Error::Unsupported("this kernel has no user namespaces: CONFIG_USER_NS is needed".into()))
+}
+
+fn engine_id(data: &std::path::Path) -> std::io::Result<String> {
+    let path = data.join("engine-id");
+    match std::fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+        _ => {
+            let id = Id::random().to_string();
+            base::atomic::write(&path, id.as_bytes(), 0o600, base::atomic::Durability::PowerCut)?;
+            Ok(id)
+        }
+    }
+}
+
+fn operating_system() -> String {
+    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.map_or_else(|| "Linux".to_owned(), |name| name.trim_matches('"').to_owned())
+}
+
+fn total_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }

@@ -10,9 +10,12 @@
 //!
 //! - [`client`]: the engine's end.
 //! - [`serve`]: the process itself (`dhow keeper`, never typed by people).
-//! - [`message`]: what they say to each other.
+//! - [`message`]: what they say to each other; `wire` carries it.
+//! - `spawn`: starts the process from a copy of the binary that no container can write to.
 #![forbid(unsafe_code)]
 
 pub mod client;
 pub mod message;
 pub mod serve;
+mod spawn;
+mod wire;

@@ -2,6 +2,16 @@
 //!
 //! The engine asks with a number, the keeper answers with the same number, in any order; events carry no number.
 //! File descriptors that a message speaks of are listed in the order the fields say.
+//!
+//! ```text
+//!   engine                       keeper
+//!     │ ── hello(VERSION) ──────►  │   both first
+//!     │ ◄────── hello(VERSION) ──  │
+//!     │ ◄── Found, Found, ... ───  │   every process it has
+//!     │ ◄──────── Ready ─────────  │   fds: the journal; from now on the engine pumps
+//!     │ ── Asked ──────────────►   │
+//!     │ ◄───── Answer, Event ────  │
+//! ```
 
 use base::Id;
 use runtime::{Failure, ParkPlan, Plan};
@@ -36,22 +46,33 @@ impl Exit {
     }
 }
 
+/// What the file descriptors of an `Exec` are; the wire form of [`sys::CgroupEntry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CgroupFds {
+    /// Each is a `cgroup.procs` of v1, open for writing.
+    V1,
+    /// One, the directory of a v2 cgroup.
+    V2,
+    /// There are none: it is born in the keeper's cgroup.
+    Inherit,
+}
+
 /// What the engine asks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    /// Make a parked process. fds: those the plan names. Answer: `Parked`.
+    /// Make a parked process. fds: those the plan names. Answer: `Parked` or `Failed`.
     Park { plan: ParkPlan },
     /// Let a parked process go.
     Unpark { pid: i32 },
     /// Turn a parked process into the container `key`. fds: those the plan names. Answer: `Started` or `Failed`.
     Launch { key: Id, parked: i32, plan: Box<Plan>, stdio: Stdio, log: logs::Target },
-    /// Run one more process in container `container`. fds: `cgroup.procs` files (v1) or the cgroup directory (v2), see `ExecPlan`. Answer: `Started` or `Failed`.
-    Exec { key: Id, container: Id, plan: Box<runtime::ProcessPlan>, cgroup_procs: Vec<u32>, cgroup_dir: Option<u32>, stdio: Stdio },
+    /// Run one more process in container `container`. fds: see `CgroupFds`. Answer: `Started` or `Failed`.
+    Exec { key: Id, container: Id, plan: Box<runtime::ProcessPlan>, cgroup: CgroupFds, stdio: Stdio },
     /// Close the keeper's end of a process's stdin (the engine closes its own).
     CloseStdin { key: Id },
     /// The exit was recorded: forget it.
     Release { key: Id },
-    /// End when the last container ends and the engine is gone; answered at once.
+    /// Answered at once.
     Ping,
 }
 
@@ -71,11 +92,11 @@ pub enum Reply {
 /// What the keeper tells unasked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
-    /// `at`: nanoseconds since the epoch.
+    /// `at`: nanoseconds since the epoch. Comes after the `Started` of the same process.
     Exited { key: Id, exit: Exit, at: i64 },
 }
 
-/// A process that a new engine finds, with the same fds as `Started`.
+/// A process that a new engine finds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Adopted {
     pub key: Id,
@@ -87,4 +108,23 @@ pub struct Adopted {
     /// Nanoseconds since the epoch.
     pub started_at: i64,
     pub exited: Option<(Exit, i64)>,
+}
+
+/// A request with its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    pub number: u64,
+    pub request: Request,
+}
+
+/// Everything the keeper says after its hello.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Told {
+    Answer { number: u64, reply: Reply },
+    Event(Event),
+    /// fds: none when it has exited and its output is all in the log; else pidfd, then for a container as for `Started`,
+    /// stdin only while it is open. The streams of an exec died with the engine that asked for it.
+    Found(Box<Adopted>),
+    /// fds: those of [`logs::pump::Journal::fds`].
+    Ready,
 }

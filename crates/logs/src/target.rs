@@ -24,3 +24,15 @@ pub struct Target {
     /// Files kept, the current one included; at least 1.
     pub max_file: u32,
 }
+
+impl Target {
+    /// The rotated file number `index`; 0 is the current file.
+    pub(crate) fn rotated(&self, index: u32) -> PathBuf {
+        if index == 0 {
+            return self.path.clone();
+        }
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{index}"));
+        name.into()
+    }
+}

@@ -1,27 +1,31 @@
 //! System call filters: Docker's default profile, the profile format of the runtime specification, and a compiler to BPF.
+//!
+//! ```text
+//!  capabilities --default_profile--+
+//!                                  +--> oci Seccomp --compile--> rules -> intervals -> BPF
+//!  profile file --parse_profile----+
+//! ```
+//!
+//! A profile names system calls; [`compile`] looks the numbers up for each architecture the kernel may run here
+//! (`machine`), turns the rules into one verdict per number (`rules`) and writes a binary search over ranges of numbers
+//! with equal verdicts (`compile`, on the small assembler in `bpf`). The kernel's side is
+//! Documentation/userspace-api/seccomp_filter.rst and seccomp(2); the meaning of rules is libseccomp's as `runc` uses it.
 #![forbid(unsafe_code)]
 
-/// Docker's default profile for a process with these capabilities (bit n is capability number n).
-///
-/// As moby's profiles/seccomp: default errno EPERM, ENOSYS for `clone3` without CAP_SYS_ADMIN, argument filters on
-/// `personality`, `clone`, `socket` (AF_ALG and AF_VSOCK denied, also through 32-bit `socketcall`: denied as far as a
-/// filter can see), rules that depend on capabilities and on the architecture.
-pub fn default_profile(capabilities: u64) -> oci::runtime::Seccomp {
-    let _ = capabilities;
-    todo!()
-}
+mod bpf;
+mod compile;
+mod default;
+#[cfg(test)]
+mod interpret;
+mod machine;
+mod names;
+mod profile;
+mod rules;
 
-/// Reads a profile file in Docker's format (`--security-opt seccomp=FILE`: `archMap`, `includes`, `excludes`), or in the specification's.
-pub fn parse_profile(json: &str, capabilities: u64) -> Result<oci::runtime::Seccomp, Error> {
-    let _ = (json, capabilities);
-    todo!()
-}
-
-/// Compiles a profile: `struct sock_filter` after `struct sock_filter`, in native byte order.
-pub fn compile(profile: &oci::runtime::Seccomp) -> Result<Vec<u8>, Error> {
-    let _ = profile;
-    todo!()
-}
+pub use compile::compile;
+pub use default::default_profile;
+pub use profile::parse_profile;
+pub use rules::install_flags;
 
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,4 +34,10 @@ pub enum Error {
     Json(#[from] serde_json::Error),
     #[error("invalid seccomp profile: {0}")]
     Invalid(String),
+}
+
+impl base::Kinded for Error {
+    fn kind(&self) -> base::Kind {
+        base::Kind::Invalid
+    }
 }

@@ -2,6 +2,11 @@
 //!
 //! `unsafe` stands in no other crate. Every block is one operation, with the reason why it is sound.
 
+pub mod idmap;
+pub mod shared;
+
+pub use shared::SharedMemory;
+
 use std::os::fd::OwnedFd;
 
 /// How a new process gets into a cgroup.

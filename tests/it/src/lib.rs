@@ -1,1 +1,11 @@
-//! Black-box tests of the dhow binary, each in its own namespaces.
+//! Black-box tests of the dhow binary: each on an engine of its own, in a network and a mount namespace of its own.
+//!
+//! A [`Stage`] is one engine on temporary roots. Dropped, it ends the engine and checks that nothing is left: no process, no
+//! cgroup, no file below its roots that could not be deleted. Tests need root, busybox (static), unshare(1) and nsenter(1).
+#![forbid(unsafe_code)]
+
+mod image;
+mod stage;
+
+pub use image::{busybox_archive, busybox_root, oci_archive};
+pub use stage::{Output, Stage, within};

@@ -1,1 +1,0 @@
-//! A client of the Docker Engine API over a unix socket or tcp.

@@ -1,0 +1,145 @@
+//! A small client of the Docker Engine API: HTTP/1.1 over a unix or TCP socket, on a current-thread tokio runtime.
+//!
+//! Connections are opened when a request finds none idle and kept for the next one, so requests made at the same time
+//! use one connection each. An upgraded (hijacked) connection leaves the client for good, as a plain blocking socket.
+
+mod body;
+mod endpoint;
+mod error;
+mod exchange;
+mod socket;
+
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+
+pub use body::{Payload, Uploader};
+pub use endpoint::{Endpoint, encode, query};
+pub use error::Error;
+pub use exchange::{Answer, Hijacked};
+
+use body::Sending;
+use socket::Socket;
+
+/// Talks with one engine.
+#[derive(Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+    idle: Mutex<Vec<SendRequest<Sending>>>,
+}
+
+impl Client {
+    /// A client that has opened no connection yet.
+    pub fn new(endpoint: Endpoint) -> Client {
+        Client { endpoint, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Where the engine is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Opens one connection for a later request, so that its cost is paid while nothing else can be done.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if nothing answers.
+    pub async fn warm(&self) -> Result<(), Error> {
+        let connection = self.open().await?;
+        self.give_back(connection);
+        Ok(())
+    }
+
+    /// Asks for `path` and reads the answer as JSON.
+    pub async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.call(Method::GET, path, Payload::Empty).await?.json().await
+    }
+
+    /// Posts to `path` and throws the answer's body away.
+    pub async fn post(&self, path: &str, payload: Payload) -> Result<(), Error> {
+        self.call(Method::POST, path, payload).await?.bytes().await.map(drop)
+    }
+
+    /// One request; a status of 400 or more becomes [`Error::Refused`]. The body has not been read yet.
+    pub async fn call(&self, method: Method, path: &str, payload: Payload) -> Result<Answer<'_>, Error> {
+        let request = self.request(method, path, payload)?;
+        let (connection, response) = self.send(request.map(Into::into)).await?;
+        Answer { client: self, connection: Some(connection), response, rest: Vec::new() }.accepted().await
+    }
+
+    /// Posts to `path` and takes the connection over: `101 UPGRADED`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the engine's words, [`Error::NotUpgraded`] if it answered without taking over.
+    pub async fn hijack(&self, path: &str, payload: Payload) -> Result<Hijacked, Error> {
+        let mut request = self.request(Method::POST, path, payload)?;
+        let headers = request.headers_mut();
+        headers.insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, header::HeaderValue::from_static("tcp"));
+        let (connection, response) = self.send(request.map(Into::into)).await?;
+        Hijacked::take(Answer { client: self, connection: Some(connection), response, rest: Vec::new() }).await
+    }
+
+    fn request(&self, method: Method, path: &str, payload: Payload) -> Result<Request<Payload>, Error> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.endpoint.host_header())
+            .header(header::USER_AGENT, concat!("dhow/", env!("CARGO_PKG_VERSION")));
+        if let Some(kind) = payload.content_type() {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        request.body(payload).map_err(|cause| Error::Request(cause.to_string()))
+    }
+
+    /// Sends on an idle connection if one is alive, else on a new one.
+    async fn send(
+        &self,
+        mut request: Request<Sending>,
+    ) -> Result<(SendRequest<Sending>, http::Response<hyper::body::Incoming>), Error> {
+        while let Some(mut connection) = self.take_idle() {
+            match connection.try_send_request(request).await {
+                Ok(response) => return Ok((connection, response)),
+                Err(mut failure) => match failure.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(Error::Broken(failure.into_error())),
+                },
+            }
+        }
+        let mut connection = self.open().await?;
+        let response = connection.send_request(request).await.map_err(Error::Broken)?;
+        Ok((connection, response))
+    }
+
+    async fn open(&self) -> Result<SendRequest<Sending>, Error> {
+        let socket = Socket::connect(&self.endpoint).await?;
+        let (sender, connection) =
+            Builder::new().handshake(TokioIo::new(socket)).await.map_err(Error::Broken)?;
+        tokio::spawn(async move {
+            // A broken connection is reported to whoever waits for its answer.
+            let _ = connection.with_upgrades().await;
+        });
+        Ok(sender)
+    }
+
+    fn take_idle(&self) -> Option<SendRequest<Sending>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|connection| !connection.is_closed());
+        let ready = idle.iter().position(SendRequest::is_ready)?;
+        Some(idle.swap_remove(ready))
+    }
+
+    fn give_back(&self, connection: SendRequest<Sending>) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+}
+
+/// A request body that is JSON.
+pub fn json<T: serde::Serialize>(value: &T) -> Result<Payload, Error> {
+    Ok(Payload::Json(Bytes::from(serde_json::to_vec(value).map_err(Error::Malformed)?)))
+}
+
+#[cfg(test)]
+mod tests;

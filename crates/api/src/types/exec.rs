@@ -1,0 +1,86 @@
+//! Execs: more processes in running containers.
+
+use super::{TextList, Texts};
+use serde_json::Value;
+
+wire! {
+    /// `POST /containers/{id}/exec`
+    pub struct ExecCreateRequest {
+        pub user: String,
+        pub privileged: bool,
+        pub tty: bool,
+        /// (rows, columns)
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub console_size: Option<(u32, u32)>,
+        pub attach_stdin: bool,
+        pub attach_stderr: bool,
+        pub attach_stdout: bool,
+        pub detach: bool,
+        pub detach_keys: String,
+        pub env: Option<Vec<String>>,
+        pub working_dir: String,
+        pub cmd: TextList,
+    }
+
+    /// What `POST /containers/{id}/exec` answers.
+    pub struct IdResponse {
+        pub id: String,
+    }
+
+    /// `POST /exec/{id}/start`
+    pub struct ExecStartRequest {
+        pub detach: bool,
+        pub tty: bool,
+        /// (rows, columns)
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub console_size: Option<(u32, u32)>,
+    }
+
+    /// `GET /exec/{id}/json`
+    pub struct ExecInspect {
+        #[serde(rename = "ID")]
+        pub id: String,
+        pub running: bool,
+        /// `null` until it has ended.
+        pub exit_code: Option<i32>,
+        pub process_config: ProcessConfig,
+        pub open_stdin: bool,
+        pub open_stderr: bool,
+        pub open_stdout: bool,
+        pub can_remove: bool,
+        #[serde(rename = "ContainerID")]
+        pub container_id: String,
+        pub detach_keys: String,
+        pub pid: i32,
+    }
+
+    pub struct ProcessConfig {
+        #[serde(rename = "tty")]
+        pub tty: bool,
+        #[serde(rename = "entrypoint")]
+        pub entrypoint: String,
+        #[serde(rename = "arguments")]
+        pub arguments: Vec<String>,
+        #[serde(rename = "privileged")]
+        pub privileged: bool,
+        #[serde(rename = "user", skip_serializing_if = "String::is_empty")]
+        pub user: String,
+    }
+
+    /// One volume, as `GET /volumes` lists it.
+    pub struct VolumeSummary {
+        pub created_at: String,
+        pub driver: String,
+        pub labels: Option<Texts>,
+        pub mountpoint: String,
+        pub name: String,
+        pub options: Option<Texts>,
+        pub scope: String,
+    }
+
+    /// `GET /volumes`
+    pub struct VolumeList {
+        pub volumes: Vec<VolumeSummary>,
+        pub warnings: Option<Vec<Value>>,
+    }
+}

@@ -1,0 +1,157 @@
+//! How a command line is read: clap's parser with the manners of docker's (two-way switches, its words for what is wrong).
+
+pub mod container;
+pub mod values;
+
+use std::ffi::OsString;
+use std::fmt::Write;
+
+use clap::builder::ArgAction;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Args, Command};
+
+use crate::failure::Failure;
+
+/// How many words a verb takes besides its flags.
+#[derive(Debug, Clone, Copy)]
+pub enum Needs {
+    Any,
+    None,
+    Exactly(usize),
+    AtLeast(usize),
+    Between(usize, usize),
+}
+
+/// What the help says about a verb.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// As typed after the program's name: `run`, `container prune`.
+    pub name: &'static str,
+    /// What follows the name: `[OPTIONS] IMAGE [COMMAND] [ARG...]`.
+    pub usage: &'static str,
+    /// One sentence.
+    pub does: &'static str,
+    pub needs: Needs,
+}
+
+impl About {
+    fn usage_line(&self) -> String {
+        format!("Usage:  dhow {} {}", self.name, self.usage).trim_end().to_owned()
+    }
+}
+
+/// Reads `args` (without the verb's own name) into `T`.
+///
+/// # Errors
+/// [`Failure::Shown`] when help was asked for, [`Failure::Flags`] (exit code 125) for what docker's flag parser refuses,
+/// [`Failure::Operands`] (exit code 1) for a wrong number of words.
+pub fn parse<T: Args>(about: &About, args: &[OsString]) -> Result<T, Failure> {
+    let mut command = command::<T>(about);
+    let matches = match command.try_get_matches_from_mut(args) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            return Err(Failure::Shown(command.render_help().to_string()));
+        }
+        Err(error) => return Err(refusal(about, &command, &error)),
+    };
+    check_operands(about, matches.get_many::<String>("operands").map_or(0, Iterator::count))?;
+    T::from_arg_matches(&matches).map_err(|error| refusal(about, &command, &error))
+}
+
+/// The parser of one verb; its words besides flags are the argument `operands`.
+fn command<T: Args>(about: &About) -> Command {
+    let command = Command::new("dhow")
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args_override_self(true)
+        .help_template("{usage-heading}  {usage}\n\n{about}\n\nOptions:\n{options}\n")
+        .override_usage(format!("dhow {} {}", about.name, about.usage))
+        .about(about.does);
+    T::augment_args(command)
+        .mut_args(as_docker)
+        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print this help"))
+}
+
+/// Gives a flag docker's manners: a switch takes `=true` or `=false`, an option takes any next word as its value.
+fn as_docker(arg: Arg) -> Arg {
+    if arg.is_positional() || arg.is_require_equals_set() {
+        return arg;
+    }
+    match arg.get_action() {
+        ArgAction::SetTrue => arg
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .default_value("false")
+            .hide_default_value(true)
+            .value_parser(values::switch)
+            .value_name(""),
+        _ => arg.allow_hyphen_values(true),
+    }
+}
+
+fn check_operands(about: &About, count: usize) -> Result<(), Failure> {
+    let plural = |n: usize| if n == 1 { "argument" } else { "arguments" };
+    let wants = match about.needs {
+        Needs::Any => return Ok(()),
+        Needs::None if count > 0 => "accepts no arguments".to_owned(),
+        Needs::Exactly(n) if count != n => format!("requires {n} {}", plural(n)),
+        Needs::AtLeast(n) if count < n => format!("requires at least {n} {}", plural(n)),
+        Needs::Between(low, high) if count < low || count > high => {
+            format!("requires at least {low} and at most {high} {}", plural(high))
+        }
+        _ => return Ok(()),
+    };
+    Err(Failure::Operands(format!(
+        "dhow: 'dhow {0}' {wants}\n\n{1}\n\nSee 'dhow {0} --help' for more information",
+        about.name,
+        about.usage_line()
+    )))
+}
+
+/// What the parser did not like, in docker's words.
+fn refusal(about: &About, command: &Command, error: &clap::Error) -> Failure {
+    let mut text = reason(command, error);
+    let _ = write!(text, "\n\n{}\n\nRun 'dhow {} --help' for more information", about.usage_line(), about.name);
+    Failure::Flags(text)
+}
+
+fn reason(command: &Command, error: &clap::Error) -> String {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let flag = context(ContextKind::InvalidArg);
+    let value = context(ContextKind::InvalidValue);
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    match (error.kind(), cause) {
+        (ErrorKind::UnknownArgument, _) if flag.starts_with("--") => format!("unknown flag: {flag}"),
+        (ErrorKind::UnknownArgument, _) if flag.starts_with('-') => {
+            format!("unknown shorthand flag: {} in {flag}", quoted_letter(&flag))
+        }
+        (ErrorKind::ValueValidation, Some(cause)) => {
+            format!("invalid argument {value:?} for {:?} flag: {cause}", both_names(command, &flag))
+        }
+        (ErrorKind::InvalidValue, _) if value.is_empty() => {
+            format!("flag needs an argument: {}", flag.split([' ', '=']).next().unwrap_or(&flag))
+        }
+        _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+    }
+}
+
+fn quoted_letter(flag: &str) -> String {
+    flag.chars().nth(1).map(|letter| format!("'{letter}'")).unwrap_or_default()
+}
+
+/// `-m, --memory` for what clap calls `--memory <bytes>`.
+fn both_names(command: &Command, flag: &str) -> String {
+    let long: String =
+        flag.trim_start_matches('-').chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let found = command.get_arguments().find(|arg| arg.get_long() == Some(&long));
+    match found.and_then(Arg::get_short) {
+        Some(short) => format!("-{short}, --{long}"),
+        None => format!("--{long}"),
+    }
+}

@@ -1,0 +1,162 @@
+//! The only file that knows how blobs and the index lie on disk.
+
+use crate::{Error, Ingest};
+use base::Digest;
+use base::atomic::{self, Durability};
+use oci::image::Index;
+use sha2::Digest as _;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// All blobs of an engine. Callable from many threads at once; one store per folder and machine.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    /// `blobs/sha256`
+    blobs: OwnedFd,
+    /// Held while `index.json` is read, changed and written.
+    index: Mutex<()>,
+}
+
+impl Store {
+    /// Opens (or makes) the store at `root`, readable only by its owner, and removes what an earlier process left half-written.
+    pub fn open(root: &Path) -> Result<Store, Error> {
+        for folder in [root.to_owned(), root.join("blobs/sha256"), root.join("ingest")] {
+            make_folder(&folder).map_err(fail("make", &folder))?;
+        }
+        let layout = root.join("oci-layout");
+        if !layout.exists() {
+            let text = br#"{"imageLayoutVersion":"1.0.0"}"#;
+            atomic::write(&layout, text, 0o600, Durability::PowerCut).map_err(fail("write", &layout))?;
+        }
+        let path = root.join("blobs/sha256");
+        let blobs = OwnedFd::from(File::open(&path).map_err(fail("open", &path))?);
+        let store = Store { root: root.to_owned(), blobs, index: Mutex::new(()) };
+        store.sweep_ingest()?;
+        if !root.join("index.json").exists() {
+            store.write_index(&Index { schema_version: 2, ..Index::default() })?;
+        }
+        Ok(store)
+    }
+
+    /// Starts a new blob. Dropped without a commit, nothing of it stays.
+    pub fn ingest(&self) -> Result<Ingest<'_>, Error> {
+        Ingest::new(self, &self.root.join("ingest"))
+    }
+
+    /// Keeps a small document.
+    pub fn put(&self, bytes: &[u8]) -> Result<Digest, Error> {
+        let mut ingest = self.ingest()?;
+        let written = io::Write::write_all(&mut ingest, bytes);
+        written.map_err(fail("write a blob below", &self.root))?;
+        Ok(ingest.commit(None, None)?.0)
+    }
+
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.path(digest).is_file()
+    }
+
+    /// Opens a blob for reading. Its bytes are not verified.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File, Error> {
+        let path = self.path(digest);
+        File::open(&path).map_err(|e| missing(*digest, e, "open", &path))
+    }
+
+    /// Bytes of a blob.
+    pub fn size(&self, digest: &Digest) -> Result<u64, Error> {
+        let path = self.path(digest);
+        Ok(fs::metadata(&path).map_err(|e| missing(*digest, e, "look at", &path))?.len())
+    }
+
+    /// Reads a document of at most `limit` bytes and verifies it.
+    pub fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, Error> {
+        let file = self.open_blob(digest)?;
+        let mut bytes = Vec::new();
+        let size = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+        let size = size.map_err(fail("read", &self.path(digest)))? as u64;
+        if size > limit {
+            return Err(Error::TooLarge { digest: *digest, size });
+        }
+        let actual = Digest::from_bytes(sha2::Sha256::digest(&bytes).into());
+        if actual != *digest {
+            return Err(Error::WrongDigest { expected: *digest, actual });
+        }
+        Ok(bytes)
+    }
+
+    /// Removes a blob; one that is not there is fine.
+    pub fn remove(&self, digest: &Digest) -> Result<(), Error> {
+        let path = self.path(digest);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(fail("remove", &path)),
+        }
+    }
+
+    /// All blobs, in no order.
+    pub fn list(&self) -> Result<Vec<Digest>, Error> {
+        let path = self.root.join("blobs/sha256");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&path).map_err(fail("list", &path))? {
+            let name = entry.map_err(fail("list", &path))?.file_name();
+            found.extend(format!("sha256:{}", name.to_string_lossy()).parse::<Digest>());
+        }
+        Ok(found)
+    }
+
+    pub fn index(&self) -> Result<Index, Error> {
+        let path = self.root.join("index.json");
+        let bytes = fs::read(&path).map_err(fail("read", &path))?;
+        serde_json::from_slice(&bytes).map_err(Error::Index)
+    }
+
+    /// Changes the index: read, changed, written and safe on disk, one change at a time.
+    pub fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T, Error> {
+        let _alone = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut index = self.index()?;
+        let result = change(&mut index);
+        self.write_index(&index)?;
+        Ok(result)
+    }
+
+    /// Makes all blobs safe against a power cut (syncfs(2)).
+    pub fn sync(&self) -> Result<(), Error> {
+        rustix::fs::syncfs(&self.blobs).map_err(|e| fail("sync", &self.root)(e.into()))
+    }
+
+    /// Where a blob lies.
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs/sha256").join(digest.hex())
+    }
+
+    fn write_index(&self, index: &Index) -> Result<(), Error> {
+        let path = self.root.join("index.json");
+        let bytes = serde_json::to_vec(index).map_err(Error::Index)?;
+        atomic::write(&path, &bytes, 0o600, Durability::PowerCut).map_err(fail("write", &path))
+    }
+
+    fn sweep_ingest(&self) -> Result<(), Error> {
+        let path = self.root.join("ingest");
+        for entry in fs::read_dir(&path).map_err(fail("list", &path))? {
+            let left = entry.map_err(fail("list", &path))?.path();
+            fs::remove_file(&left).map_err(fail("remove", &left))?;
+        }
+        Ok(())
+    }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+pub(crate) fn fail<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| Error::Io { action, path: path.to_owned(), source }
+}
+
+fn missing(digest: Digest, error: io::Error, action: &'static str, path: &Path) -> Error {
+    if error.kind() == io::ErrorKind::NotFound { Error::NotFound(digest) } else { fail(action, path)(error) }
+}

@@ -1,0 +1,172 @@
+//! From what the user means to a record.
+
+use crate::events::now;
+use crate::shelf::Cell;
+use crate::streams::Hub;
+use crate::{Engine, Error, Result};
+use base::{Id, Undo};
+use container::{
+    Config, Container, IpcMode, MountPoint, MountRequest, MountSource, NetworkMode, PidMode, State, UserNamespaceMode,
+};
+
+/// What creation gives.
+#[derive(Debug, Clone)]
+pub struct Created {
+    pub id: Id,
+    pub warnings: Vec<String>,
+}
+
+impl Engine {
+    /// Makes a container of `config`; nothing runs yet. Without a name it gets a random one.
+    pub fn create(&self, name: Option<&str>, config: Config) -> Result<Created> {
+        let house = &self.house;
+        let image = house.images.get(&config.image)?;
+        let mut warnings = Vec::new();
+        if let Some(warning) = platform_warning(&image) {
+            warnings.push(warning);
+        }
+        let config = container::merge(config, &image.config.config)?;
+        let id = Id::random();
+        let mut undo = Undo::new();
+        let name = self.claim(name, id)?;
+        undo.push(|| house.shelf.release(&name));
+        let own_user_namespace = self.own_user_namespace(&config)?;
+        let mounts = self.mount_points(&config, &mut undo)?;
+        let record = Container {
+            id,
+            name: name.clone(),
+            created_at: now(),
+            image_id: image.id,
+            config,
+            mounts,
+            own_user_namespace,
+        };
+        self.check_spec(&record)?;
+        let folder = house.roots.container(&id);
+        std::fs::create_dir(&folder)
+            .map_err(|source| Error::Io { action: format!("make {}", folder.display()), source })?;
+        undo.push(|| drop(house.roots.discard(&id)));
+        let state = State::default();
+        house.records.insert(&record, &state)?;
+        let hub = Hub::new(id, &house.plumbing, record.config.tty, record.config.stdin_once);
+        let cell = Cell::new(record, state, hub);
+        house.shelf.put(cell.clone());
+        undo.keep();
+        house.tell(&cell, "create", &[]);
+        Ok(Created { id, warnings })
+    }
+
+    fn claim(&self, name: Option<&str>, id: Id) -> Result<String> {
+        let shelf = &self.house.shelf;
+        let Some(name) = name.map(|name| name.strip_prefix('/').unwrap_or(name)).filter(|name| !name.is_empty()) else {
+            loop {
+                let name = container::name::random_name(|name| shelf.has_name(name));
+                if shelf.claim(&name, id).is_ok() {
+                    return Ok(name);
+                }
+            }
+        };
+        if !container::name::validate(name) {
+            return Err(Error::Name(name.to_owned()));
+        }
+        match shelf.claim(name, id) {
+            Ok(()) => Ok(name.to_owned()),
+            Err(owner) => Err(Error::NameTaken { name: name.to_owned(), owner: owner.to_string() }),
+        }
+    }
+
+    /// A container whose namespaces are another's is in that one's user namespace; what belongs to the host needs the host's.
+    fn own_user_namespace(&self, config: &Config) -> Result<bool> {
+        if let Some(text) = joined(config).next() {
+            return Ok(self.house.shelf.find(text)?.record().own_user_namespace);
+        }
+        let host = config.privileged
+            || config.pid == PidMode::Host
+            || config.ipc == IpcMode::Host
+            || config.network == NetworkMode::Host;
+        match config.user_namespace {
+            UserNamespaceMode::Host => Ok(false),
+            UserNamespaceMode::Default => Ok(!host),
+            UserNamespaceMode::Private if host => {
+                Err(Error::Invalid("a private user namespace cannot be had together with --privileged or the host's pid, ipc or network namespace".into()))
+            }
+            UserNamespaceMode::Private => Ok(true),
+        }
+    }
+
+    /// Volumes get their names (and folders), binds their sources.
+    fn mount_points<'a>(&'a self, config: &Config, undo: &mut Undo<'a>) -> Result<Vec<MountPoint>> {
+        config.mounts.iter().map(|request| self.mount_point(request, undo)).collect()
+    }
+
+    fn mount_point<'a>(&'a self, request: &MountRequest, undo: &mut Undo<'a>) -> Result<MountPoint> {
+        let plain =
+            |source: String| MountPoint { request: request.clone(), volume: String::new(), source, anonymous: false };
+        match &request.source {
+            MountSource::Tmpfs { .. } => Ok(plain(String::new())),
+            MountSource::Bind { path, create, .. } => {
+                self.bind_source(path, *create)?;
+                Ok(plain(path.clone()))
+            }
+            MountSource::Volume { name, labels, subpath, .. } => {
+                let volumes = &self.house.volumes;
+                let known = name.as_deref().is_some_and(|name| volumes.get(name).is_ok());
+                let volume = volumes.create(name.as_deref(), labels.clone())?;
+                if !known {
+                    let made = volume.name.clone();
+                    undo.push(move || drop(volumes.remove(&made)));
+                }
+                let source = match subpath {
+                    None => volume.mountpoint.display().to_string(),
+                    Some(subpath) => super::mounts::volume_subpath(&volume, subpath)?,
+                };
+                let anonymous = name.is_none();
+                Ok(MountPoint { request: request.clone(), volume: volume.name, source, anonymous })
+            }
+        }
+    }
+
+    fn bind_source(&self, path: &str, create: bool) -> Result<()> {
+        if !path.starts_with('/') {
+            return Err(Error::Invalid(format!(
+                "invalid mount config for type \"bind\": invalid mount path: '{path}' mount path must be absolute"
+            )));
+        }
+        match std::fs::metadata(path) {
+            Ok(_) => Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && create => std::fs::create_dir_all(path)
+                .map_err(|e| Error::Invalid(format!("error while creating mount source path '{path}': {e}"))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::Invalid(format!(
+                "invalid mount config for type \"bind\": bind source path does not exist: {path}"
+            ))),
+            Err(source) => Err(Error::Io { action: format!("use the mount source {path}"), source }),
+        }
+    }
+
+    /// What would fail at every start is refused now.
+    fn check_spec(&self, record: &Container) -> Result<()> {
+        let capabilities = container::spec::capabilities(&record.config, self.house.capability_bound)?;
+        self.house.filters.get(&record.config, capabilities)?;
+        Ok(())
+    }
+}
+
+/// The containers whose namespaces `config` joins.
+pub(super) fn joined(config: &Config) -> impl Iterator<Item = &str> {
+    let network = if let NetworkMode::Container(id) = &config.network { Some(id.as_str()) } else { None };
+    let pid = if let PidMode::Container(id) = &config.pid { Some(id.as_str()) } else { None };
+    let ipc = if let IpcMode::Container(id) = &config.ipc { Some(id.as_str()) } else { None };
+    [network, pid, ipc].into_iter().flatten()
+}
+
+fn platform_warning(image: &image::Image) -> Option<String> {
+    let machine = image::machine_platform();
+    let theirs = &image.config;
+    if theirs.architecture.is_empty() || theirs.architecture == machine.architecture {
+        return None;
+    }
+    Some(format!(
+        "The requested image's platform ({}/{}) does not match the detected host platform ({}/{}) and no specific platform was requested",
+        theirs.os, theirs.architecture, machine.os, machine.architecture
+    ))
+}

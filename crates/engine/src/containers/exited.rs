@@ -1,0 +1,150 @@
+//! From the end of a process to a record of it.
+//!
+//! The order is what clients rely on: output drained, state and exit code set, `die` told, streams closed, waiters woken; then
+//! the restart policy or the automatic removal, `destroy` told, waiters for the removal woken.
+
+use crate::shelf::{Cell, Live};
+use crate::streams::lock;
+use crate::{Engine, exec};
+use base::Id;
+use container::{RestartPolicy, Status};
+use keeper::message::Exit;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long output may take to drain once the process has ended: what is left then belongs to a process that escaped.
+pub(crate) const MOST_DRAINING: Duration = Duration::from_secs(2);
+
+/// The delay before the first restart; it doubles up to a minute, and begins anew after a run of ten seconds. As Docker.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+const GOOD_RUN_NS: i64 = 10_000_000_000;
+
+impl Engine {
+    /// The keeper saw a process end.
+    pub(crate) fn heard_exit(&self, key: Id, exit: Exit, at: i64) {
+        if let Some(cell) = self.house.shelf.get(&key) {
+            self.spawn_exited(cell, exit, at);
+            return;
+        }
+        let exec = lock(&self.house.execs).get(&key).cloned();
+        match exec {
+            Some(exec) => self.spawn_ended(exec, exit),
+            // A container removed meanwhile, or an exec of an earlier engine.
+            None => drop(self.house.keeper.release(key)),
+        }
+    }
+
+    /// An end is handled on a thread of its own: it waits for output and for the kernel.
+    pub(crate) fn spawn_exited(&self, cell: Arc<Cell>, exit: Exit, at: i64) {
+        let engine = self.clone();
+        let work = move || engine.exited(&cell, exit, at);
+        if let Err(e) = std::thread::Builder::new().name("exited".into()).stack_size(512 << 10).spawn(work) {
+            tracing::error!("cannot start a thread: {e}");
+        }
+    }
+
+    fn spawn_ended(&self, exec: Arc<exec::Exec>, exit: Exit) {
+        let engine = self.clone();
+        let work = move || engine.exec_ended(&exec, exit);
+        if let Err(e) = std::thread::Builder::new().name("exec-ended".into()).stack_size(256 << 10).spawn(work) {
+            tracing::error!("cannot start a thread: {e}");
+        }
+    }
+
+    fn exited(&self, cell: &Arc<Cell>, exit: Exit, at: i64) {
+        // A very short run ends before its start has returned: its streams are connected once the start gives its turn back.
+        drop(lock(&cell.turn));
+        cell.hub.wait_drained(MOST_DRAINING);
+        let turn = lock(&cell.turn);
+        let live = lock(&cell.live).take();
+        let oom_killed = live.as_ref().is_some_and(|live| live.group.oom_kills() > 0);
+        let by_user = cell.state().stopped_by_user;
+        let restart = self.restart_delay(cell, exit, at);
+        let code = exit.shell_code();
+        let state = cell.change_silently(|state| {
+            state.status = if restart.is_some() { Status::Restarting } else { Status::Exited };
+            state.pid = 0;
+            state.exit_code = code;
+            state.oom_killed = oom_killed;
+            state.finished_at = at;
+            state.restart_count = if restart.is_some() { state.restart_count + 1 } else { state.restart_count };
+            state.stopped_by_user = by_user;
+            state.endpoint = None;
+        });
+        self.house.save(cell, &state);
+        if oom_killed {
+            self.house.tell(cell, "oom", &[]);
+        }
+        self.house.tell(cell, "die", &[("exitCode", code.to_string())]);
+        if let Some(live) = live {
+            self.take_down(live);
+        }
+        let _ = self.house.keeper.release(cell.id);
+        cell.hub.finish();
+        cell.announce(1);
+        let gone = restart.is_none() && cell.record().config.auto_remove;
+        if gone && let Err(e) = self.erase(cell, true) {
+            tracing::error!("cannot remove {}: {}", cell.id, base::chain(&e));
+        }
+        drop(turn);
+        if let Some(delay) = restart {
+            self.restart_later(cell, delay);
+        }
+    }
+
+    /// Ports are free at once; the veth and the address follow without anybody waiting for the kernel.
+    fn take_down(&self, live: Live) {
+        if let Some(endpoint) = live.endpoint {
+            if !endpoint.ports.is_empty()
+                && let Err(e) = self.house.bridge.unpublish(&endpoint)
+            {
+                tracing::warn!("cannot unpublish ports of {}: {}", endpoint.address, base::chain(&e));
+            }
+            self.house.departures.send(endpoint);
+        }
+        if let Err(e) = live.group.remove() {
+            tracing::warn!("cannot remove a group: {}", base::chain(&e));
+        }
+    }
+
+    /// How long until the container is started again; `None` when it is not.
+    fn restart_delay(&self, cell: &Cell, exit: Exit, at: i64) -> Option<Duration> {
+        let state = cell.state();
+        let house = &self.house;
+        if state.stopped_by_user || house.closing.load(Ordering::Acquire) {
+            return None;
+        }
+        match cell.record().config.restart {
+            RestartPolicy::No => return None,
+            RestartPolicy::Always | RestartPolicy::UnlessStopped => {}
+            RestartPolicy::OnFailure { .. } if exit.shell_code() == 0 => return None,
+            RestartPolicy::OnFailure { most } if most > 0 && state.restart_count >= most => return None,
+            RestartPolicy::OnFailure { .. } => {}
+        }
+        if at.saturating_sub(state.started_at) > GOOD_RUN_NS {
+            return Some(FIRST_DELAY);
+        }
+        let doubled = FIRST_DELAY.saturating_mul(1 << state.restart_count.min(10));
+        Some(doubled.min(LONGEST_DELAY))
+    }
+
+    fn restart_later(&self, cell: &Arc<Cell>, delay: Duration) {
+        let engine = self.clone();
+        let cell = cell.clone();
+        self.house.timers.after(delay, move || {
+            let work = move || {
+                let _turn = lock(&cell.turn);
+                if cell.status() == Status::Restarting
+                    && let Err(e) = engine.start_in_turn(&cell)
+                {
+                    tracing::warn!("cannot start {} again: {}", cell.id, base::chain(&e));
+                }
+            };
+            if let Err(e) = std::thread::Builder::new().name("restart".into()).spawn(work) {
+                tracing::error!("cannot start a thread: {e}");
+            }
+        });
+    }
+}

@@ -1,0 +1,71 @@
+//! A container at one instant.
+
+use super::start::{HOSTNAME, HOSTS, RESOLV, kept_endpoint};
+use crate::shelf::Cell;
+use crate::streams::lock;
+use crate::{Engine, Result};
+use base::Id;
+use container::{Container, State};
+use std::sync::Arc;
+
+/// A container at one instant.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub container: Arc<Container>,
+    pub name: String,
+    pub state: State,
+    /// On the default bridge, while it runs.
+    pub endpoint: Option<network::Endpoint>,
+    /// What its image was asked as, or its id when that name points at another image by now.
+    pub image: String,
+    pub log: logs::Target,
+    pub execs: Vec<Id>,
+    /// Files of the engine for it: hostname, hosts, resolv.conf.
+    pub hostname_path: String,
+    pub hosts_path: String,
+    pub resolv_path: String,
+    /// The writable folder of its root.
+    pub upper_path: String,
+}
+
+impl Engine {
+    /// By name (with or without the leading slash), id, or unique id prefix.
+    pub fn inspect(&self, name: &str) -> Result<Snapshot> {
+        Ok(self.snapshot(&*self.house.shelf.find(name)?))
+    }
+
+    /// All containers, the newest first.
+    pub fn list(&self) -> Vec<Snapshot> {
+        let mut all: Vec<Snapshot> = self.house.shelf.all().iter().map(|cell| self.snapshot(cell)).collect();
+        all.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.container.created_at));
+        all
+    }
+
+    /// What the container used; `None` while it does not run.
+    pub fn usage(&self, name: &str) -> Result<Option<cgroup::Usage>> {
+        let cell = self.house.shelf.find(name)?;
+        let live = lock(&cell.live);
+        Ok(live.as_ref().map(|live| live.group.usage()).transpose()?)
+    }
+
+    fn snapshot(&self, cell: &Cell) -> Snapshot {
+        let record = cell.record();
+        let folder = self.house.roots.container(&cell.id);
+        let path = |name: &str| folder.join(name).display().to_string();
+        let asked = &record.config.image;
+        let same = self.house.images.get(asked).is_ok_and(|image| image.id == record.image_id);
+        Snapshot {
+            name: record.name.clone(),
+            state: cell.state(),
+            endpoint: kept_endpoint(cell),
+            image: if same { asked.clone() } else { record.image_id.to_string() },
+            log: self.log_target(&record),
+            execs: lock(&cell.execs).clone(),
+            hostname_path: path(HOSTNAME),
+            hosts_path: path(HOSTS),
+            resolv_path: path(RESOLV),
+            upper_path: path("upper"),
+            container: record,
+        }
+    }
+}

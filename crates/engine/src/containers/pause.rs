@@ -1,0 +1,36 @@
+//! Freeze and thaw.
+
+use crate::streams::lock;
+use crate::{Engine, Error, Result};
+use container::Status;
+
+impl Engine {
+    /// Freezes all processes of a container.
+    pub fn pause(&self, name: &str) -> Result<()> {
+        self.freeze(name, Status::Paused)
+    }
+
+    /// Lets them go on.
+    pub fn unpause(&self, name: &str) -> Result<()> {
+        self.freeze(name, Status::Running)
+    }
+
+    fn freeze(&self, name: &str, to: Status) -> Result<()> {
+        let cell = self.house.shelf.find(name)?;
+        let _turn = lock(&cell.turn);
+        match (cell.status(), to) {
+            (Status::Paused, Status::Paused) => return Err(Error::AlreadyPaused(cell.name())),
+            (Status::Running, Status::Paused) | (Status::Paused, _) => {}
+            (_, Status::Paused) => return Err(Error::NotRunning(cell.id.to_string())),
+            _ => return Err(Error::NotPaused(cell.name())),
+        }
+        let live = lock(&cell.live);
+        let group = &live.as_ref().ok_or_else(|| Error::NotRunning(cell.id.to_string()))?.group;
+        if to == Status::Paused { group.freeze() } else { group.thaw() }?;
+        drop(live);
+        let state = cell.change(|state| state.status = to);
+        self.house.save(&cell, &state);
+        self.house.tell(&cell, if to == Status::Paused { "pause" } else { "unpause" }, &[]);
+        Ok(())
+    }
+}

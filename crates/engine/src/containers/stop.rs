@@ -1,0 +1,154 @@
+//! Signals, and the end that a user wants.
+
+use crate::shelf::Cell;
+use crate::streams::lock;
+use crate::{Engine, Error, Result};
+use container::{Config, Status};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether something had to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Done,
+    /// It already was so (304).
+    Already,
+}
+
+/// How to stop.
+#[derive(Debug, Clone, Default)]
+pub struct StopRequest {
+    /// A name or a number; `None`: the container's.
+    pub signal: Option<String>,
+    /// Seconds until SIGKILL; `None`: the container's; negative: never.
+    pub timeout: Option<i64>,
+}
+
+const DEFAULT_TIMEOUT_S: i64 = 10;
+/// After SIGKILL: only the kernel itself can hold a process longer.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Sends the stop signal, then SIGKILL when the time is over; returns when the container has ended.
+    pub async fn stop(&self, name: &str, request: StopRequest) -> Result<Change> {
+        let cell = self.house.shelf.find(name)?;
+        let signal = stop_signal(&cell.record().config, &request)?;
+        if !mark_stopped(self, &cell) {
+            return Ok(Change::Already);
+        }
+        let timeout = request.timeout.or(cell.record().config.stop_timeout).unwrap_or(DEFAULT_TIMEOUT_S);
+        let mut life = cell.life.subscribe();
+        let patience = u64::try_from(timeout).ok().map(Duration::from_secs);
+        self.signal(&cell, signal)?;
+        let ended = life.wait_for(|life| !life.running || life.removed);
+        let in_time = match patience {
+            None => ended.await.is_ok(),
+            Some(patience) => tokio::time::timeout(patience, ended).await.is_ok(),
+        };
+        if !in_time {
+            self.signal(&cell, KILL)?;
+            let ended = life.wait_for(|life| !life.running || life.removed);
+            if tokio::time::timeout(KILL_TIMEOUT, ended).await.is_err() {
+                return Err(Error::Conflict(stuck(&cell)));
+            }
+        }
+        self.house.tell(&cell, "stop", &[]);
+        Ok(Change::Done)
+    }
+
+    /// Stop (when it runs) and start.
+    pub async fn restart(&self, name: &str, request: StopRequest) -> Result<()> {
+        self.stop(name, request).await?;
+        let cell = self.house.shelf.find(name)?;
+        let engine = self.clone();
+        let own = cell.clone();
+        let started = tokio::task::spawn_blocking(move || {
+            let _turn = lock(&own.turn);
+            match own.status() {
+                Status::Running | Status::Paused => Ok(()),
+                _ => engine.start_in_turn(&own),
+            }
+        });
+        started.await.map_err(|e| Error::Conflict(format!("the start was interrupted: {e}")))??;
+        self.house.tell(&cell, "restart", &[]);
+        Ok(())
+    }
+
+    /// Sends a signal to the first process.
+    pub fn kill(&self, name: &str, signal: Option<&str>) -> Result<()> {
+        let cell = self.house.shelf.find(name)?;
+        let number = match signal.filter(|text| !text.is_empty()) {
+            None => KILL,
+            Some(text) => parse_signal(text)?,
+        };
+        if lock(&cell.live).is_none() {
+            return Err(Error::NotRunning(cell.id.to_string()));
+        }
+        let stops = number == KILL || Some(number) == stop_signal(&cell.record().config, &StopRequest::default()).ok();
+        if stops {
+            cell.change(|state| state.stopped_by_user = true);
+        }
+        self.signal(&cell, number)?;
+        self.house.tell(&cell, "kill", &[("signal", number.to_string())]);
+        Ok(())
+    }
+
+    /// To the first process by its pidfd: never to a stranger. A paused container is thawed for SIGKILL.
+    pub(crate) fn signal(&self, cell: &Cell, number: i32) -> Result<()> {
+        let live = lock(&cell.live);
+        let Some(live) = live.as_ref() else { return Ok(()) };
+        let sent = sys::pidfd_send_signal(&live.pidfd, number);
+        if cell.status() == Status::Paused && number == KILL {
+            live.group.thaw()?;
+        }
+        match sent {
+            Err(e) if e.raw_os_error() != Some(rustix::io::Errno::SRCH.raw_os_error()) => {
+                Err(Error::Io { action: format!("send signal {number} to {}", cell.id), source: e })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(crate) const KILL: i32 = 9;
+
+/// Remembers that the user wants it stopped; `false` when there is nothing to stop.
+fn mark_stopped(engine: &Engine, cell: &Arc<Cell>) -> bool {
+    let status = cell.status();
+    match status {
+        Status::Running | Status::Paused => {
+            let state = cell.change(|state| state.stopped_by_user = true);
+            engine.house.save(cell, &state);
+            true
+        }
+        Status::Restarting => {
+            let state = cell.change(|state| {
+                state.stopped_by_user = true;
+                state.status = Status::Exited;
+            });
+            engine.house.save(cell, &state);
+            false
+        }
+        _ => false,
+    }
+}
+
+fn stop_signal(config: &Config, request: &StopRequest) -> Result<i32> {
+    let asked = request.signal.as_deref().filter(|text| !text.is_empty());
+    match asked.or(config.stop_signal.as_deref().filter(|text| !text.is_empty())) {
+        None => parse_signal("TERM"),
+        Some(text) => parse_signal(text),
+    }
+}
+
+fn parse_signal(text: &str) -> Result<i32> {
+    container::signal::parse(text).ok_or_else(|| Error::Invalid(format!("invalid signal: {text}")))
+}
+
+fn stuck(cell: &Cell) -> String {
+    let pid = cell.state().pid;
+    format!(
+        "container {} does not end on SIGKILL: process {pid} is held by the kernel (see /proc/{pid}/stack); it ends when the kernel lets it",
+        cell.name()
+    )
+}

@@ -1,0 +1,116 @@
+//! The processes of a container, read from /proc.
+
+use crate::streams::lock;
+use crate::{Engine, Error, Result};
+use std::fs;
+
+/// A table of processes.
+#[derive(Debug, Clone, Default)]
+pub struct Processes {
+    pub rows: Vec<Process>,
+}
+
+/// A process as /proc shows it (proc_pid_stat(5)).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Process {
+    /// The user's id on the host.
+    pub uid: u32,
+    pub pid: i32,
+    pub ppid: i32,
+    /// Seconds of processor time.
+    pub cpu_seconds: u64,
+    /// Nanoseconds since the epoch.
+    pub started_at: i64,
+    /// `?` or `pts/0`.
+    pub tty: String,
+    pub command: String,
+}
+
+impl Engine {
+    /// All processes of the container's group.
+    pub fn top(&self, name: &str) -> Result<Processes> {
+        let cell = self.house.shelf.find(name)?;
+        let live = lock(&cell.live);
+        let live = live.as_ref().ok_or_else(|| Error::NotRunning(cell.id.to_string()))?;
+        let clock = Clock::read();
+        let rows = live.group.pids()?.into_iter().filter_map(|pid| clock.process(pid)).collect();
+        self.house.tell(&cell, "top", &[]);
+        Ok(Processes { rows })
+    }
+}
+
+/// What turns the kernel's ticks into time.
+struct Clock {
+    /// Nanoseconds since the epoch.
+    boot: i64,
+    ticks_per_second: u64,
+}
+
+impl Clock {
+    fn read() -> Clock {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let boot = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<i64>().ok());
+        Clock {
+            boot: boot.unwrap_or_default().saturating_mul(1_000_000_000),
+            ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
+        }
+    }
+
+    /// `None` when it has ended meanwhile.
+    fn process(&self, pid: i32) -> Option<Process> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok())?;
+        let (before, after) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = after.split_whitespace().collect();
+        let number = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok());
+        let started = number(19)?;
+        Some(Process {
+            uid,
+            pid,
+            ppid: fields.get(1)?.parse().ok()?,
+            cpu_seconds: (number(11)? + number(12)?) / self.ticks_per_second,
+            started_at: self.boot
+                + i64::try_from(u128::from(started) * 1_000_000_000 / u128::from(self.ticks_per_second)).ok()?,
+            tty: tty(number(4)?),
+            command: command(pid, before.split_once('(').map_or("", |(_, name)| name)),
+        })
+    }
+}
+
+/// `tty_nr`: minor in bits 31-20 and 7-0, major in bits 15-8; 136-143 are pseudo terminals.
+fn tty(number: u64) -> String {
+    let major = (number >> 8) & 0xff;
+    let minor = (number & 0xff) | ((number >> 12) & 0xf_ff00);
+    match major {
+        136..=143 => format!("pts/{}", (major - 136) * 256 + minor),
+        4 => format!("tty{minor}"),
+        _ => "?".to_owned(),
+    }
+}
+
+fn command(pid: i32, name: &str) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
+    if words.is_empty() { format!("[{name}]") } else { words }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_very_process_is_found_in_proc() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let process = Clock::read().process(pid).unwrap();
+        assert_eq!(process.pid, pid);
+        assert!(process.started_at > 0);
+        assert!(process.command.contains("engine"));
+    }
+
+    #[test]
+    fn terminals_have_their_names() {
+        assert_eq!(tty(0x8803), "pts/3");
+        assert_eq!(tty(0), "?");
+    }
+}

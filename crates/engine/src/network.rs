@@ -1,1 +1,0 @@
-//! The default bridge, prepared sandboxes and their endpoints.

@@ -1,0 +1,244 @@
+//! Sandboxes: what a container lives in, made ahead of it.
+//!
+//! A sandbox is a parked process in its own user and network namespaces (and v1 cgroups), with an address on the bridge when
+//! it is to have one. A new network namespace and the entry into v1 cgroups cost milliseconds in the kernel; a thread keeps a
+//! few sandboxes of the two common sorts ready, so that a start does not wait for them.
+
+use crate::streams::lock;
+use crate::{Result, Settings};
+use base::{Id, Undo};
+use keeper::client::Keeper;
+use network::{Bridge, Endpoint};
+use oci::runtime::{IdMapping, Resources};
+use runtime::{NetworkNamespace, ParkPlan, UserNamespace};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// Ids that a user namespace of a container has.
+pub(crate) const ID_COUNT: u32 = 65_536;
+
+/// The name of a v1 group whose sandbox waits.
+pub(crate) const POOLED: &str = "pool-";
+
+/// What a sandbox has of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// Own user namespace, an address on the bridge.
+    Bridge,
+    /// Own user namespace, own network namespace with nothing but `lo`.
+    Isolated,
+}
+
+/// A parked process with its surroundings.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    pub(crate) pid: i32,
+    pub(crate) network: OwnedFd,
+    /// v1 only: on v2 the init is born into its group.
+    pub(crate) group: Option<cgroup::Group>,
+    pub(crate) endpoint: Option<Endpoint>,
+}
+
+/// What sandboxes are made with.
+#[derive(Debug)]
+pub(crate) struct Workshop {
+    pub(crate) keeper: Keeper,
+    pub(crate) bridge: Arc<Bridge>,
+    pub(crate) groups: Arc<cgroup::Groups>,
+    /// Device rules of an ordinary container.
+    pub(crate) ordinary: Resources,
+    pub(crate) id_base: u32,
+}
+
+/// How one sandbox differs from the common sorts.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) user: UserNamespace,
+    pub(crate) network: NetworkNamespace,
+    pub(crate) bridge: bool,
+    /// The namespaces to join, named by index.
+    pub(crate) fds: Vec<OwnedFd>,
+}
+
+impl Workshop {
+    /// The maps of containers' user namespaces.
+    pub(crate) fn id_map(&self) -> Vec<IdMapping> {
+        vec![IdMapping { container_id: 0, host_id: self.id_base, size: ID_COUNT }]
+    }
+
+    pub(crate) fn own_user(&self) -> UserNamespace {
+        UserNamespace::New { uid: self.id_map(), gid: self.id_map() }
+    }
+
+    fn wanted(&self, sort: Sort) -> Wanted {
+        let bridge = sort == Sort::Bridge;
+        Wanted { user: self.own_user(), network: NetworkNamespace::New, bridge, fds: Vec::new() }
+    }
+
+    /// Makes a sandbox; when a step fails nothing is left of it.
+    pub(crate) fn make(&self, wanted: Wanted) -> Result<Sandbox> {
+        let mut undo = Undo::new();
+        let new_network = wanted.network == NetworkNamespace::New;
+        let mut fds = wanted.fds;
+        let mut plan = ParkPlan { user: wanted.user, network: wanted.network, cgroup_procs: Vec::new() };
+        let group = match self.groups.version() {
+            cgroup::Version::V1 => Some(self.pooled_group(&mut plan, &mut fds)?),
+            cgroup::Version::V2 => None,
+        };
+        if let Some(group) = &group {
+            undo.push(|| drop(group.remove()));
+        }
+        let parked = self.keeper.park(plan, &fds)?;
+        let pid = parked.pid;
+        undo.push(move || drop(self.keeper.unpark(pid)));
+        let endpoint = if wanted.bridge {
+            Some(self.bridge.attach(parked.network.as_fd())?)
+        } else if new_network {
+            network::loopback_up(parked.network.as_fd())?;
+            None
+        } else {
+            None
+        };
+        undo.keep();
+        Ok(Sandbox { pid, network: parked.network, group, endpoint })
+    }
+
+    fn pooled_group(&self, plan: &mut ParkPlan, fds: &mut Vec<OwnedFd>) -> Result<cgroup::Group> {
+        let group = self.groups.create(&format!("{POOLED}{}", Id::random().short()), &self.ordinary)?;
+        match group.entry() {
+            Ok(sys::CgroupEntry::V1(procs)) => {
+                for file in procs {
+                    plan.cgroup_procs.push(u32::try_from(fds.len()).unwrap_or(u32::MAX));
+                    fds.push(file);
+                }
+            }
+            Ok(_) => {}
+            Err(e) => {
+                let _ = group.remove();
+                return Err(e.into());
+            }
+        }
+        Ok(group)
+    }
+
+    /// Takes a sandbox apart that no container came into.
+    pub(crate) fn unmake(&self, sandbox: Sandbox) {
+        if let Err(e) = self.keeper.unpark(sandbox.pid) {
+            tracing::warn!("cannot let a parked process go: {e}");
+        }
+        if let Some(endpoint) = &sandbox.endpoint
+            && let Err(e) = self.bridge.detach(endpoint)
+        {
+            tracing::warn!("cannot detach {}: {e}", endpoint.host_link);
+        }
+        if let Some(group) = &sandbox.group
+            && let Err(e) = group.remove()
+        {
+            tracing::warn!("cannot remove a group: {e}");
+        }
+    }
+}
+
+/// Sandboxes that wait.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) workshop: Arc<Workshop>,
+    shelf: Mutex<Shelf>,
+    taken: Condvar,
+    most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    bridge: VecDeque<Sandbox>,
+    isolated: VecDeque<Sandbox>,
+    closed: bool,
+}
+
+impl Shelf {
+    fn of(&mut self, sort: Sort) -> &mut VecDeque<Sandbox> {
+        match sort {
+            Sort::Bridge => &mut self.bridge,
+            Sort::Isolated => &mut self.isolated,
+        }
+    }
+}
+
+impl Pool {
+    /// Starts the thread that keeps the pool filled.
+    pub(crate) fn start(workshop: Arc<Workshop>, settings: &Settings) -> std::io::Result<Arc<Pool>> {
+        let pool = Arc::new(Pool { workshop, shelf: Mutex::default(), taken: Condvar::new(), most: settings.pool });
+        let own = pool.clone();
+        std::thread::Builder::new().name("pool".into()).stack_size(512 << 10).spawn(move || own.fill())?;
+        Ok(pool)
+    }
+
+    /// A sandbox of this sort: one that waits, or a new one.
+    pub(crate) fn take(&self, sort: Sort) -> Result<Sandbox> {
+        let ready = lock(&self.shelf).of(sort).pop_front();
+        self.taken.notify_one();
+        match ready {
+            Some(sandbox) => Ok(sandbox),
+            None => self.workshop.make(self.workshop.wanted(sort)),
+        }
+    }
+
+    /// Empties the pool for good.
+    pub(crate) fn close(&self) {
+        let mut shelf = lock(&self.shelf);
+        shelf.closed = true;
+        let waiting: Vec<Sandbox> =
+            std::mem::take(&mut shelf.bridge).into_iter().chain(std::mem::take(&mut shelf.isolated)).collect();
+        drop(shelf);
+        self.taken.notify_all();
+        waiting.into_iter().for_each(|sandbox| self.workshop.unmake(sandbox));
+    }
+
+    fn fill(&self) {
+        while let Some(sort) = self.next() {
+            match self.workshop.make(self.workshop.wanted(sort)) {
+                Ok(sandbox) => self.put(sort, sandbox),
+                Err(e) => {
+                    tracing::warn!("cannot prepare a sandbox: {}", base::chain(&e));
+                    self.pause();
+                }
+            }
+        }
+    }
+
+    /// Waits until a sort is short; `None` when the pool is closed.
+    fn next(&self) -> Option<Sort> {
+        let mut shelf = lock(&self.shelf);
+        loop {
+            if shelf.closed {
+                return None;
+            }
+            if shelf.bridge.len() < self.most {
+                return Some(Sort::Bridge);
+            }
+            if shelf.isolated.len() < self.most {
+                return Some(Sort::Isolated);
+            }
+            shelf = self.taken.wait(shelf).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn put(&self, sort: Sort, sandbox: Sandbox) {
+        let mut shelf = lock(&self.shelf);
+        if shelf.closed {
+            drop(shelf);
+            self.workshop.unmake(sandbox);
+            return;
+        }
+        shelf.of(sort).push_back(sandbox);
+    }
+
+    /// After a failure: until somebody takes one (and meets the failure) or some time has passed.
+    fn pause(&self) {
+        let shelf = lock(&self.shelf);
+        if !shelf.closed {
+            drop(self.taken.wait_timeout(shelf, std::time::Duration::from_secs(5)));
+        }
+    }
+}

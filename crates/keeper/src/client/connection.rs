@@ -1,0 +1,177 @@
+//! One connection: a lock around writing, and one thread that reads and hands out what comes.
+
+use super::Error;
+use crate::message::{Adopted, Asked, Event, Reply, Request, Told, VERSION};
+use crate::wire::{Frame, Inbox, Parcel, broken, hello};
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The answer to a request.
+#[derive(Debug)]
+pub struct Answered {
+    pub reply: Reply,
+    pub fds: Vec<OwnedFd>,
+}
+
+/// What a new connection begins with.
+#[derive(Debug)]
+pub struct Greeted {
+    pub stream: UnixStream,
+    pub inbox: Inbox,
+    pub found: Vec<(Adopted, Vec<OwnedFd>)>,
+    pub journal: Vec<OwnedFd>,
+}
+
+/// Says hello and listens to what the keeper has.
+pub fn greet(stream: UnixStream) -> Result<Greeted, Error> {
+    let mut inbox = Inbox::default();
+    (&stream).write_all(&hello()).map_err(Error::Lost)?;
+    let theirs = loop {
+        match inbox.take_hello().map_err(Error::Lost)? {
+            Some(version) => break version,
+            None => more(&stream, &mut inbox).map_err(Error::Lost)?,
+        }
+    };
+    if theirs != VERSION {
+        return Err(Error::Version { ours: VERSION, theirs });
+    }
+    let mut greeted = Greeted { stream, inbox, found: Vec::new(), journal: Vec::new() };
+    listen(&mut greeted).map_err(Error::Lost)?;
+    Ok(greeted)
+}
+
+fn listen(greeted: &mut Greeted) -> io::Result<()> {
+    loop {
+        let frame = wait(&greeted.stream, &mut greeted.inbox)?;
+        match frame.message()? {
+            Told::Found(process) => greeted.found.push((*process, frame.fds)),
+            Told::Ready => {
+                greeted.journal = frame.fds;
+                return Ok(());
+            }
+            other => return Err(io::Error::new(ErrorKind::InvalidData, format!("{} before the time", other.name()))),
+        }
+    }
+}
+
+fn wait(stream: &UnixStream, inbox: &mut Inbox) -> io::Result<Frame> {
+    loop {
+        if let Some(frame) = inbox.take()? {
+            return Ok(frame);
+        }
+        more(stream, inbox)?;
+    }
+}
+
+fn more(stream: &UnixStream, inbox: &mut Inbox) -> io::Result<()> {
+    match inbox.receive(stream.as_fd())? {
+        0 => Err(ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A live connection. Dropped, it closes, and its thread ends.
+#[derive(Debug)]
+pub struct Connection {
+    writing: Mutex<UnixStream>,
+    waiting: Arc<Waiting>,
+    next: AtomicU64,
+    pid: i32,
+}
+
+/// Who waits for which answer; `None` once the connection is lost.
+#[derive(Debug)]
+struct Waiting(Mutex<Option<HashMap<u64, SyncSender<Answered>>>>);
+
+impl Connection {
+    /// Starts the reading thread. `child`: the keeper when this process started it, to be waited for at its end.
+    pub fn start(stream: UnixStream, inbox: Inbox, child: Option<Child>) -> io::Result<(Connection, Receiver<Event>)> {
+        let pid = rustix::net::sockopt::socket_peercred(&stream)?.pid.as_raw_nonzero().get();
+        let waiting = Arc::new(Waiting(Mutex::new(Some(HashMap::new()))));
+        let (events, receiver) = channel();
+        let (reading, shared) = (stream.try_clone()?, waiting.clone());
+        std::thread::Builder::new().name("keeper".into()).stack_size(128 << 10).spawn(move || {
+            read(&reading, inbox, &shared, &events);
+            // Whoever still waits is told by his channel that it is lost.
+            shared.lock().take();
+            let _ = reading.shutdown(Shutdown::Both);
+            drop(events);
+            if let Some(mut child) = child {
+                let _ = child.wait();
+            }
+        })?;
+        Ok((Connection { writing: Mutex::new(stream), waiting, next: AtomicU64::new(1), pid }, receiver))
+    }
+
+    /// The peer's process.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Sends a request and waits for its answer.
+    pub fn ask(&self, request: Request, fds: &[OwnedFd]) -> io::Result<Answered> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+        let mut parcel = Parcel::new(&Asked { number, request }, fds)?;
+        let (sender, receiver) = sync_channel(1);
+        self.waiting.lock().as_mut().ok_or_else(lost)?.insert(number, sender);
+        let sent = {
+            let stream = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            parcel.send(stream.as_fd())
+        };
+        if let Err(error) = sent {
+            if let Some(waiting) = self.waiting.lock().as_mut() {
+                waiting.remove(&number);
+            }
+            return Err(error.into());
+        }
+        receiver.recv().map_err(|_| lost())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let stream = self.writing.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<u64, SyncSender<Answered>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hands out answers and events until the connection ends.
+fn read(stream: &UnixStream, mut inbox: Inbox, waiting: &Waiting, events: &Sender<Event>) {
+    while let Ok(frame) = wait(stream, &mut inbox) {
+        let handed = frame.message().and_then(|told| match told {
+            Told::Answer { number, reply } => {
+                let waiter = waiting.lock().as_mut().and_then(|waiting| waiting.remove(&number));
+                // Each channel has room for its one answer: a slow waiter stops nobody.
+                waiter.map(|waiter| waiter.send(Answered { reply, fds: frame.fds }));
+                Ok(())
+            }
+            Told::Event(event) => {
+                // Nobody listens when the engine is about to close.
+                let _ = events.send(event);
+                Ok(())
+            }
+            Told::Found(_) | Told::Ready => Err(broken("a greeting in the middle")),
+        });
+        if handed.is_err() {
+            return;
+        }
+    }
+}
+
+fn lost() -> io::Error {
+    io::Error::new(ErrorKind::NotConnected, "the keeper has gone")
+}

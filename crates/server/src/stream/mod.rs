@@ -1,0 +1,7 @@
+//! Bodies that stream: hijacked connections, frames, requests read by blocking code.
+
+pub mod body;
+pub mod frames;
+mod gone;
+pub mod hijack;
+pub mod keys;

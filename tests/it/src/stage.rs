@@ -1,0 +1,313 @@
+//! One engine on temporary roots.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a condition may take to hold.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a command said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Output {
+    /// The output of a command that must have succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self.out
+    }
+}
+
+/// An engine of a test's own.
+pub struct Stage {
+    folder: tempfile::TempDir,
+    engine: Option<Child>,
+    /// A process that holds the namespaces while no engine runs.
+    holder: Child,
+}
+
+impl Stage {
+    /// An engine without images but `host`.
+    pub fn bare() -> Stage {
+        assert!(rustix::process::getuid().is_root(), "these tests need root");
+        let folder = tempfile::Builder::new().prefix("dhow-it-").tempdir().expect("a temporary folder");
+        let holder = Command::new("unshare")
+            .args([
+                "--net",
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-c",
+                "ip link set lo up; echo; exec sleep 100000",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare(1) runs");
+        let mut stage = Stage { folder, engine: None, holder };
+        let mut ready = [0];
+        let pipe = stage.holder.stdout.as_mut().expect("a pipe");
+        std::io::Read::read_exact(pipe, &mut ready).expect("the namespaces are made");
+        stage.start_engine();
+        stage
+    }
+
+    /// An engine with `busybox:latest`.
+    pub fn new() -> Stage {
+        let stage = Stage::bare();
+        stage.dhow(["load", "-q", "-i", &crate::busybox_archive().display().to_string()]).ok();
+        stage
+    }
+
+    /// The folder of this test: anything may be put there.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn data_root(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.folder.path().join("dhow.sock").display())
+    }
+
+    /// Starts the engine; the socket answers when this returns.
+    pub fn start_engine(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("a log");
+        let mut command = self.inside(&binary());
+        command.arg("engine").arg("-H").arg(self.host());
+        command.arg("--data-root").arg(self.data_root()).arg("--exec-root").arg(self.folder.path().join("run"));
+        command.arg("--pidfile").arg(self.folder.path().join("engine.pid"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().expect("the engine starts");
+        self.engine = Some(child);
+        within("the engine answers", || {
+            if let Some(status) = self.engine.as_mut().and_then(|engine| engine.try_wait().ok().flatten()) {
+                panic!("the engine ended: {status}\n{}", self.log_text());
+            }
+            self.dhow(["ps", "-q"]).code == 0
+        });
+    }
+
+    /// SIGKILL, as a crash.
+    pub fn kill_engine(&mut self) {
+        let mut engine = self.engine.take().expect("an engine runs");
+        let pid = self.engine_pid();
+        kill_process(pid, Signal::KILL).expect("the engine can be killed");
+        engine.wait().expect("the engine was a child");
+    }
+
+    /// SIGTERM, and its exit.
+    pub fn stop_engine(&mut self) {
+        let mut engine = self.engine.take().expect("an engine runs");
+        kill_process(self.engine_pid(), Signal::TERM).expect("the engine can be told to end");
+        within("the engine ends", || engine.try_wait().expect("the engine was a child").is_some());
+    }
+
+    fn engine_pid(&self) -> Pid {
+        let text = std::fs::read_to_string(self.folder.path().join("engine.pid")).expect("a pidfile");
+        Pid::from_raw(text.trim().parse().expect("a pid")).expect("a pid above 0")
+    }
+
+    /// A command in the engine's network and mount namespaces.
+    pub fn inside(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.holder.id().to_string(), "--net", "--mount", "--wdns=/"]);
+        command.arg(program);
+        command
+    }
+
+    /// Runs `dhow WORDS...` against this engine.
+    pub fn dhow<I>(&self, words: I) -> Output
+    where
+        I: IntoIterator,
+        I::Item: AsRef<OsStr>,
+    {
+        output(self.dhow_command(words), &[])
+    }
+
+    /// The same with something on stdin.
+    pub fn dhow_with_stdin<I>(&self, words: I, stdin: &[u8]) -> Output
+    where
+        I: IntoIterator,
+        I::Item: AsRef<OsStr>,
+    {
+        output(self.dhow_command(words), stdin)
+    }
+
+    /// A `dhow` command to be run by the test.
+    pub fn dhow_command<I>(&self, words: I) -> Command
+    where
+        I: IntoIterator,
+        I::Item: AsRef<OsStr>,
+    {
+        let mut command = Command::new(binary());
+        command.arg("-H").arg(self.host()).args(words);
+        command
+    }
+
+    /// Runs `docker WORDS...` against this engine.
+    pub fn docker<I>(&self, words: I) -> Output
+    where
+        I: IntoIterator,
+        I::Item: AsRef<OsStr>,
+    {
+        output(self.docker_command(words), &[])
+    }
+
+    /// A `docker` command to be run by the test.
+    pub fn docker_command<I>(&self, words: I) -> Command
+    where
+        I: IntoIterator,
+        I::Item: AsRef<OsStr>,
+    {
+        let mut command = Command::new("docker");
+        command.env("DOCKER_HOST", self.host()).args(words);
+        command
+    }
+
+    /// A shell line in the engine's network namespace; what it prints.
+    pub fn shell_inside(&self, line: &str) -> Output {
+        let mut command = self.inside("sh");
+        command.args(["-c", line]);
+        output(command, &[])
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("engine.log")
+    }
+
+    /// What the engine said so far.
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// Processes whose working folder, root or command line is of this stage, by command line.
+    pub fn processes(&self) -> Vec<String> {
+        let folder = self.folder.path().display().to_string();
+        let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|pid| *pid != std::process::id())
+            .filter_map(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).ok())
+            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+            .filter(|line| line.contains(&folder) && !line.contains("nsenter"))
+            .collect()
+    }
+
+    /// The cgroups of this engine's containers, in any hierarchy.
+    pub fn groups(&self) -> Vec<PathBuf> {
+        let info = self.group_parent();
+        let Ok(hierarchies) = std::fs::read_dir("/sys/fs/cgroup") else { return Vec::new() };
+        let roots = hierarchies.flatten().map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+        let parents = roots.map(|root| root.join(&info)).filter(|path| path.is_dir());
+        parents
+            .flat_map(|parent| std::fs::read_dir(parent).into_iter().flatten().flatten())
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+            .collect()
+    }
+
+    /// As the engine names it: a hash of the data root.
+    fn group_parent(&self) -> String {
+        let root = self.data_root().canonicalize().unwrap_or_else(|_| self.data_root());
+        let bytes = root.as_os_str().as_encoded_bytes();
+        let hash = bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        format!("dhow-{:06x}", hash & 0xff_ffff)
+    }
+
+    /// Removes all containers, ends the engine, and checks that nothing is left.
+    fn clear(&mut self) {
+        if self.engine.is_none() {
+            self.start_engine();
+        }
+        let ids = self.dhow(["ps", "-aq"]).ok();
+        let mut words = vec!["rm", "-f", "-v"];
+        words.extend(ids.split_whitespace());
+        if words.len() > 3 {
+            self.dhow(words).ok();
+        }
+        let ports = self.shell_inside("ip -o link show type bridge");
+        self.stop_engine();
+        within("no process is left", || self.processes().is_empty());
+        within("no cgroup is left", || self.groups().is_empty());
+        let links = self.shell_inside("ip -o link show | grep -v ' lo:'");
+        assert_eq!(links.out, "", "links are left, of {}", ports.out);
+    }
+}
+
+impl Default for Stage {
+    fn default() -> Stage {
+        Stage::new()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the engine's log:\n{}", self.log_text());
+            let ids = self.dhow(["ps", "-aq"]).out;
+            let mut words = vec!["rm", "-f", "-v"];
+            words.extend(ids.split_whitespace());
+            let _ = self.dhow(words);
+            if let Some(mut engine) = self.engine.take() {
+                let _ = kill_process(self.engine_pid(), Signal::TERM);
+                let _ = engine.wait();
+            }
+        } else {
+            self.clear();
+        }
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// Waits until `holds`; panics with `what` after half a minute.
+#[track_caller]
+pub fn within(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+fn output(mut command: Command, stdin: &[u8]) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+    let mut pipe = child.stdin.take().expect("a pipe");
+    let stdin = stdin.to_vec();
+    let writer = std::thread::spawn(move || {
+        let _ = std::io::Write::write_all(&mut pipe, &stdin);
+    });
+    let output = child.wait_with_output().expect("the command was a child");
+    let _ = writer.join();
+    Output {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The dhow binary: `DHOW_BINARY`, or beside this test program in the build folder.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("DHOW_BINARY") {
+        return path.into();
+    }
+    let this = std::env::current_exe().expect("this program has a path");
+    let folder = this.parent().and_then(Path::parent).expect("test programs are in target/NAME/deps");
+    let path = folder.join("dhow");
+    assert!(path.is_file(), "{} is missing: cargo build", path.display());
+    path
+}

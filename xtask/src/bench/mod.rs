@@ -1,0 +1,99 @@
+//! Side by side in one run: dhow, the engines and runtimes that are installed, and the kernel's own floor.
+//!
+//! Everything runs in a network and a mount namespace of its own, on data roots of its own below a temporary folder, so that
+//! nothing is left. Samples of all peers are interleaved (A B C A B C ...): a machine whose speed drifts drifts for all.
+
+mod figures;
+mod fixture;
+mod floor;
+mod memory;
+mod peers;
+mod table;
+
+use crate::suite;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Set for the process inside the namespaces.
+const INSIDE: &str = "DHOW_BENCH_INSIDE";
+
+/// What was asked.
+struct Options {
+    runs: usize,
+    only: Vec<String>,
+    json: PathBuf,
+}
+
+/// Builds, enters namespaces of its own, measures, prints.
+pub fn run(words: &[String]) -> Result<(), String> {
+    if words == ["--list"] {
+        figures::NAMES.iter().for_each(|name| println!("{name}"));
+        return Ok(());
+    }
+    let options = parse(words)?;
+    if std::env::var_os(INSIDE).is_some() {
+        return measure(&options);
+    }
+    suite::cargo(&["build", "--release", "--bin", "dhow", "--bin", "floor"])?;
+    let this = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
+    let status = Command::new("unshare")
+        .args(["--net", "--mount", "--propagation", "private", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""])
+        .arg(this)
+        .arg("bench")
+        .args(words)
+        .env(INSIDE, "1")
+        .status()
+        .map_err(|e| format!("cannot run unshare(1): {e}"))?;
+    if status.success() { Ok(()) } else { Err("the bench failed".to_owned()) }
+}
+
+fn parse(words: &[String]) -> Result<Options, String> {
+    let mut options = Options { runs: 20, only: Vec::new(), json: suite::root().join("target/bench.json") };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--runs" => options.runs = value()?.parse().map_err(|e| format!("--runs: {e}"))?,
+            "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+            "--json" => options.json = PathBuf::from(value()?),
+            other => return Err(format!("unknown option {other}: --runs, --only, --json, --list are known")),
+        }
+    }
+    Ok(options)
+}
+
+fn measure(options: &Options) -> Result<(), String> {
+    let folder =
+        tempfile::Builder::new().prefix("dhow-bench-").tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
+    let fixture = fixture::Fixture::make(folder.path())?;
+    let peers = peers::Peers::start(folder.path(), &fixture)?;
+    let figures = figures::all(&peers, &fixture, options.runs, &options.only);
+    let memory = if wanted(options, "memory") { memory::measure(&peers) } else { Vec::new() };
+    drop(peers);
+    print!("{}", table::render(&figures, &memory, &binary_size()?));
+    table::save(&options.json, &figures, &memory)?;
+    println!("raw numbers: {}", options.json.display());
+    Ok(())
+}
+
+fn wanted(options: &Options, name: &str) -> bool {
+    options.only.is_empty() || options.only.iter().any(|only| only == name)
+}
+
+fn binary_size() -> Result<String, String> {
+    let path = suite::binary("release")?;
+    let bytes = std::fs::metadata(&path).map_err(|e| format!("cannot look at {}: {e}", path.display()))?.len();
+    Ok(format!("dhow binary: {:.1} MiB", to_mib(bytes)))
+}
+
+fn to_mib(bytes: u64) -> f64 {
+    #[allow(clippy::cast_precision_loss)]
+    let bytes = bytes as f64;
+    bytes / 1_048_576.0
+}
+
+/// Whether a program is installed.
+fn installed(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| Path::is_file(file))
+}

@@ -1,0 +1,81 @@
+//! What was measured, for people and for programs.
+
+use super::figures::Figure;
+use super::memory::Memory;
+use std::fmt::Write;
+use std::path::Path;
+
+/// A table: the median, the smallest and the largest sample, and how many times as good dhow is.
+pub fn render(figures: &[Figure], memory: &[Memory], size: &str) -> String {
+    let mut text = String::new();
+    for figure in figures {
+        let _ = writeln!(text, "\n{} ({})", figure.name, figure.unit);
+        let dhow = figure.samples.iter().find(|(name, _)| name == "dhow").map(|(_, samples)| median(samples));
+        for (name, samples) in &figure.samples {
+            let middle = median(samples);
+            let ratio = dhow.map_or(f64::NAN, |dhow| if figure.less_is_better { middle / dhow } else { dhow / middle });
+            let _ = writeln!(
+                text,
+                "  {name:<20} median {middle:>9.2}  min {:>9.2}  max {:>9.2}  n {:>3}  dhow is {ratio:>6.2}x as good",
+                least(samples),
+                most(samples),
+                samples.len(),
+            );
+        }
+    }
+    if !memory.is_empty() {
+        let _ = writeln!(text, "\nmemory (PSS of engine and helpers, KiB)");
+    }
+    for row in memory {
+        let _ = writeln!(
+            text,
+            "  {:<20} idle {:>9}  for each idle container {:>9.1}",
+            row.peer, row.idle, row.per_container
+        );
+    }
+    let _ = writeln!(text, "\n{size}");
+    text
+}
+
+/// All samples as JSON.
+pub fn save(path: &Path, figures: &[Figure], memory: &[Memory]) -> Result<(), String> {
+    let figures: Vec<_> = figures
+        .iter()
+        .map(|figure| {
+            let samples: serde_json::Map<String, serde_json::Value> =
+                figure.samples.iter().map(|(name, samples)| (name.clone(), serde_json::json!(samples))).collect();
+            serde_json::json!({ "name": figure.name, "unit": figure.unit, "samples": samples })
+        })
+        .collect();
+    let memory: Vec<_> = memory
+        .iter()
+        .map(
+            |row| serde_json::json!({ "peer": row.peer, "idle_kib": row.idle, "per_container_kib": row.per_container }),
+        )
+        .collect();
+    let all = serde_json::json!({ "figures": figures, "memory": memory });
+    std::fs::write(path, format!("{all:#}\n")).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+fn sorted(samples: &[f64]) -> Vec<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+fn median(samples: &[f64]) -> f64 {
+    let sorted = sorted(samples);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+    }
+}
+
+fn least(samples: &[f64]) -> f64 {
+    sorted(samples).first().copied().unwrap_or(f64::NAN)
+}
+
+fn most(samples: &[f64]) -> f64 {
+    sorted(samples).last().copied().unwrap_or(f64::NAN)
+}
