@@ -231,7 +231,9 @@ pub enum RestartPolicy {
     Always,
     UnlessStopped,
     /// 0 is without end.
-    OnFailure { most: u32 },
+    OnFailure {
+        most: u32,
+    },
 }
 
 /// Where output goes.

@@ -56,7 +56,9 @@ pub fn parse(text: &str) -> Option<i32> {
 fn realtime(name: &str) -> Option<i32> {
     let offset = |text: &str, sign: char| match text {
         "" => Some(0),
-        text => text.strip_prefix(sign).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?.parse::<i32>().ok(),
+        text => {
+            text.strip_prefix(sign).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?.parse::<i32>().ok()
+        }
     };
     let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
         (Some(rest), _) => REALTIME_FIRST.checked_add(offset(rest, '+')?)?,
@@ -103,7 +105,22 @@ mod tests {
 
     #[test]
     fn what_is_no_signal_is_refused() {
-        for text in ["", "0", "65", "-9", "+9", "SIG", "FOO", "RTMIN+", "RTMIN+31", "RTMIN-1", "RTMAX-31", "RTMIN++1", "99999999999999", "SIGSIGKILL"] {
+        for text in [
+            "",
+            "0",
+            "65",
+            "-9",
+            "+9",
+            "SIG",
+            "FOO",
+            "RTMIN+",
+            "RTMIN+31",
+            "RTMIN-1",
+            "RTMAX-31",
+            "RTMIN++1",
+            "99999999999999",
+            "SIGSIGKILL",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

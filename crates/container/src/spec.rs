@@ -16,11 +16,9 @@ pub use capability::capabilities;
 pub use files::{hosts_text, resolv_text};
 pub use process::{exec_process, hostname};
 
-use crate::{
-    CgroupNamespaceMode, Config, Container, IpcMode, MountSource, NetworkMode, PidMode, UserNamespaceMode, UtsMode, user,
-};
+use crate::{CgroupNamespaceMode, Config, Container, IpcMode, MountSource, NetworkMode, PidMode, UtsMode, user};
 use base::{Kind, Kinded};
-use oci::runtime::{IdMapping, Linux, Namespace, NamespaceKind, Root, Spec};
+use oci::runtime::{IdMapping, Linux, Namespace, NamespaceKind, Resources, Root, Spec};
 use std::path::PathBuf;
 
 /// The version of the runtime specification that is written.
@@ -109,7 +107,8 @@ pub fn build(container: &Container, around: &Surroundings) -> Result<Spec, SpecE
         process: Some(process::init(container, around)?),
         root: Some(Root { path: "rootfs".to_owned(), readonly: config.readonly_rootfs }),
         hostname: (config.uts == UtsMode::Private).then(|| hostname(container)),
-        domainname: (config.uts == UtsMode::Private && !config.domainname.is_empty()).then(|| config.domainname.clone()),
+        domainname: (config.uts == UtsMode::Private && !config.domainname.is_empty())
+            .then(|| config.domainname.clone()),
         mounts: mount::all(container, around)?,
         annotations: std::collections::BTreeMap::new(),
         linux: Some(Linux {
@@ -162,7 +161,8 @@ fn namespaces(container: &Container, around: &Surroundings) -> Result<Vec<Namesp
 
 /// The path of a namespace to join; its container may have stopped meanwhile.
 fn joined(path: Option<&String>, kind: &str, id: &str) -> Result<String, SpecError> {
-    path.cloned().ok_or_else(|| SpecError::Invalid(format!("failed to join {kind} namespace: container {id} is not running")))
+    path.cloned()
+        .ok_or_else(|| SpecError::Invalid(format!("failed to join {kind} namespace: container {id} is not running")))
 }
 
 /// Binds that propagate need a root that does.
@@ -188,16 +188,11 @@ fn check_extra_hosts(config: &Config, around: &Surroundings) -> Result<(), SpecE
     Ok(())
 }
 
-/// Whether a configuration gets a user namespace of its own when asked for the default one: not with anything that needs
-/// the host's (`--privileged`, the host's pid, network or ipc namespace).
-pub fn wants_user_namespace(config: &Config) -> bool {
-    match config.user_namespace {
-        UserNamespaceMode::Host => false,
-        UserNamespaceMode::Private => true,
-        UserNamespaceMode::Default => {
-            !config.privileged && config.pid != PidMode::Host && config.network != NetworkMode::Host && config.ipc != IpcMode::Host
-        }
-    }
+/// What a container that asks for nothing may use: no limits, and Docker's rules of the device cgroup.
+///
+/// The specification of such a container has exactly these, so a group made beforehand needs no change for it.
+pub fn ordinary_resources() -> Resources {
+    Resources { devices: device::default_rules(), ..Resources::default() }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const LAYOUT: i64 = 1;
 const RECORD_VERSION: u32 = 1;
 
 const TABLES: &str = "
-    CREATE TABLE IF NOT EXISTS container (id TEXT PRIMARY KEY, name TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS container (id TEXT PRIMARY KEY, name TEXT NOT NULL, record TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS state (id TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
 ";
 
@@ -82,14 +82,17 @@ impl Store {
         let record = to_text(&id, container)?;
         let state = to_text(&id, state)?;
         let mut writer = self.lock();
-        let write = |connection: &mut Connection| {
-            let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            change
-                .prepare_cached("INSERT INTO container (id, name, record) VALUES (?1, ?2, ?3)")?
-                .execute(params![id, container.name, record])?;
-            change.prepare_cached("INSERT OR REPLACE INTO state (id, state) VALUES (?1, ?2)")?.execute(params![id, state])?;
-            change.commit()
-        };
+        let write =
+            |connection: &mut Connection| {
+                let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+                change
+                    .prepare_cached("INSERT INTO container (id, name, record) VALUES (?1, ?2, ?3)")?
+                    .execute(params![id, container.name, record])?;
+                change
+                    .prepare_cached("INSERT OR REPLACE INTO state (id, state) VALUES (?1, ?2)")?
+                    .execute(params![id, state])?;
+                change.commit()
+            };
         write(&mut writer).map_err(|source| self.failed(source))
     }
 
@@ -132,7 +135,7 @@ impl Store {
             Ok(found)
         };
         let mut found = read(&self.lock()).map_err(|source| self.failed(source))?;
-        found.sort_by(|(a, _), (b, _)| (a.created_at, a.id).cmp(&(b.created_at, b.id)));
+        found.sort_by_key(|(container, _)| (container.created_at, container.id));
         Ok(found)
     }
 

@@ -57,6 +57,16 @@ impl<'store> Ingest<'store> {
         self.size
     }
 
+    /// The digest of what was written so far; nothing is kept.
+    pub fn digest(mut self) -> Digest {
+        Digest::from_bytes(self.hash.take().unwrap_or_default().finalize().into())
+    }
+
+    /// Waits until the bytes are on disk, which a commit does not.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     /// Names the blob by its digest, after comparing digest and size with what was promised. A blob that is there already stays.
     pub fn commit(mut self, expected: Option<&Digest>, size: Option<u64>) -> Result<(Digest, u64), Error> {
         let hash = self.hash.take().unwrap_or_default();

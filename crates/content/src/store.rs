@@ -48,11 +48,11 @@ impl Store {
         Ingest::new(self, &self.root.join("ingest"))
     }
 
-    /// Keeps a small document.
+    /// Keeps a small document, safe on disk.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, Error> {
         let mut ingest = self.ingest()?;
         let written = io::Write::write_all(&mut ingest, bytes);
-        written.map_err(fail("write a blob below", &self.root))?;
+        written.and_then(|()| ingest.sync()).map_err(fail("write a blob below", &self.root))?;
         Ok(ingest.commit(None, None)?.0)
     }
 

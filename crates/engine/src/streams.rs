@@ -167,6 +167,8 @@ impl Hub {
             keeper::client::Streams::Terminal(master) => {
                 (Some(master.try_clone()?), vec![(Stream::Stdout, master)], true)
             }
+            // An exec of an earlier engine: nobody listens to it any more.
+            keeper::client::Streams::Gone => return Ok(()),
         };
         *lock(&self.open) = if terminal { 1 } else { 2 };
         self.grown.send_replace(false);
@@ -300,7 +302,7 @@ impl Input {
                 Stdin::Open(fd) => {
                     let own = fd.try_clone()?;
                     rustix::io::ioctl_fionbio(&own, true)?;
-                    return AsyncFd::with_interest(own, tokio::io::Interest::WRITABLE);
+                    return AsyncFd::register_with_interest(own, tokio::io::Interest::WRITABLE);
                 }
                 Stdin::Closed => return Err(io::ErrorKind::BrokenPipe.into()),
                 Stdin::Waiting => news.changed().await.map_err(|_| io::ErrorKind::BrokenPipe)?,
@@ -332,14 +334,17 @@ pub(crate) struct Plumbing {
 }
 
 impl Plumbing {
-    /// Starts the thread. It ends with the process.
-    pub(crate) fn start(journal: Journal, keeper: keeper::client::Keeper) -> io::Result<Arc<Plumbing>> {
+    pub(crate) fn new(journal: Journal, keeper: keeper::client::Keeper) -> io::Result<Arc<Plumbing>> {
         let pump = Pump::new(journal)?;
-        let ready = pump.epoll().try_clone_to_owned()?;
-        let plumbing = Arc::new(Plumbing { pump: Mutex::new(pump), hubs: Mutex::new(HashMap::new()), keeper });
-        let own = plumbing.clone();
+        Ok(Arc::new(Plumbing { pump: Mutex::new(pump), hubs: Mutex::new(HashMap::new()), keeper }))
+    }
+
+    /// Starts the thread, once all streams of an earlier engine are connected. It ends with the process.
+    pub(crate) fn start(self: &Arc<Plumbing>) -> io::Result<()> {
+        let ready = lock(&self.pump).epoll().try_clone_to_owned()?;
+        let own = self.clone();
         std::thread::Builder::new().name("pump".into()).stack_size(256 << 10).spawn(move || own.run(&ready))?;
-        Ok(plumbing)
+        Ok(())
     }
 
     fn run(&self, ready: &OwnedFd) {

@@ -94,23 +94,25 @@ impl Engine {
         let groups = Arc::new(cgroup::Groups::open(&name)?);
         let known = records.all()?;
         let options = Options { exec_root: roots.exec.clone(), binary: settings.binary.clone() };
-        let connection = Keeper::connect(&options)?;
-        adopt::sweep_groups(&groups, &connection.found);
-        let used = adopt::endpoints(&known, &connection.found);
+        let (keeper, found, events) = Keeper::connect(&options)?;
+        adopt::sweep_groups(&groups, &found);
+        let used = adopt::endpoints(&known, &found);
         let bridge = Arc::new(Bridge::up(settings.bridge_options(&roots.data), &used)?);
         let workshop = Arc::new(Workshop {
-            keeper: connection.keeper.clone(),
+            keeper: keeper.clone(),
             bridge: bridge.clone(),
             groups: groups.clone(),
             ordinary: container::spec::ordinary_resources(),
             id_base: settings.id_base,
         });
         let io = |action: &'static str| move |source| Error::Io { action: action.into(), source };
-        let plumbing = Plumbing::start(connection.journal, connection.keeper.clone()).map_err(io("start the pump"))?;
+        let journal =
+            keeper.journal().ok_or_else(|| Error::Conflict("the keeper's journal is taken already".into()))?;
+        let plumbing = Plumbing::new(journal, keeper.clone()).map_err(io("make the pump"))?;
         let house = House {
             id: engine_id(&roots.data).map_err(io("keep the engine's id"))?,
             user_namespace: user_namespace(&workshop)?,
-            capability_bound: sys::capability_bound().map_err(io("read the bounding set"))?,
+            capability_bound: capability_bound().map_err(io("read the bounding set"))?,
             pool: Pool::start(workshop, &settings).map_err(io("start the pool"))?,
             timers: Timers::start().map_err(io("start the timers"))?,
             departures: Departures::start(bridge.clone()).map_err(io("start the departures"))?,
@@ -121,7 +123,7 @@ impl Engine {
             records,
             groups,
             bridge,
-            keeper: connection.keeper,
+            keeper,
             shelf: Shelf::default(),
             execs: Mutex::default(),
             plumbing,
@@ -130,8 +132,9 @@ impl Engine {
             closing: AtomicBool::new(false),
         };
         let engine = Engine { house: Arc::new(house) };
-        adopt::all(&engine, known, connection.found);
-        adopt::listen(&engine, connection.events).map_err(io("start the listener"))?;
+        adopt::all(&engine, known, found);
+        engine.house.plumbing.start().map_err(io("start the pump"))?;
+        adopt::listen(&engine, events).map_err(io("start the listener"))?;
         Ok(engine)
     }
 
@@ -241,4 +244,12 @@ fn total_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+}
+
+/// The bounding set that containers' capabilities are taken from (proc_pid_status(5), `CapBnd`).
+fn capability_bound() -> std::io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/status")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    let set = line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    set.ok_or_else(|| std::io::ErrorKind::InvalidData.into())
 }

@@ -1,31 +1,52 @@
 //! Images: names, configurations and the layers they stand on.
 //!
+//! ```text
+//!   ROOT/content/   blobs and index.json: an OCI layout (crate content)
+//!   ROOT/layers/    the unpacked trees (crate layer)
+//! ```
+//!
 //! - [`reference`]: `busybox`, `docker.io/library/busybox:latest`, `host:5000/a/b@sha256:...`.
-//! - [`Store`]: what is here, under which names (kept in the content store's `index.json`).
-//! - `load`: docker-archive (old and new) and OCI archives. `import`: a root file system as a tar.
-//! - `host`: the built-in image, this machine's own root.
+//! - [`Store`]: what is here, under which names. The names are annotations in the content store's `index.json`, so that other tools find
+//!   an image in the layout: `org.opencontainers.image.ref.name` is the familiar name (`busybox:latest`), `io.containerd.image.name`
+//!   the full one.
+//! - [`Store::load`]: docker-archive (old and new) and OCI archives. [`Store::import`]: a root file system as a tar.
+//! - [`HOST`]: the built-in image, this machine's own root.
+//!
+//! **What is kept of a layer.** Always its tree. By default also the blob it came as, because the layout is only valid with it, and a
+//! push or a save needs its exact bytes; [`Keep::TreesOnly`] drops blobs of layers and so stores each layer once.
+//!
+//! **Durability.** A load or an import that has returned survives the end of the engine. Its bytes are then written to disk in the
+//! background; an image that a power cut caught before that is unpacked again from its blobs at the next start, or is gone as a whole.
 #![forbid(unsafe_code)]
 
+mod catalog;
+mod changes;
+mod host;
+mod import;
+mod load;
+mod platform;
 pub mod reference;
+mod remove;
+mod store;
+mod taking;
+
+pub use platform::machine_platform;
+pub use reference::Reference;
+pub use store::{Keep, Store};
 
 use base::Digest;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The name of the built-in image.
 pub const HOST: &str = "host";
-
-/// All images of an engine. Owns the content store and the layer store. Callable from many threads at once.
-#[derive(Debug)]
-pub struct Store {
-    // private
-}
 
 /// One image.
 #[derive(Debug, Clone)]
 pub struct Image {
     /// The digest of its configuration, as `docker images` shows it.
     pub id: Digest,
+    /// The digest of its manifest; the id for the built-in image, which has none.
+    pub manifest: Digest,
     /// Familiar names with tags (`busybox:latest`), sorted.
     pub tags: Vec<String>,
     /// `name@sha256:...`
@@ -35,7 +56,7 @@ pub struct Image {
     pub lowers: Vec<layer::Lower>,
     /// Bytes of all its layers, unpacked.
     pub size: u64,
-    /// RFC 3339; when it was last tagged here.
+    /// RFC 3339; when it was last tagged here. Empty for an image that never was.
     pub tagged_at: String,
 }
 
@@ -43,6 +64,7 @@ pub struct Image {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removed {
     Untagged(String),
+    /// An image by its id, or one of its layers by its chain id (image-spec 1.1, config.md, "Layer ChainID").
     Deleted(Digest),
 }
 
@@ -70,8 +92,9 @@ pub struct Import {
     /// `name[:tag]`, or untagged.
     pub reference: Option<String>,
     pub message: String,
-    /// Dockerfile instructions (`CMD`, `ENTRYPOINT`, `ENV`, `EXPOSE`, `LABEL`, `USER`, `VOLUME`, `WORKDIR`, `STOPSIGNAL`).
+    /// Dockerfile instructions (`CMD`, `ENTRYPOINT`, `ENV`, `EXPOSE`, `LABEL`, `ONBUILD`, `USER`, `VOLUME`, `WORKDIR`, `STOPSIGNAL`).
     pub changes: Vec<String>,
+    /// `os[/architecture[/variant]]`; this machine's unless given.
     pub platform: Option<String>,
 }
 
@@ -80,7 +103,8 @@ pub struct Import {
 pub enum Error {
     #[error("no such image: {0}")]
     NotFound(String),
-    #[error("invalid reference format: {0}")]
+    /// The whole text, which is also Docker's.
+    #[error("{0}")]
     Reference(String),
     #[error("{0} matches more than one image")]
     Ambiguous(String),
@@ -96,46 +120,42 @@ pub enum Error {
     Platform { name: String, image: String, machine: String },
     #[error("invalid change {0:?}")]
     Change(String),
+    #[error("invalid platform {0:?}: expected os[/architecture[/variant]]")]
+    InvalidPlatform(String),
     #[error(transparent)]
     Layer(#[from] layer::Error),
+    #[error(transparent)]
+    Content(#[from] content::Error),
     #[error("cannot {action}")]
     Io { action: String, source: std::io::Error },
 }
 
-impl Store {
-    /// Opens (or makes) the stores below `root`: `content/` and `layers/`. Garbage of earlier processes is swept.
-    pub fn open(root: &std::path::Path, mask: HostMask) -> Result<Store, Error> {
-        let _ = (root, mask);
-        todo!()
+impl base::Kinded for Error {
+    fn kind(&self) -> base::Kind {
+        match self {
+            Error::NotFound(_) => base::Kind::NotFound,
+            Error::ManyNames { .. } | Error::BuiltIn(_) => base::Kind::Conflict,
+            Error::Reference(_)
+            | Error::Ambiguous(_)
+            | Error::Archive(_)
+            | Error::WrongDigest { .. }
+            | Error::Change(_)
+            | Error::InvalidPlatform(_) => base::Kind::Invalid,
+            Error::Platform { .. } => base::Kind::NotFound,
+            Error::Layer(error) => error.kind(),
+            Error::Content(error) => error.kind(),
+            Error::Io { source, .. } => base::Kinded::kind(source),
+        }
     }
-    pub fn layers(&self) -> &layer::Store {
-        todo!()
-    }
-    /// By name, id, id prefix, or `name@digest`.
-    pub fn get(&self, name: &str) -> Result<Image, Error> {
-        let _ = name;
-        todo!()
-    }
-    pub fn list(&self) -> Result<Vec<Image>, Error> {
-        todo!()
-    }
-    pub fn tag(&self, source: &str, target: &str) -> Result<(), Error> {
-        let _ = (source, target);
-        todo!()
-    }
-    /// Docker's rules: a name untags and, when it was the last one, deletes; an id deletes, with several names only by force.
-    /// `in_use`: ids of images that containers stand on; such an image keeps its layers and its id.
-    pub fn remove(&self, name: &str, force: Force, in_use: &[Digest]) -> Result<Vec<Removed>, Error> {
-        let _ = (name, force, in_use);
-        todo!()
-    }
-    pub fn load(&self, archive: &mut dyn std::io::Read, progress: &mut dyn FnMut(Progress)) -> Result<(), Error> {
-        let _ = (archive, progress);
-        todo!()
-    }
-    pub fn import(&self, tar: &mut dyn std::io::Read, import: &Import) -> Result<Digest, Error> {
-        let _ = (tar, import);
-        todo!()
+}
+
+/// The outer archive of a load.
+impl From<archive::Error> for Error {
+    fn from(error: archive::Error) -> Error {
+        match error {
+            archive::Error::Read(source) => Error::Io { action: "read the archive".to_owned(), source },
+            other => Error::Archive(base::chain(&other)),
+        }
     }
 }
 
@@ -145,6 +165,3 @@ pub enum Force {
     No,
     Yes,
 }
-
-#[doc(hidden)]
-pub type Labels = BTreeMap<String, String>;

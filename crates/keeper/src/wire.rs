@@ -31,10 +31,22 @@ const CHUNK: usize = 16 << 10;
 /// The first bytes on a connection, in both directions and in every version of the protocol.
 pub const HELLO: usize = 8;
 
+/// The version in the hello of a keeper that has another engine.
+pub const BUSY: u32 = u32::MAX;
+
 /// `dhow` and the version.
 pub fn hello() -> [u8; HELLO] {
+    hello_of(VERSION)
+}
+
+/// Said instead of a hello, before the connection is closed.
+pub fn busy() -> [u8; HELLO] {
+    hello_of(BUSY)
+}
+
+fn hello_of(version: u32) -> [u8; HELLO] {
     let mut bytes = *b"dhow\0\0\0\0";
-    bytes[4..].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[4..].copy_from_slice(&version.to_le_bytes());
     bytes
 }
 

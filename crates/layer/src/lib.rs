@@ -1,28 +1,45 @@
 //! Layers: each a folder with only its own difference, named by the digest of its uncompressed tar (diffID).
 //!
 //! ```text
-//!   layers/sha256/HEX/diff     the tree; whiteouts as overlayfs wants them (char 0:0, trusted.overlay.opaque)
-//!   layers/sha256/HEX/size     bytes of its files
-//!   layers/tmp/...             half-unpacked trees, removed at start
+//!   sha256/HEX/diff       the tree; whiteouts as overlayfs wants them (char 0:0, trusted.overlay.opaque)
+//!   sha256/HEX/size       bytes of its files
+//!   sha256/HEX/unsynced   the boot in which it was unpacked, until its bytes are known to be on disk
+//!   tmp/...               half-unpacked and half-removed trees, removed at start
+//!   mnt/...               where id-mapped layers are attached on kernels older than 6.15
 //! ```
+//!
+//! ```text
+//!   tar --unpack--> tmp/ID --rename--> sha256/HEX (unsynced) --sync--> sha256/HEX --remove--> tmp/ID --> gone
+//! ```
+//!
+//! **Durability.** A layer is complete as soon as it has its name: a killed process leaves only garbage in `tmp`. It survives a power
+//! cut after [`Store::sync`]; a layer that was still `unsynced` when the machine went down is removed at the next [`Store::open`],
+//! because nobody can know which of its bytes reached the disk.
+//!
+//! **Kernels.** Mounting needs Linux 6.7 (`lowerdir+`). Since 6.13 layers go in by fd, since 6.15 id-mapped lowers need not be attached
+//! anywhere; older kernels get `/proc/self/fd` paths and a place in `mnt/`.
 #![forbid(unsafe_code)]
 
+mod host;
+mod lower;
+mod mount;
+mod store;
+mod unpack;
+
+pub use host::{Submount, host_submounts};
+pub use store::Store;
+
 use base::Digest;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// All layers of an engine.
-#[derive(Debug)]
-pub struct Store {
-    // private
-}
-
-/// One lower folder of a container's root, lowest last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One lower folder of a container's root.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lower {
     Layer(Digest),
     /// A folder of the host, as it is (the `host` image).
     Folder(PathBuf),
+    /// The whiteouts of [`Store::hide_from_host_image`], to stand above `Folder("/")`.
+    HostMask,
 }
 
 /// Why a layer operation failed.
@@ -38,6 +55,23 @@ pub enum Error {
     WrongDiffId { expected: Digest, actual: Digest },
     #[error("cannot mount the container's root: {step}")]
     Mount { step: &'static str, source: std::io::Error },
+    #[error("an image of {count} layers: overlayfs takes at most {most}")]
+    TooManyLayers { count: usize, most: usize },
+    #[error("cannot map the owners of {path}: its file system has no id-mapped mounts (use --userns=host)")]
+    NoIdMap { path: PathBuf, source: std::io::Error },
+}
+
+impl base::Kinded for Error {
+    fn kind(&self) -> base::Kind {
+        match self {
+            Error::NotFound(_) => base::Kind::NotFound,
+            Error::Io { source, .. } => base::Kinded::kind(source),
+            Error::Archive(error) => error.kind(),
+            Error::WrongDiffId { .. } | Error::TooManyLayers { .. } => base::Kind::Invalid,
+            Error::NoIdMap { .. } => base::Kind::Unsupported,
+            Error::Mount { .. } => base::Kind::Internal,
+        }
+    }
 }
 
 /// How a container's root is mounted.
@@ -47,48 +81,4 @@ pub enum Sync {
     AtUnmount,
     /// overlayfs `volatile`: for containers that are removed when they end.
     Never,
-}
-
-impl Store {
-    /// Opens the store at `root` (mode 0700) and removes what an earlier process left half-done.
-    pub fn open(root: &Path) -> Result<Store, Error> {
-        let _ = root;
-        todo!()
-    }
-    pub fn has(&self, diff_id: &Digest) -> bool {
-        let _ = diff_id;
-        todo!()
-    }
-    /// Unpacks a tar stream (plain, gzip or zstd, found by its first bytes). Verifies `expected` when given. Same layer twice at once: unpacked once.
-    pub fn unpack(&self, tar: &mut dyn std::io::Read, expected: Option<&Digest>) -> Result<Digest, Error> {
-        let _ = (tar, expected);
-        todo!()
-    }
-    /// Bytes of the files of a layer.
-    pub fn size(&self, diff_id: &Digest) -> Result<u64, Error> {
-        let _ = diff_id;
-        todo!()
-    }
-    pub fn list(&self) -> Result<Vec<Digest>, Error> {
-        todo!()
-    }
-    pub fn remove(&self, diff_id: &Digest) -> Result<(), Error> {
-        let _ = diff_id;
-        todo!()
-    }
-    /// Mounts an overlay of `lowers` (topmost first) and the writable folder `rw` as a detached mount.
-    ///
-    /// `rw` gets `upper` (owned by `owner`, mode 0755) and `work`. With `user_namespace` every lower is id-mapped with its maps, so
-    /// that root on disk is root of the container.
-    pub fn mount(
-        &self,
-        lowers: &[Lower],
-        rw: &Path,
-        user_namespace: Option<BorrowedFd<'_>>,
-        owner: u32,
-        sync: Sync,
-    ) -> Result<OwnedFd, Error> {
-        let _ = (lowers, rw, user_namespace, owner, sync);
-        todo!()
-    }
 }

@@ -53,6 +53,8 @@ pub struct Plan {
     pub cgroup: Unshare,
     /// The cgroup v2 directory to be born in (CLONE_INTO_CGROUP).
     pub cgroup_dir: Option<FdIndex>,
+    /// A detached bind of the host's /dev/null, checked to be that; needed when files are masked.
+    pub null: Option<FdIndex>,
     /// The detached mount that becomes `/`.
     pub root: FdIndex,
     pub root_readonly: bool,
@@ -76,12 +78,11 @@ pub struct MountStep {
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum MountSource {
-    /// A detached mount made beforehand (bind, volume, device node), attributes already set.
-    Detached { fd: FdIndex, file: bool, recursive_readonly: bool },
-    /// A new instance of a file system, made by the init in its own namespaces: (`proc`, `tmpfs`, `devpts`, `mqueue`, `sysfs`, `cgroup`, `cgroup2`).
+    /// A detached mount made beforehand (bind, volume, device node, a whole /dev), attributes already set; `file`: its root is not a folder.
+    Detached { fd: FdIndex, file: bool },
+    /// A new instance of a file system, made by the init in its own namespaces: `proc`, `sysfs`, `tmpfs`, `devpts`, `mqueue`,
+    /// `cgroup`, `cgroup2`. Options as for fsconfig(2), a key alone or with its value; MOUNT_ATTR_ bits, see [`sys::mount::attribute`].
     New { kind: String, options: Vec<(String, Option<String>)>, attributes: u64 },
-    /// `/dev` of a container: a tmpfs with the default nodes bound from these host devices, the usual links, pts, shm and mqueue left to later steps.
-    Link { target: String },
 }
 
 /// The process.
@@ -99,8 +100,10 @@ pub struct ProcessPlan {
     pub rlimits: Vec<(u32, u64, u64)>,
     pub no_new_privileges: bool,
     /// A compiled filter: `struct sock_filter` after `struct sock_filter`.
+    #[serde(with = "crate::octets")]
     pub seccomp: Option<Vec<u8>>,
     pub terminal: bool,
+    /// (rows, columns), in characters.
     pub console_size: Option<(u16, u16)>,
     pub oom_score_adj: Option<i32>,
     pub apparmor_profile: Option<String>,
@@ -135,6 +138,8 @@ pub enum Step {
     User,
     WorkingDirectory,
     Seccomp,
+    /// The label of a security module (AppArmor).
+    Label,
     /// The program was looked for in PATH and is not there.
     LookPath,
     Execve,

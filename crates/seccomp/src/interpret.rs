@@ -94,13 +94,17 @@ impl<'a> Reading<'a> {
 }
 
 fn ordinary(machine: Machine, number: u32) -> bool {
-    machine != Machine::Arm || number < 0xf_0000
+    match machine {
+        Machine::Arm => number < 0xf_0000,
+        Machine::X86_64 => number < X32_BIT,
+        _ => true,
+    }
 }
 
 fn machine_of(native: Machine, profile: &Seccomp, call: &Call) -> Option<Machine> {
     let allowed = |machine: &Machine| *machine == native || profile.architectures.iter().any(|name| name == machine.name());
     let mut all = [native].into_iter().chain(native.companions().iter().copied());
-    let wide = call.audit == Machine::X86_64.audit() && call.number >= X32_BIT;
+    let wide = native == Machine::X86_64 && call.audit == native.audit() && call.number >= X32_BIT;
     match wide {
         true if allowed(&Machine::X32) => Some(Machine::X32),
         true if call.number == u32::MAX => Some(Machine::X86_64),

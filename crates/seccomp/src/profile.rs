@@ -66,6 +66,9 @@ pub fn parse_profile(json: &str, capabilities: u64) -> Result<Seccomp, Error> {
 }
 
 fn parse(json: &str, place: &Place) -> Result<Seccomp, Error> {
+    if json.trim_start().starts_with('[') {
+        return Err(Error::Invalid("it is a list, not an object".to_owned()));
+    }
     let file: File = serde_json::from_str(json)?;
     let architectures = architectures(&file, place.machine)?;
     let rules = file.syscalls.unwrap_or_default();

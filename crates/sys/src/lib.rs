@@ -2,9 +2,23 @@
 //!
 //! `unsafe` stands in no other crate. Every block is one operation, with the reason why it is sound.
 
+pub mod daemon;
+pub mod filter;
 pub mod idmap;
+pub mod netlink;
+pub mod netns;
+pub mod memfd;
+pub mod message;
+pub mod mount;
+pub mod namespace;
+pub mod pidfd;
+pub mod process;
 pub mod shared;
+pub mod signal;
 
+pub use memfd::sealed as sealed_memfd;
+pub use message::{recv_with_fds, send_with_fds};
+pub use process::{Fork, SingleThread, fork, umask};
 pub use shared::SharedMemory;
 
 use std::os::fd::OwnedFd;

@@ -54,7 +54,8 @@ pub fn parse<T: Args>(about: &About, args: &[OsString]) -> Result<T, Failure> {
         }
         Err(error) => return Err(refusal(about, &command, &error)),
     };
-    check_operands(about, matches.get_many::<String>("operands").map_or(0, Iterator::count))?;
+    let operands = matches.try_get_many::<String>("operands").ok().flatten();
+    check_operands(about, operands.map_or(0, Iterator::count))?;
     T::from_arg_matches(&matches).map_err(|error| refusal(about, &command, &error))
 }
 

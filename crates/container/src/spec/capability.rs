@@ -60,8 +60,10 @@ const KNOWN: u64 = (1 << NAMES.len()) - 1;
 /// leaves what is added; else what is added wins over what is dropped. Never one outside `bound`.
 pub fn capabilities(config: &Config, bound: u64) -> Result<u64, SpecError> {
     let bound = bound & KNOWN;
-    let add = Listed::parse(&config.cap_add, bound).map_err(|text| SpecError::Capability(format!("invalid CapAdd: {text}")))?;
-    let drop = Listed::parse(&config.cap_drop, bound).map_err(|text| SpecError::Capability(format!("invalid CapDrop: {text}")))?;
+    let add = Listed::parse(&config.cap_add, bound)
+        .map_err(|text| SpecError::Capability(format!("invalid CapAdd: {text}")))?;
+    let drop = Listed::parse(&config.cap_drop, bound)
+        .map_err(|text| SpecError::Capability(format!("invalid CapDrop: {text}")))?;
     let wanted = if config.privileged {
         bound
     } else if add.all {
@@ -96,7 +98,8 @@ impl Listed {
             if !name.starts_with("CAP_") {
                 name.insert_str(0, "CAP_");
             }
-            let number = NAMES.iter().position(|known| *known == name).ok_or_else(|| format!("unknown capability: {name:?}"))?;
+            let number =
+                NAMES.iter().position(|known| *known == name).ok_or_else(|| format!("unknown capability: {name:?}"))?;
             if bound >> number & 1 == 0 {
                 return Err(format!(
                     "capability not supported by your kernel or not available in the current environment: {name:?}"
@@ -123,8 +126,20 @@ mod tests {
     #[test]
     fn the_default_set_is_dockers_fourteen() {
         let expected = [
-            "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
-            "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_SETFCAP",
+            "CAP_CHOWN",
+            "CAP_DAC_OVERRIDE",
+            "CAP_FOWNER",
+            "CAP_FSETID",
+            "CAP_KILL",
+            "CAP_SETGID",
+            "CAP_SETUID",
+            "CAP_SETPCAP",
+            "CAP_NET_BIND_SERVICE",
+            "CAP_NET_RAW",
+            "CAP_SYS_CHROOT",
+            "CAP_MKNOD",
+            "CAP_AUDIT_WRITE",
+            "CAP_SETFCAP",
         ];
         assert_eq!(tweak(&[], &[]).unwrap(), expected);
     }

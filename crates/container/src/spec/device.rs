@@ -34,7 +34,8 @@ pub(super) fn collect(container: &Container) -> Result<Vec<Found>, SpecError> {
     let mut found = Vec::new();
     if sees_host_devices(container) {
         below(Path::new("/dev"), "/dev", READ_WRITE_MAKE, &mut found);
-        found.retain(|found| !found.device.path.strip_prefix("/dev/").is_some_and(|name| DEFAULT_NODES.contains(&name)));
+        found
+            .retain(|found| !found.device.path.strip_prefix("/dev/").is_some_and(|name| DEFAULT_NODES.contains(&name)));
     }
     let mut seen: BTreeSet<String> = found.iter().map(|found| found.device.path.clone()).collect();
     for request in &config.devices {
@@ -48,19 +49,31 @@ fn sees_host_devices(container: &Container) -> bool {
     container.config.privileged && !container.own_user_namespace
 }
 
-/// Docker's rules and the runtime's (runc's `AllowedDevices`), then those of `devices`, then the user's own.
+/// The default rules, then those of `devices`, then the user's own.
 pub(super) fn rules(container: &Container, devices: &[Found]) -> Vec<DeviceRule> {
     if sees_host_devices(container) {
         return vec![rule(true, "a", None, None, READ_WRITE_MAKE)];
     }
-    let mut rules = vec![rule(false, "a", None, None, READ_WRITE_MAKE), rule(true, "c", None, None, "m"), rule(true, "b", None, None, "m")];
-    let nodes = [(1, Some(3)), (1, Some(5)), (1, Some(7)), (1, Some(8)), (1, Some(9)), (5, Some(0)), (5, Some(1)), (5, Some(2)), (136, None)];
-    rules.extend(nodes.into_iter().map(|(major, minor)| rule(true, "c", Some(major), minor, READ_WRITE_MAKE)));
+    let mut rules = default_rules();
     rules.extend(devices.iter().map(|found| {
         let device = &found.device;
         rule(true, &device.kind, Some(device.major), Some(device.minor), &found.access)
     }));
     rules.extend(container.config.resources.devices.iter().cloned());
+    rules
+}
+
+/// Docker's rules and those runc adds (`AllowedDevices`): make any node, use the default ones and pseudo terminals.
+pub(super) fn default_rules() -> Vec<DeviceRule> {
+    let mut rules = vec![
+        rule(false, "a", None, None, READ_WRITE_MAKE),
+        rule(true, "c", None, None, "m"),
+        rule(true, "b", None, None, "m"),
+    ];
+    let nodes = [(1, Some(3)), (1, Some(5)), (1, Some(7)), (1, Some(8)), (1, Some(9))];
+    let terminals = [(5, Some(0)), (5, Some(1)), (5, Some(2)), (136, None)];
+    let all = nodes.into_iter().chain(terminals);
+    rules.extend(all.map(|(major, minor)| rule(true, "c", Some(major), minor, READ_WRITE_MAKE)));
     rules
 }
 

@@ -19,8 +19,22 @@ const IPC: [&str; 8] = [
 
 /// The limits of getrlimit(2), as `--ulimit` spells them.
 const ULIMITS: [&str; 16] = [
-    "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
-    "sigpending", "stack",
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// Docker's two defaults of a new network namespace (ping and low ports for everybody), then the user's.
@@ -62,7 +76,11 @@ fn dotted(key: &str) -> Option<String> {
     };
     let is_word = |word: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/' | ':' | '@');
-        !word.is_empty() && word.chars().all(known) && !word.contains("//") && !word.starts_with('/') && !word.ends_with('/')
+        !word.is_empty()
+            && word.chars().all(known)
+            && !word.contains("//")
+            && !word.starts_with('/')
+            && !word.ends_with('/')
     };
     dotted.split('.').all(is_word).then_some(dotted)
 }
@@ -155,7 +173,17 @@ mod tests {
 
     #[test]
     fn keys_that_could_leave_their_folder_are_no_keys() {
-        for key in ["", "net", "net..x", "net.ipv4/../x", "net/ipv4/../../kernel/core_pattern", "net.ipv4. x", "/net", "net.", "net.a\0b"] {
+        for key in [
+            "",
+            "net",
+            "net..x",
+            "net.ipv4/../x",
+            "net/ipv4/../../kernel/core_pattern",
+            "net.ipv4. x",
+            "/net",
+            "net.",
+            "net.a\0b",
+        ] {
             assert_eq!(dotted(key), None, "{key:?}");
         }
         assert_eq!(dotted("net/ipv4/conf/eth0.1/forwarding").as_deref(), Some("net.ipv4.conf.eth0/1.forwarding"));
@@ -164,13 +192,17 @@ mod tests {
 
     #[test]
     fn limits_are_checked_as_docker_does() {
-        let limit = |name: &str, soft, hard| rlimit(&Ulimit { name: name.to_owned(), soft, hard }).map_err(|e| e.to_string());
+        let limit =
+            |name: &str, soft, hard| rlimit(&Ulimit { name: name.to_owned(), soft, hard }).map_err(|e| e.to_string());
         assert_eq!(
             limit("nofile", 1024, -1).unwrap(),
             Rlimit { kind: "RLIMIT_NOFILE".to_owned(), soft: 1024, hard: u64::MAX }
         );
         assert_eq!(limit("files", 1, 1).unwrap_err(), "invalid ulimit type: files");
-        assert_eq!(limit("core", 2, 1).unwrap_err(), "ulimit soft limit must be less than or equal to hard limit: 2 > 1");
+        assert_eq!(
+            limit("core", 2, 1).unwrap_err(),
+            "ulimit soft limit must be less than or equal to hard limit: 2 > 1"
+        );
         assert!(limit("core", -1, 5).is_err());
         assert!(limit("core", -2, -2).is_err());
     }

@@ -34,7 +34,9 @@ pub(super) fn all(container: &Container, around: &Surroundings) -> Result<Vec<Mo
     let mut list = defaults(container, around)?;
     list.retain(|mount| !is_covered(&mount.destination));
     asked.extend(files(container, around).into_iter().filter(|mount| !taken.contains(&mount.destination)));
-    asked.sort_by(|a, b| (target::depth(&a.destination), &a.destination).cmp(&(target::depth(&b.destination), &b.destination)));
+    asked.sort_by(|a, b| {
+        (target::depth(&a.destination), &a.destination).cmp(&(target::depth(&b.destination), &b.destination))
+    });
     list.append(&mut asked);
     Ok(list)
 }
@@ -53,7 +55,12 @@ fn defaults(container: &Container, around: &Surroundings) -> Result<Vec<Mount>, 
     let mut list = vec![
         proc(container),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
         sys(container),
     ];
     list.extend(cgroups(container, around));
@@ -104,7 +111,8 @@ fn cgroups(container: &Container, around: &Surroundings) -> Vec<Mount> {
     if around.cgroup_version == CgroupVersion::V2 {
         return vec![cgroup("/sys/fs/cgroup", "cgroup2", &[])];
     }
-    let mut list = vec![mount("/sys/fs/cgroup", "tmpfs", "tmpfs", &["nosuid", "noexec", "nodev", "mode=755", "size=65536k"])];
+    let mut list =
+        vec![mount("/sys/fs/cgroup", "tmpfs", "tmpfs", &["nosuid", "noexec", "nodev", "mode=755", "size=65536k"])];
     for hierarchy in &around.cgroup_hierarchies {
         let folder = hierarchy.strip_prefix("name=").unwrap_or(hierarchy);
         let controllers: Vec<&str> = hierarchy.split(',').collect();
@@ -115,7 +123,9 @@ fn cgroups(container: &Container, around: &Surroundings) -> Vec<Mount> {
 
 fn mqueue(container: &Container) -> Option<Mount> {
     if container.own_user_namespace && container.config.ipc == IpcMode::Host {
-        return Path::new("/dev/mqueue").is_dir().then(|| mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind", "rprivate"]));
+        return Path::new("/dev/mqueue")
+            .is_dir()
+            .then(|| mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind", "rprivate"]));
     }
     Some(mount("/dev/mqueue", "mqueue", "mqueue", &NO_SUID_EXEC_DEV))
 }
@@ -236,8 +246,9 @@ fn last_of_each(options: &[String]) -> Result<Vec<String>, SpecError> {
     let mut seen = HashSet::new();
     let mut kept = Vec::with_capacity(options.len());
     for option in options.iter().rev().filter(|option| *option != "defaults") {
-        let subject = tmpfs_subject(option)
-            .ok_or_else(|| SpecError::Invalid(format!("invalid tmpfs option {:?}", option.split('=').next().unwrap_or_default())))?;
+        let subject = tmpfs_subject(option).ok_or_else(|| {
+            SpecError::Invalid(format!("invalid tmpfs option {:?}", option.split('=').next().unwrap_or_default()))
+        })?;
         if seen.insert(subject) {
             kept.push(option.clone());
         }
@@ -259,7 +270,9 @@ fn tmpfs_subject(option: &str) -> Option<&str> {
         "diratime" | "nodiratime" => Some("diratime"),
         "relatime" | "norelatime" => Some("relatime"),
         "strictatime" | "nostrictatime" => Some("strictatime"),
-        "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" | "unbindable" | "runbindable" => Some("propagation"),
+        "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" | "unbindable" | "runbindable" => {
+            Some("propagation")
+        }
         _ => {
             let (name, _) = option.split_once('=')?;
             ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"].contains(&name).then_some(name)

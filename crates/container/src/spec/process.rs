@@ -100,8 +100,9 @@ pub fn hostname(container: &Container) -> String {
 fn working_dir(choices: &[&str]) -> Result<String, SpecError> {
     match choices.iter().find(|path| !path.is_empty()) {
         None => Ok("/".to_owned()),
-        Some(path) => target::clean(path)
-            .ok_or_else(|| SpecError::Invalid(format!("Cwd must be an absolute path: the working directory is {path:?}"))),
+        Some(path) => target::clean(path).ok_or_else(|| {
+            SpecError::Invalid(format!("Cwd must be an absolute path: the working directory is {path:?}"))
+        }),
     }
 }
 
@@ -146,7 +147,8 @@ fn overlay(lists: [&[String]; 3]) -> Vec<String> {
 /// The profile that was asked for, on a machine that has AppArmor: without one, Docker starts the container unconfined too.
 fn apparmor(config: &Config) -> Option<String> {
     let profile = config.apparmor.as_deref().filter(|name| !name.is_empty() && *name != "unconfined")?;
-    let is_on = || std::fs::read(Path::new("/sys/module/apparmor/parameters/enabled")).is_ok_and(|text| text.starts_with(b"Y"));
+    let is_on =
+        || std::fs::read(Path::new("/sys/module/apparmor/parameters/enabled")).is_ok_and(|text| text.starts_with(b"Y"));
     is_on().then(|| profile.to_owned())
 }
 

@@ -160,13 +160,23 @@ pub(super) fn joined(config: &Config) -> impl Iterator<Item = &str> {
 }
 
 fn platform_warning(image: &image::Image) -> Option<String> {
-    let machine = image::machine_platform();
+    let machine = machine();
     let theirs = &image.config;
-    if theirs.architecture.is_empty() || theirs.architecture == machine.architecture {
+    if theirs.architecture.is_empty() || theirs.architecture == machine {
         return None;
     }
     Some(format!(
-        "The requested image's platform ({}/{}) does not match the detected host platform ({}/{}) and no specific platform was requested",
-        theirs.os, theirs.architecture, machine.os, machine.architecture
+        "The requested image's platform ({}/{}) does not match the detected host platform (linux/{machine}) and no specific platform was requested",
+        theirs.os, theirs.architecture
     ))
+}
+
+/// This machine's architecture as images name it (image-spec, GOARCH).
+fn machine() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    }
 }

@@ -208,7 +208,12 @@ impl Engine {
     fn write_files(&self, record: &Container, folder: &Path, endpoint: Option<&Endpoint>) -> Result<()> {
         let config = &record.config;
         let address = endpoint.map(|endpoint| endpoint.address);
-        let hosts = container::spec::hosts_text(record, address, self.host_gateway());
+        let hosts = match config.network {
+            NetworkMode::Host if config.extra_hosts.is_empty() => {
+                std::fs::read_to_string("/etc/hosts").unwrap_or_default()
+            }
+            _ => container::spec::hosts_text(record, address, self.host_gateway()),
+        };
         let host_resolv = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         let resolv = match config.network {
             NetworkMode::Host
@@ -218,10 +223,7 @@ impl Engine {
             }
             _ => container::spec::resolv_text(config, &host_resolv),
         };
-        let hostname = match config.hostname.as_str() {
-            "" => record.id.short(),
-            name => name.to_owned(),
-        };
+        let hostname = container::spec::hostname(record);
         for (name, text) in [(HOSTS, hosts), (RESOLV, resolv), (HOSTNAME, hostname + "\n")] {
             let path = folder.join(name);
             std::fs::write(&path, text)

@@ -97,7 +97,7 @@ impl Engine {
     pub(crate) fn signal(&self, cell: &Cell, number: i32) -> Result<()> {
         let live = lock(&cell.live);
         let Some(live) = live.as_ref() else { return Ok(()) };
-        let sent = sys::pidfd_send_signal(&live.pidfd, number);
+        let sent = sys::pidfd::send_signal(&live.pidfd, number);
         if cell.status() == Status::Paused && number == KILL {
             live.group.thaw()?;
         }

@@ -39,21 +39,20 @@ impl Engine {
     }
 }
 
+/// USER_HZ: what the kernel shows in /proc on every architecture we build for.
+const TICKS_PER_SECOND: u64 = 100;
+
 /// What turns the kernel's ticks into time.
 struct Clock {
     /// Nanoseconds since the epoch.
     boot: i64,
-    ticks_per_second: u64,
 }
 
 impl Clock {
     fn read() -> Clock {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
         let boot = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<i64>().ok());
-        Clock {
-            boot: boot.unwrap_or_default().saturating_mul(1_000_000_000),
-            ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
-        }
+        Clock { boot: boot.unwrap_or_default().saturating_mul(1_000_000_000) }
     }
 
     /// `None` when it has ended meanwhile.
@@ -69,9 +68,9 @@ impl Clock {
             uid,
             pid,
             ppid: fields.get(1)?.parse().ok()?,
-            cpu_seconds: (number(11)? + number(12)?) / self.ticks_per_second,
+            cpu_seconds: (number(11)? + number(12)?) / TICKS_PER_SECOND,
             started_at: self.boot
-                + i64::try_from(u128::from(started) * 1_000_000_000 / u128::from(self.ticks_per_second)).ok()?,
+                + i64::try_from(u128::from(started) * 1_000_000_000 / u128::from(TICKS_PER_SECOND)).ok()?,
             tty: tty(number(4)?),
             command: command(pid, before.split_once('(').map_or("", |(_, name)| name)),
         })

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::message::{Adopted, Asked, Event, Reply, Request, Told, VERSION};
-use crate::wire::{Frame, Inbox, Parcel, broken, hello};
+use crate::wire::{BUSY, Frame, Inbox, Parcel, broken, hello};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Write};
 use std::net::Shutdown;
@@ -39,6 +39,9 @@ pub fn greet(stream: UnixStream) -> Result<Greeted, Error> {
             None => more(&stream, &mut inbox).map_err(Error::Lost)?,
         }
     };
+    if theirs == BUSY {
+        return Err(Error::Refused("another engine is connected to it".into()));
+    }
     if theirs != VERSION {
         return Err(Error::Version { ours: VERSION, theirs });
     }

@@ -1,7 +1,7 @@
 //! The connection to an engine, as the keeper sees it: nothing on it ever waits.
 
 use crate::message::Told;
-use crate::wire::{Frame, Inbox, Parcel, hello};
+use crate::wire::{Frame, Inbox, Parcel, busy, hello};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
@@ -33,6 +33,12 @@ impl Link {
     pub fn new(socket: OwnedFd) -> Link {
         let outbox = VecDeque::from([Parcel::raw(&hello())]);
         Link { socket, inbox: Inbox::default(), outbox, greeted: false }
+    }
+
+    /// Turns a second engine away; the connection is to be dropped then.
+    pub fn refuse(&mut self) {
+        self.outbox = VecDeque::from([Parcel::raw(&busy())]);
+        self.flush();
     }
 
     /// For the epoll.

@@ -1,0 +1,113 @@
+//! A layer on its way in: one pass writes the blob on this thread while another unpacks the tree.
+
+use crate::store::Stores;
+use crate::{Error, Keep};
+use archive::Compression;
+use archive::pipe::{self, Source};
+use base::Digest;
+use content::Ingest;
+use oci::image::{Descriptor, media};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::thread::{Scope, ScopedJoinHandle};
+
+/// A layer that is in the stores.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    pub diff_id: Digest,
+    /// Of the blob, whether it was kept or not.
+    pub blob: Descriptor,
+}
+
+/// A layer that is being written.
+pub struct Taking<'scope> {
+    compression: Compression,
+    ingest: Ingest<'scope>,
+    keep: Keep,
+    pipe: Option<Source>,
+    tree: ScopedJoinHandle<'scope, Result<Digest, layer::Error>>,
+}
+
+impl<'scope> Taking<'scope> {
+    /// Starts with the first bytes of the layer, which tell its compression.
+    pub fn start<'env>(
+        stores: &'scope Stores,
+        keep: Keep,
+        scope: &'scope Scope<'scope, 'env>,
+        first: &[u8],
+    ) -> Result<Taking<'scope>, Error> {
+        let compression = Compression::of(first)?;
+        let (source, mut sink) = pipe::pipe();
+        let ingest = stores.content.ingest()?;
+        // The digest of a plain tar is its diffID, which the other thread computes.
+        let ingest = if compression == Compression::Plain { ingest.unhashed() } else { ingest };
+        let tree = scope.spawn(move || stores.layers.unpack(&mut sink, None));
+        let mut taking = Taking { compression, ingest, keep, pipe: Some(source), tree };
+        taking.write(first)?;
+        Ok(taking)
+    }
+
+    /// Takes the next bytes. After the tree turned out to be broken they go nowhere.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let Some(pipe) = &mut self.pipe else { return Ok(()) };
+        if pipe.write_all(bytes).is_err() {
+            self.pipe = None;
+            return Ok(());
+        }
+        let must_hash = self.compression != Compression::Plain;
+        if self.keep == Keep::Blobs || must_hash {
+            self.ingest.write_all(bytes).map_err(|source| Error::Io { action: "write a layer".to_owned(), source })?;
+        }
+        Ok(())
+    }
+
+    /// The layer is complete.
+    pub fn finish(mut self) -> Pending<'scope> {
+        if let Some(pipe) = self.pipe.take() {
+            let _ = pipe.finish();
+        }
+        Pending { compression: self.compression, ingest: self.ingest, keep: self.keep, tree: self.tree }
+    }
+
+    /// The layer ends in an error of its source.
+    pub fn fail(mut self, error: &io::Error) {
+        if let Some(pipe) = self.pipe.take() {
+            pipe.fail(error.kind().into());
+        }
+        let _ = self.tree.join();
+    }
+}
+
+/// A layer whose bytes are all here, and whose tree is not finished.
+pub struct Pending<'scope> {
+    compression: Compression,
+    ingest: Ingest<'scope>,
+    keep: Keep,
+    tree: ScopedJoinHandle<'scope, Result<Digest, layer::Error>>,
+}
+
+impl Pending<'_> {
+    /// Waits for the tree; names the blob.
+    pub fn settle(self, size: u64) -> Result<Taken, Error> {
+        let diff_id = self.tree.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let digest = match (self.compression, self.keep) {
+            (Compression::Plain, Keep::Blobs) => {
+                self.ingest.commit_as(&diff_id)?;
+                diff_id
+            }
+            (Compression::Plain, Keep::TreesOnly) => diff_id,
+            (_, Keep::Blobs) => self.ingest.commit(None, None)?.0,
+            (_, Keep::TreesOnly) => self.ingest.digest(),
+        };
+        Ok(Taken { diff_id, blob: descriptor(self.compression, digest, size) })
+    }
+}
+
+pub fn descriptor(compression: Compression, digest: Digest, size: u64) -> Descriptor {
+    let media_type = match compression {
+        Compression::Plain => media::LAYER,
+        Compression::Gzip => media::LAYER_GZIP,
+        Compression::Zstd => media::LAYER_ZSTD,
+    };
+    Descriptor { media_type: media_type.to_owned(), digest, size, annotations: BTreeMap::new(), platform: None }
+}

@@ -1,0 +1,177 @@
+//! Links: bridges and veth pairs (rtnetlink(7), linux/if_link.h).
+
+use crate::batch::{Attributes, Batch, CREATE, EXCL};
+use crate::socket::DUMP_FLAGS;
+use crate::{Error, Reader, Socket};
+use rustix::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
+
+const NEWLINK: u16 = 16;
+const DELLINK: u16 = 17;
+const GETLINK: u16 = 18;
+
+const ADDRESS: u16 = 1;
+const IFNAME: u16 = 3;
+const MTU: u16 = 4;
+const MASTER: u16 = 10;
+const LINKINFO: u16 = 18;
+const AF_SPEC: u16 = 26;
+const NET_NS_FD: u16 = 28;
+const NUM_TX_QUEUES: u16 = 31;
+const NUM_RX_QUEUES: u16 = 32;
+const INFO_KIND: u16 = 1;
+const INFO_DATA: u16 = 2;
+const VETH_PEER: u16 = 1;
+const AF_INET6: u16 = 10;
+const ADDR_GEN_MODE: u16 = 8;
+const ADDR_GEN_NONE: u8 = 1;
+
+const UP: u32 = 1;
+const HEADER: usize = 16;
+
+/// A link's number in its network namespace.
+pub type Index = u32;
+
+/// A link as the kernel tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub index: Index,
+    pub name: String,
+    /// `bridge`, `veth`, ...; `None` for hardware and `lo`.
+    pub kind: Option<String>,
+    /// The bridge it is a port of.
+    pub master: Option<Index>,
+    pub mac: Option<[u8; 6]>,
+    pub up: bool,
+}
+
+/// A veth pair: one end here, attached to a bridge, the other in another network namespace. Both are made up.
+#[derive(Debug, Clone, Copy)]
+pub struct VethPair<'a> {
+    pub name: &'a str,
+    pub master: Index,
+    pub mtu: u32,
+    pub peer: Peer<'a>,
+}
+
+/// The end of a veth pair in another network namespace.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer<'a> {
+    pub name: &'a str,
+    pub mac: [u8; 6],
+    pub netns: BorrowedFd<'a>,
+}
+
+/// `struct ifinfomsg`.
+fn header(index: Index, up: bool) -> [u8; HEADER] {
+    let mut bytes = [0; HEADER];
+    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
+    if up {
+        bytes[8..12].copy_from_slice(&UP.to_ne_bytes());
+        bytes[12..16].copy_from_slice(&UP.to_ne_bytes());
+    }
+    bytes
+}
+
+impl Batch {
+    /// Makes a bridge that is up. Its MAC is fixed, so that it does not follow its ports' MACs.
+    pub fn add_bridge(&mut self, name: &str, mac: [u8; 6], mtu: u32) {
+        self.push("make the bridge", (NEWLINK, CREATE | EXCL), &header(0, true), |a| {
+            a.text(IFNAME, name);
+            a.bytes(ADDRESS, &mac);
+            a.u32(MTU, mtu);
+            a.nest(LINKINFO, |a| a.text(INFO_KIND, "bridge"));
+        });
+    }
+
+    /// Makes a veth pair. One queue per end: more are made per CPU and never used.
+    pub fn add_veth(&mut self, pair: &VethPair<'_>) {
+        self.push("make the veth pair", (NEWLINK, CREATE | EXCL), &header(0, true), |a| {
+            a.text(IFNAME, pair.name);
+            a.u32(MASTER, pair.master);
+            veth_end(a, pair.mtu);
+            a.nest(LINKINFO, |a| {
+                a.text(INFO_KIND, "veth");
+                a.nest(INFO_DATA, |a| a.nest_behind(VETH_PEER, &header(0, true), |a| peer(a, pair)));
+            });
+        });
+    }
+
+    /// Removes a link of this name, and with it the other end of a veth pair.
+    pub fn delete_link(&mut self, name: &str) {
+        self.push("remove the link", (DELLINK, 0), &header(0, false), |a| a.text(IFNAME, name));
+    }
+
+    /// Brings a link up.
+    pub fn set_up(&mut self, index: Index) {
+        self.push("bring the link up", (NEWLINK, 0), &header(index, true), |_| {});
+    }
+
+    /// Makes a link a port of a bridge.
+    pub fn set_master(&mut self, index: Index, master: Index) {
+        self.push("attach the link to its bridge", (NEWLINK, 0), &header(index, false), |a| a.u32(MASTER, master));
+    }
+
+    /// The link gets no IPv6 link-local address when it comes up.
+    pub fn no_ipv6_address(&mut self, index: Index) {
+        self.push("switch IPv6 addresses off", (NEWLINK, 0), &header(index, false), |a| {
+            a.nest(AF_SPEC, |a| a.nest(AF_INET6, |a| a.u8(ADDR_GEN_MODE, ADDR_GEN_NONE)));
+        });
+    }
+}
+
+fn veth_end(a: &mut Attributes<'_>, mtu: u32) {
+    a.u32(MTU, mtu);
+    a.u32(NUM_TX_QUEUES, 1);
+    a.u32(NUM_RX_QUEUES, 1);
+}
+
+fn peer(a: &mut Attributes<'_>, pair: &VethPair<'_>) {
+    a.text(IFNAME, pair.peer.name);
+    a.bytes(ADDRESS, &pair.peer.mac);
+    veth_end(a, pair.mtu);
+    // An open descriptor is never negative.
+    a.u32(NET_NS_FD, pair.peer.netns.as_raw_fd().cast_unsigned());
+}
+
+impl Socket {
+    /// The link of this name, if there is one.
+    pub fn link(&mut self, name: &str) -> Result<Option<Link>, Error> {
+        let mut found = None;
+        let mut batch = Batch::new();
+        batch.push("find the link", (GETLINK, 0), &header(0, false), |a| a.text(IFNAME, name));
+        match self.ask(&mut batch, |body| found = found.take().or(parse(body))) {
+            Ok(()) => Ok(found),
+            Err(e) if e.is_absent() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// All links, or the ports of one bridge.
+    pub fn links(&mut self, master: Option<Index>) -> Result<Vec<Link>, Error> {
+        let mut found = Vec::new();
+        let mut batch = Batch::new();
+        batch.push("list the links", (GETLINK, DUMP_FLAGS), &header(0, false), |a| {
+            if let Some(master) = master {
+                a.u32(MASTER, master);
+            }
+        });
+        self.ask(&mut batch, |body| found.extend(parse(body)))?;
+        found.retain(|l: &Link| master.is_none() || l.master == master);
+        Ok(found)
+    }
+}
+
+fn parse(body: &[u8]) -> Option<Link> {
+    let index = Index::from_ne_bytes(body.get(4..8)?.try_into().ok()?);
+    let flags = u32::from_ne_bytes(body.get(8..12)?.try_into().ok()?);
+    let attributes = Reader::behind(body, HEADER);
+    Some(Link {
+        index,
+        name: attributes.text(IFNAME)?.to_owned(),
+        kind: attributes.nested(LINKINFO).text(INFO_KIND).map(str::to_owned),
+        master: attributes.u32(MASTER),
+        mac: attributes.find(ADDRESS).and_then(|m| m.try_into().ok()),
+        up: flags & UP != 0,
+    })
+}

@@ -1,0 +1,60 @@
+//! IPv4 routes of the main table (rtnetlink(7), linux/rtnetlink.h).
+
+use crate::batch::{Batch, CREATE, EXCL};
+use crate::link::Index;
+use crate::socket::DUMP_FLAGS;
+use crate::{Error, Reader, Socket};
+use ipnet::Ipv4Net;
+use std::net::Ipv4Addr;
+
+const NEWROUTE: u16 = 24;
+const GETROUTE: u16 = 26;
+
+const DESTINATION: u16 = 1;
+const OUT_LINK: u16 = 4;
+const GATEWAY: u16 = 5;
+const AF_INET: u8 = 2;
+const TABLE_MAIN: u8 = 254;
+const TABLE_LOCAL: u8 = 255;
+const PROTOCOL_BOOT: u8 = 3;
+const TYPE_UNICAST: u8 = 1;
+const HEADER: usize = 12;
+
+/// A route of this namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    pub destination: Ipv4Net,
+    /// The link it leads out of; `None` for several, or none at all (`blackhole`).
+    pub link: Option<Index>,
+}
+
+impl Batch {
+    /// Sends everything without a better route to `gateway`.
+    pub fn add_default_route(&mut self, gateway: Ipv4Addr) {
+        let fixed = [AF_INET, 0, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, 0, TYPE_UNICAST, 0, 0, 0, 0];
+        self.push("set the default route", (NEWROUTE, CREATE | EXCL), &fixed, |a| a.ipv4(GATEWAY, gateway));
+    }
+}
+
+impl Socket {
+    /// The IPv4 routes of all tables but `local`.
+    pub fn routes(&mut self) -> Result<Vec<Route>, Error> {
+        let mut found = Vec::new();
+        let mut batch = Batch::new();
+        let mut fixed = [0; HEADER];
+        fixed[0] = AF_INET;
+        batch.push("list the routes", (GETROUTE, DUMP_FLAGS), &fixed, |_| {});
+        self.ask(&mut batch, |body| found.extend(parse(body)))?;
+        Ok(found)
+    }
+}
+
+fn parse(body: &[u8]) -> Option<Route> {
+    let (prefix, table) = (*body.get(1)?, *body.get(4)?);
+    if table == TABLE_LOCAL {
+        return None;
+    }
+    let attributes = Reader::behind(body, HEADER);
+    let destination = attributes.ipv4(DESTINATION).unwrap_or(Ipv4Addr::UNSPECIFIED);
+    Some(Route { destination: Ipv4Net::new(destination, prefix).ok()?, link: attributes.u32(OUT_LINK) })
+}

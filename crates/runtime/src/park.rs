@@ -1,0 +1,137 @@
+//! The keeper's end of a parked process: one that waits in its user and network namespaces and cgroups for a plan.
+
+use crate::failure::at;
+use crate::stage::{Network, Place, User};
+use crate::wire::{self, Word};
+use crate::{Failure, FdIndex, NetworkNamespace, ParkPlan, Step, UserNamespace, ids, stage};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::process::{Birth, Fork, Namespaces, SingleThread};
+
+/// A process on its way to being parked, and then parked.
+///
+/// Put [`socket`](Self::socket) into an epoll and call [`on_readable`](Self::on_readable) until it gives the
+/// [`ParkedNamespaces`]; then it may be launched. Dropping this lets the process go: it exits by itself, and the caller reaps it
+/// as any other child. It is killed when the calling thread dies.
+#[derive(Debug)]
+pub struct Parking {
+    pid: i32,
+    pidfd: OwnedFd,
+    pub(crate) socket: OwnedFd,
+    pub(crate) user: UserNamespace,
+    /// Kept for a process that has to take this one's place.
+    pub(crate) cgroup_procs: Vec<OwnedFd>,
+}
+
+/// What a parked process is in.
+#[derive(Debug)]
+pub struct ParkedNamespaces {
+    /// `None`: the caller's own.
+    pub user: Option<OwnedFd>,
+    pub network: OwnedFd,
+}
+
+/// Forks a process that will wait in the namespaces and cgroups of `plan`; `fds` are those that the plan names.
+///
+/// Does not wait for anything: entering a v1 cgroup alone takes milliseconds. The new process is the first of a new pid namespace.
+pub fn park(thread: &SingleThread, plan: &ParkPlan, fds: &[OwnedFd]) -> Result<Parking, Failure> {
+    let named = |index: FdIndex| named(fds, index);
+    let procs = plan.cgroup_procs.iter().map(|index| named(*index)).collect::<Result<Vec<_>, _>>()?;
+    let (user, network) = places(plan, fds)?;
+    let mut namespaces = Namespaces::NEWPID;
+    namespaces.set(Namespaces::NEWUSER, matches!(user, User::Born));
+    namespaces.set(Namespaces::NEWNET, matches!(network, Network::Born));
+    let cgroup_procs = procs.iter().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>().map_err(at(Step::Park, "cgroup"))?;
+    let place = Place { user, network, cgroup_procs: procs };
+    let (pid, pidfd, socket) = fork(thread, &Birth { namespaces, ..Birth::default() }, place)?;
+    let parking = Parking { pid, pidfd, socket, user: plan.user.clone(), cgroup_procs };
+    if namespaces.contains(Namespaces::NEWUSER) {
+        parking.map_ids()?;
+    }
+    Ok(parking)
+}
+
+/// Which way a process gets into its namespaces. One that is to be joined may belong to a user namespace in which the new
+/// process will have no power, so it is joined first, and the new user namespace is made after that.
+fn places<'a>(plan: &ParkPlan, fds: &'a [OwnedFd]) -> Result<(User<'a>, Network<'a>), Failure> {
+    let network = match plan.network {
+        NetworkNamespace::Host => Network::Stay,
+        NetworkNamespace::Join(index) => Network::Join(named(fds, index)?),
+        NetworkNamespace::New if matches!(plan.user, UserNamespace::Join(_)) => Network::Unshare,
+        NetworkNamespace::New => Network::Born,
+    };
+    let user = match &plan.user {
+        UserNamespace::Host => User::Stay,
+        UserNamespace::Join(index) => User::Join(named(fds, *index)?),
+        UserNamespace::New { .. } if matches!(network, Network::Join(_)) => User::Unshare,
+        UserNamespace::New { .. } => User::Born,
+    };
+    Ok((user, network))
+}
+
+fn named(fds: &[OwnedFd], index: FdIndex) -> Result<BorrowedFd<'_>, Failure> {
+    let position = usize::try_from(index).unwrap_or(usize::MAX);
+    fds.get(position).map(AsFd::as_fd).ok_or_else(|| Failure::new(Step::Park, Errno::BADF, "file descriptors"))
+}
+
+/// Forks a process that goes to its `place` and waits there for an order.
+pub(crate) fn fork(thread: &SingleThread, birth: &Birth<'_>, place: Place<'_>) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
+    let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
+    match sys::fork(thread, birth).map_err(at(Step::Clone, "init"))? {
+        Fork::Child(child) => stage::parked(&child, theirs, place),
+        Fork::Parent { pid, pidfd } => Ok((pid, pidfd, ours)),
+    }
+}
+
+impl Parking {
+    /// Process id as the caller sees it.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Readable when the process has ended (pidfd_open(2)).
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Readable when [`on_readable`](Self::on_readable) has something to do.
+    #[must_use]
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Goes on with the making, without waiting: the namespaces once the process is parked, `None` before.
+    pub fn on_readable(&mut self) -> Result<Option<ParkedNamespaces>, Failure> {
+        loop {
+            match wire::listen(self.socket()) {
+                None => return Ok(None),
+                Some(Word::Said(wire::UNMAPPED, _)) => self.map_ids()?,
+                Some(Word::Said(wire::READY, _)) => return self.namespaces().map(Some).map_err(at(Step::Park, "namespaces")),
+                Some(Word::Failed(failure)) => return Err(failure),
+                Some(Word::Said(..) | Word::End) => return Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended")),
+            }
+        }
+    }
+
+    fn map_ids(&self) -> Result<(), Failure> {
+        if let UserNamespace::New { uid, gid } = &self.user {
+            ids::write(self.pid, uid, gid).map_err(at(Step::Park, "id maps"))?;
+        }
+        wire::say(self.socket(), wire::MAPPED, &[]).map_err(at(Step::Park, "socket"))
+    }
+
+    /// The process is our child and not yet reaped, so its number cannot have become another's.
+    pub(crate) fn namespaces(&self) -> io::Result<ParkedNamespaces> {
+        let open = |kind| rustix::fs::open(format!("/proc/{}/ns/{kind}", self.pid), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let user = if self.user == UserNamespace::Host { None } else { Some(open("user")?) };
+        Ok(ParkedNamespaces { user, network: open("net")? })
+    }
+
+    pub(crate) fn into_parts(self) -> (i32, OwnedFd, OwnedFd) {
+        (self.pid, self.pidfd, self.socket)
+    }
+}

@@ -1,0 +1,129 @@
+//! What a keeper and the process it forked say to each other over their socket pair (SOCK_SEQPACKET: one packet, one word).
+
+use crate::failure::at;
+use crate::{Failure, Plan, Step};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Keeper: the id maps are written.
+pub(crate) const MAPPED: u8 = b'm';
+/// Keeper: an order; a byte telling where the plan is, the number of descriptors, the plan.
+const ORDER: u8 = b'o';
+/// Keeper: more descriptors of the order.
+const MORE: u8 = b'+';
+/// Child: it is in its new user namespace, the maps can be written.
+pub(crate) const UNMAPPED: u8 = b'u';
+/// Child: all namespaces and cgroups are joined.
+pub(crate) const READY: u8 = b'r';
+/// Child: the master of its pseudo terminal comes with this.
+pub(crate) const TERMINAL: u8 = b't';
+/// Child: it failed; the rest is the [`Failure`].
+const FAILED: u8 = b'f';
+
+/// Longer plans travel in a memfd: a packet must fit into the socket's buffer at once.
+const INLINE_LIMIT: usize = 64 << 10;
+const HEADER: usize = 6;
+
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Says one word. The keeper must never wait for a child: a full buffer is an error.
+pub(crate) fn say(socket: BorrowedFd<'_>, word: u8, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    sys::message::send_with_fds_and(socket, &[word], fds, SendFlags::DONTWAIT)?;
+    Ok(())
+}
+
+/// Hands over a plan and descriptors, however many and however long.
+pub(crate) fn order(socket: BorrowedFd<'_>, plan: &Plan, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let plan = postcard::to_stdvec(plan).map_err(io::Error::other)?;
+    let inline = plan.len() <= INLINE_LIMIT;
+    let memfd = if inline { None } else { Some(sys::sealed_memfd("dhow-plan", &plan)?) };
+    let mut fds = fds.to_vec();
+    fds.extend(memfd.as_ref().map(AsFd::as_fd));
+    let count = u32::try_from(fds.len()).map_err(io::Error::other)?;
+    let mut bytes = Vec::with_capacity(HEADER + if inline { plan.len() } else { 0 });
+    bytes.extend([ORDER, u8::from(inline)]);
+    bytes.extend(count.to_le_bytes());
+    if inline {
+        bytes.extend(&plan);
+    }
+    let (first, rest) = fds.split_at(fds.len().min(sys::message::MAX_FDS));
+    sys::message::send_with_fds_and(socket, &bytes, first, SendFlags::DONTWAIT)?;
+    for more in rest.chunks(sys::message::MAX_FDS) {
+        say(socket, MORE, more)?;
+    }
+    Ok(())
+}
+
+/// Waits for the order; `None` when the keeper closed the socket.
+pub(crate) fn await_order(socket: BorrowedFd<'_>) -> io::Result<Option<(Plan, Vec<OwnedFd>)>> {
+    let mut bytes = vec![0; HEADER + INLINE_LIMIT];
+    let mut fds = Vec::new();
+    let read = sys::recv_with_fds(socket, &mut bytes, &mut fds, RecvFlags::empty())?;
+    if read == 0 {
+        return Ok(None);
+    }
+    let broken = || io::Error::from(io::ErrorKind::InvalidData);
+    let (header, plan) = bytes.get(..read).and_then(<[u8]>::split_first_chunk::<HEADER>).ok_or_else(broken)?;
+    let [ORDER, inline, count @ ..] = *header else { return Err(broken()) };
+    let count = usize::try_from(u32::from_le_bytes(count)).map_err(io::Error::other)?;
+    while fds.len() < count {
+        if sys::recv_with_fds(socket, &mut [0], &mut fds, RecvFlags::empty())? == 0 {
+            return Ok(None);
+        }
+    }
+    let plan = if inline == 1 { postcard::from_bytes(plan) } else { postcard::from_bytes(&read_all(fds.pop().ok_or_else(broken)?)?) };
+    Ok(Some((plan.map_err(io::Error::other)?, fds)))
+}
+
+fn read_all(fd: OwnedFd) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(rustix::fs::fstat(&fd)?.st_size).map_err(io::Error::other)?;
+    let mut bytes = vec![0; len];
+    let mut done = 0;
+    while done < len {
+        match rustix::io::pread(&fd, &mut bytes[done..], done as u64)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => done += read,
+        }
+    }
+    Ok(bytes)
+}
+
+/// Tells the keeper why this process will not be what was asked.
+///
+/// Plain write(2): a seccomp filter that is in force by now hardly forbids that.
+pub(crate) fn report(socket: BorrowedFd<'_>, failure: &Failure) {
+    let mut bytes = vec![FAILED];
+    bytes.extend(postcard::to_stdvec(failure).unwrap_or_default());
+    let _ = rustix::io::write(socket, &bytes);
+}
+
+/// What a child said.
+#[derive(Debug)]
+pub(crate) enum Word {
+    /// One of the bytes above, and what came along.
+    Said(u8, Option<OwnedFd>),
+    Failed(Failure),
+    /// It closed the socket: by execve, or by its end.
+    End,
+}
+
+/// The next word of a child, without waiting.
+pub(crate) fn listen(socket: BorrowedFd<'_>) -> Option<Word> {
+    let mut bytes = [0; 8 << 10];
+    let mut fds = Vec::new();
+    match sys::recv_with_fds(socket, &mut bytes, &mut fds, RecvFlags::DONTWAIT) {
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => None,
+        Err(e) => Some(Word::Failed(at(Step::Park, "socket")(e))),
+        Ok(0) => Some(Word::End),
+        Ok(read) if bytes[0] == FAILED => Some(Word::Failed(failure(&bytes[1..read]))),
+        Ok(_) => Some(Word::Said(bytes[0], fds.pop())),
+    }
+}
+
+fn failure(bytes: &[u8]) -> Failure {
+    postcard::from_bytes(bytes).unwrap_or_else(|_| Failure::new(Step::Park, Errno::PROTO, "a failure that cannot be read"))
+}

@@ -1,0 +1,44 @@
+//! What the engine knows, in Docker's shapes.
+
+pub mod image;
+pub mod inspect;
+pub mod network;
+pub mod processes;
+pub mod state;
+pub mod stats;
+pub mod summary;
+
+use api::types::{ContainerConfig, HostConfig, NetworkingConfig};
+use container::Config;
+use serde_json::Value;
+
+/// The request a container was made from, as it came.
+#[derive(Debug, Clone, Default)]
+pub struct Typed {
+    pub config: ContainerConfig,
+    pub host: HostConfig,
+    pub networking: NetworkingConfig,
+}
+
+impl Typed {
+    /// Reads `Config::asked` back. A record without one shows defaults.
+    pub fn of(config: &Config) -> Typed {
+        fn part<T: Default + serde::de::DeserializeOwned>(asked: &Value, key: &str) -> T {
+            asked.get(key).and_then(|value| T::deserialize(value).ok()).unwrap_or_default()
+        }
+        let asked = &config.asked;
+        Typed {
+            config: part(asked, "Config"),
+            host: part(asked, "HostConfig"),
+            networking: part(asked, "NetworkingConfig"),
+        }
+    }
+}
+
+/// Splits a create request into what is kept of it: `{"Config": .., "HostConfig": .., "NetworkingConfig": ..}`.
+pub fn kept(request: Value) -> Value {
+    let Value::Object(mut fields) = request else { return Value::Null };
+    let host = fields.remove("HostConfig").unwrap_or(Value::Null);
+    let networking = fields.remove("NetworkingConfig").unwrap_or(Value::Null);
+    serde_json::json!({"Config": fields, "HostConfig": host, "NetworkingConfig": networking})
+}

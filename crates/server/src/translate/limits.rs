@@ -1,0 +1,222 @@
+//! Limits: memory, processors, processes, block devices; checked in Docker's order and words (moby, daemon/daemon_unix.go).
+
+use super::{Around, list};
+use crate::status::Refusal;
+use api::types::{HostConfig, ThrottleDevice};
+use container::Ulimit;
+use oci::runtime::{BlockIo, Cpu, DeviceRule, Memory, Pids, Resources, Throttle};
+
+/// Below this a runtime cannot even start a process.
+const LEAST_MEMORY: i64 = 6 << 20;
+/// Microseconds; the period that `--cpus` is a quota of.
+const PERIOD: u64 = 100_000;
+
+/// The limits of `host`, or why they are not ones.
+pub fn resources(host: &HostConfig, around: &dyn Around, warnings: &mut Vec<String>) -> Result<Resources, Refusal> {
+    check_windows(host)?;
+    check_memory(host, warnings)?;
+    check_cpu(host, around.processors())?;
+    Ok(Resources {
+        devices: list(&host.device_cgroup_rules).iter().map(|text| device_rule(text)).collect::<Result<_, _>>()?,
+        memory: memory(host),
+        cpu: cpu(host),
+        pids: host.pids_limit.filter(|limit| *limit > 0).map(|limit| Pids { limit }),
+        block_io: block_io(host, around)?,
+        ..Resources::default()
+    })
+}
+
+/// `--ulimit`
+pub fn ulimit(asked: &api::types::Ulimit) -> Ulimit {
+    Ulimit { name: asked.name.to_lowercase(), soft: asked.soft, hard: asked.hard }
+}
+
+/// Swap as Docker understands it: twice the memory when only memory is limited.
+pub fn default_swap(memory: i64, swap: i64) -> i64 {
+    if memory > 0 && swap == 0 { memory.saturating_mul(2) } else { swap }
+}
+
+fn check_windows(host: &HostConfig) -> Result<(), Refusal> {
+    let text = match () {
+        () if host.io_maximum_bandwidth != 0 => "QoS maximum bandwidth",
+        () if host.io_maximum_iops != 0 => "QoS maximum IOPs",
+        () => return Ok(()),
+    };
+    Err(Refusal::invalid(format!("invalid option: {text} configuration is not supported on linux")))
+}
+
+fn check_memory(host: &HostConfig, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+    let (memory, swap, reservation) = (host.memory, host.memory_swap, host.memory_reservation);
+    let fault = match () {
+        () if memory != 0 && memory < LEAST_MEMORY => "Minimum memory limit allowed is 6MB",
+        () if memory > 0 && swap > 0 && swap < memory => {
+            "Minimum memoryswap limit should be larger than memory limit, see usage"
+        }
+        () if memory == 0 && swap > 0 => "You should always set the Memory limit when using Memoryswap limit, see usage",
+        () if reservation > 0 && reservation < LEAST_MEMORY => "Minimum memory reservation allowed is 6MB",
+        () if memory > 0 && reservation > 0 && memory < reservation => {
+            "Minimum memory limit can not be less than memory reservation limit, see usage"
+        }
+        () => "",
+    };
+    if !fault.is_empty() {
+        return Err(Refusal::invalid(fault));
+    }
+    if let Some(swappiness) = host.memory_swappiness.filter(|s| !(-1..=100).contains(s)) {
+        return Err(Refusal::invalid(format!("Invalid value: {swappiness}, valid memory swappiness range is 0-100")));
+    }
+    if host.oom_kill_disable == Some(true) && memory == 0 {
+        warnings.push("OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.".to_owned());
+    }
+    if host.kernel_memory != 0 || host.kernel_memory_tcp != 0 {
+        return Err(Refusal::unsupported("limits of kernel memory are not supported: the kernel has dropped them"));
+    }
+    Ok(())
+}
+
+fn check_cpu(host: &HostConfig, processors: usize) -> Result<(), Refusal> {
+    let most = i64::try_from(processors).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+    let fault = match () {
+        () if host.cpu_shares < 0 => format!("invalid CPU shares ({}): value must be a positive integer", host.cpu_shares),
+        () if host.cpu_realtime_runtime > host.cpu_realtime_period && host.cpu_realtime_period != 0 => {
+            "cpu real-time runtime cannot be higher than cpu real-time period".to_owned()
+        }
+        () if host.nano_cpus > 0 && host.cpu_period > 0 => {
+            "Conflicting options: Nano CPUs and CPU Period cannot both be set".to_owned()
+        }
+        () if host.nano_cpus > 0 && host.cpu_quota > 0 => {
+            "Conflicting options: Nano CPUs and CPU Quota cannot both be set".to_owned()
+        }
+        () if host.nano_cpus < 0 || host.nano_cpus > most => format!(
+            "range of CPUs is from 0.01 to {processors}.00, as there are only {processors} CPUs available"
+        ),
+        () if host.cpu_period != 0 && !(1000..=1_000_000).contains(&host.cpu_period) => {
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)".to_owned()
+        }
+        () if host.cpu_quota > 0 && host.cpu_quota < 1000 => "CPU cfs quota can not be less than 1ms (i.e. 1000)".to_owned(),
+        () => return check_sets(host, processors),
+    };
+    Err(Refusal::invalid(fault))
+}
+
+fn check_sets(host: &HostConfig, processors: usize) -> Result<(), Refusal> {
+    let last = members(&host.cpuset_cpus)
+        .ok_or_else(|| Refusal::invalid(format!("Invalid value {} for cpuset cpus", host.cpuset_cpus)))?;
+    if last.is_some_and(|last| last >= processors) {
+        return Err(Refusal::invalid(format!(
+            "Requested CPUs are not available - requested {}, available: 0-{}",
+            host.cpuset_cpus,
+            processors.saturating_sub(1)
+        )));
+    }
+    let mems = members(&host.cpuset_mems);
+    mems.map(|_| ()).ok_or_else(|| Refusal::invalid(format!("Invalid value {} for cpuset mems", host.cpuset_mems)))
+}
+
+/// The largest member of `0-2,4`; `None` when it is no such list.
+fn members(text: &str) -> Option<Option<usize>> {
+    let mut largest = None;
+    for part in text.split(',').filter(|_| !text.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if first > last {
+            return None;
+        }
+        largest = largest.max(Some(last));
+    }
+    Some(largest)
+}
+
+fn memory(host: &HostConfig) -> Option<Memory> {
+    let given = |value: i64| Some(value).filter(|v| *v != 0);
+    let memory = Memory {
+        limit: given(host.memory),
+        reservation: given(host.memory_reservation),
+        swap: given(default_swap(host.memory, host.memory_swap)),
+        swappiness: host.memory_swappiness.and_then(|s| u64::try_from(s).ok()),
+        disable_oom_killer: host.oom_kill_disable.filter(|disable| *disable),
+    };
+    Some(memory).filter(|m| *m != Memory::default())
+}
+
+fn cpu(host: &HostConfig) -> Option<Cpu> {
+    let positive = |value: i64| u64::try_from(value).ok().filter(|v| *v > 0);
+    let text = |text: &String| Some(text.clone()).filter(|t| !t.is_empty());
+    let mut cpu = Cpu {
+        shares: positive(host.cpu_shares),
+        quota: Some(host.cpu_quota).filter(|quota| *quota != 0),
+        period: positive(host.cpu_period),
+        realtime_runtime: Some(host.cpu_realtime_runtime).filter(|v| *v != 0),
+        realtime_period: positive(host.cpu_realtime_period),
+        cpus: text(&host.cpuset_cpus),
+        mems: text(&host.cpuset_mems),
+    };
+    if host.nano_cpus > 0 {
+        cpu.period = Some(PERIOD);
+        cpu.quota = Some(host.nano_cpus / 10_000);
+    }
+    Some(cpu).filter(|c| *c != Cpu::default())
+}
+
+fn block_io(host: &HostConfig, around: &dyn Around) -> Result<Option<BlockIo>, Refusal> {
+    if host.blkio_weight > 0 && !(10..=1000).contains(&host.blkio_weight) {
+        return Err(Refusal::invalid("Range of blkio weight is from 10 to 1000"));
+    }
+    if !list(&host.blkio_weight_device).is_empty() {
+        return Err(Refusal::unsupported("block I/O weights of single devices are not supported by this engine yet"));
+    }
+    let throttles = |devices: &Option<Vec<ThrottleDevice>>| -> Result<Vec<Throttle>, Refusal> {
+        let of = |device: &ThrottleDevice| {
+            around.device(&device.path).map(|(major, minor)| Throttle { major, minor, rate: device.rate })
+        };
+        list(devices).iter().map(of).collect()
+    };
+    let io = BlockIo {
+        weight: Some(host.blkio_weight).filter(|weight| *weight != 0),
+        throttle_read_bps_device: throttles(&host.blkio_device_read_bps)?,
+        throttle_write_bps_device: throttles(&host.blkio_device_write_bps)?,
+        throttle_read_iops_device: throttles(&host.blkio_device_read_iops)?,
+        throttle_write_iops_device: throttles(&host.blkio_device_write_iops)?,
+    };
+    Ok(Some(io).filter(|io| *io != BlockIo::default()))
+}
+
+/// `c 1:3 rwm`, `a *:* rwm`
+fn device_rule(text: &str) -> Result<DeviceRule, Refusal> {
+    let wrong = || Refusal::invalid(format!("invalid device cgroup rule format: '{text}'"));
+    let [kind, numbers, access] = text.split(' ').collect::<Vec<_>>().try_into().map_err(|_| wrong())?;
+    let (major, minor) = numbers.split_once(':').ok_or_else(wrong)?;
+    let number = |text: &str| match text {
+        "*" => Ok(None),
+        digits => digits.parse::<u32>().map(|n| Some(i64::from(n))).map_err(|_| wrong()),
+    };
+    let letters = !access.is_empty() && access.len() <= 3 && access.bytes().all(|b| b"rwm".contains(&b));
+    if !matches!(kind, "a" | "b" | "c") || !letters {
+        return Err(wrong());
+    }
+    let (major, minor) = (number(major)?, number(minor)?);
+    Ok(DeviceRule { allow: true, kind: Some(kind.to_owned()), major, minor, access: Some(access.to_owned()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_of_processors_are_read() {
+        assert_eq!(members(""), Some(None));
+        assert_eq!(members("0-2,4"), Some(Some(4)));
+        for text in ["x", "2-1", ",", "1,", "-"] {
+            assert_eq!(members(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn device_rules_are_read_as_docker_does() {
+        let rule = device_rule("c 1:* rw").expect("a rule");
+        assert_eq!((rule.major, rule.minor, rule.access.as_deref()), (Some(1), None, Some("rw")));
+        for text in ["", "c 1:1  rwm", " c 1:1 rwm", "z 1:1 rwm", "c 11 rwm", "c a:a rwm", "c 1:1 rwx", "c 1:1 "] {
+            assert!(device_rule(text).is_err(), "{text}");
+        }
+    }
+}

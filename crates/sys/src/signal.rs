@@ -1,0 +1,69 @@
+//! Signal dispositions and waiting for signals.
+
+use std::ffi::c_int;
+use std::io;
+use std::mem::MaybeUninit;
+
+/// The number of the last signal, signal(7).
+const LAST: c_int = 64;
+
+/// Gives every signal its default action and unblocks all: what a new program expects (ignored ones survive execve(2)).
+pub fn reset_all() -> io::Result<()> {
+    // SAFETY: all zeroes is a valid sigaction: SIG_DFL, no flags, empty mask.
+    let action: libc::sigaction = unsafe { std::mem::zeroed() };
+    for signal in 1..=LAST {
+        // SAFETY: `action` is valid and the old action is not asked for. SIGKILL, SIGSTOP and libc's own are refused: fine.
+        unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+    }
+    set_mask(&empty())
+}
+
+/// Blocks every signal of the calling thread that can be blocked.
+pub fn block_all() -> io::Result<()> {
+    let mut set = empty();
+    // SAFETY: `set` is initialised.
+    unsafe { libc::sigfillset(&raw mut set) };
+    set_mask(&set)
+}
+
+/// Unblocks every signal of the calling thread.
+pub fn unblock_all() -> io::Result<()> {
+    set_mask(&empty())
+}
+
+/// Waits for the next signal, all being blocked, and returns its number.
+pub fn wait() -> io::Result<i32> {
+    let mut set = empty();
+    // SAFETY: `set` is initialised.
+    unsafe { libc::sigfillset(&raw mut set) };
+    // SAFETY: `set` is initialised and no details are asked for.
+    match unsafe { libc::sigwaitinfo(&raw const set, std::ptr::null_mut()) } {
+        -1 => Err(io::Error::last_os_error()),
+        signal => Ok(signal),
+    }
+}
+
+/// Sends any signal, real-time ones too, to a process (kill(2)).
+pub fn send(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: no pointers.
+    match unsafe { libc::kill(pid, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn empty() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set it is given.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: initialised by the call above, which cannot fail for a valid pointer.
+    unsafe { set.assume_init() }
+}
+
+fn set_mask(set: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: `set` is initialised and the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
