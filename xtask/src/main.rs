@@ -1,9 +1,10 @@
-//! The project's own tools: `cargo xtask tidy | test | bench`.
+//! The project's own tools: `cargo xtask tidy | test | bench | vm`.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod suite;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,12 @@ usage: cargo xtask COMMAND
       --runs N         samples of each figure (default 20)
       --only NAME,...  these figures only; --list names them
       --json FILE      raw numbers (default target/bench.json)
+  vm [OPTIONS]         checks in a QEMU machine with cgroup v2, on other kernels
+      --kernel NAME    a suite of Debian (bookworm, sid: the default), PACKAGE/SUITE, or an unpacked package; repeatable
+      --only NAME,...  these checks only
+      --profile NAME   which build of dhow (default dev)
+      --binary PATH    a dhow that is built already
+      --cpus N, --memory MIB
 ";
 
 fn main() -> ExitCode {
@@ -24,6 +31,7 @@ fn main() -> ExitCode {
         Some(("tidy", [])) => tidy::run(),
         Some(("test", [])) => suite::run(),
         Some(("bench", options)) => bench::run(options),
+        Some(("vm", options)) => vm::run(options),
         _ => Err(USAGE.to_owned()),
     };
     match done {

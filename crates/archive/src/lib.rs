@@ -56,8 +56,15 @@ impl base::Kinded for Error {
             Error::Broken(_) => base::Kind::Invalid,
             Error::Compression(_) => base::Kind::Unsupported,
             Error::Entry { .. } => base::Kind::Internal,
-            Error::Read(source) if source.kind() == std::io::ErrorKind::InvalidData => base::Kind::Invalid,
+            Error::Read(source) if of_content(source) => base::Kind::Invalid,
             Error::Read(source) => base::Kinded::kind(source),
         }
     }
+}
+
+/// Whether a failed read is the fault of the bytes (cut, or not what a decoder expects) and not of the system.
+fn of_content(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as E;
+    let decoder = matches!(error.kind(), E::InvalidData | E::InvalidInput | E::UnexpectedEof | E::Other);
+    error.raw_os_error().is_none() && decoder
 }

@@ -2,11 +2,43 @@
 //!
 //! One model over cgroup v1, v1 hybrid and v2 (the kernel's cgroup-v1/ and cgroup-v2.rst). The engine makes a group per
 //! container below its own parent; v1 groups can be made beforehand and renamed, v2 groups are born into (CLONE_INTO_CGROUP).
+//!
+//! ```text
+//!  Groups::open("dhow-0a1b2c")                 <mount>/dhow-0a1b2c            one per hierarchy
+//!     create("parked-1", ordinary) -> Group    <mount>/dhow-0a1b2c/parked-1
+//!        entry()    the process writes itself in (v1), or is born there (v2)
+//!        rename()   v1: a parked group gets its container's name
+//!        update() freeze() thaw() usage() kill()
+//!        remove()   waits a moment for the dying
+//!     close()
+//! ```
+//!
+//! - *hierarchy*: one mounted tree of groups. v1 has one for each controller or set of controllers, v2 has one.
+//! - *parent*: our own group at the root of each mount, as Docker's `cgroupfs` driver places it. In a container the root of
+//!   the mount is the container's own group, so everything stays inside.
+//! - *hybrid*: v1 hierarchies beside a v2 one without controllers we need; it counts as v1.
+//!
+//! Groups made by systemd (Docker's `systemd` driver, by D-Bus) are not here: on a machine where systemd manages the v2
+//! tree, ours stands at the root beside its slices, as with `native.cgroupdriver=cgroupfs`.
+//!
+//! Start at [`Groups`]. Files: `detect` finds hierarchies, `folder` reads and writes below one, `devices` turns device rules
+//! into lines (v1) or a program (v2), `v1` and `v2` each know one layout, `waiting` has the patience.
 #![forbid(unsafe_code)]
+
+mod detect;
+mod devices;
+mod folder;
+mod usage;
+mod v1;
+mod v2;
+mod waiting;
+
+pub use usage::Usage;
 
 use base::{Kind, Kinded};
 use oci::runtime::Resources;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Which hierarchies this machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +51,20 @@ pub enum Version {
 /// All groups below one parent.
 #[derive(Debug)]
 pub struct Groups {
-    // private
+    tree: Arc<Tree>,
 }
 
 /// One container's group, in every hierarchy.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Group {
-    // private
+    tree: Arc<Tree>,
+    name: String,
+}
+
+#[derive(Debug)]
+enum Tree {
+    V1(v1::Tree),
+    V2(v2::Tree),
 }
 
 /// Why a cgroup operation failed.
@@ -51,83 +90,178 @@ impl Kinded for Error {
     }
 }
 
-/// What a group used. Times in nanoseconds, memory in bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub cpu_total: u64,
-    pub cpu_user: u64,
-    pub cpu_system: u64,
-    pub memory: u64,
-    /// `None` is no limit.
-    pub memory_limit: Option<u64>,
-    pub pids: u64,
-    pub oom_kills: u64,
-}
-
 impl Groups {
     /// Finds the hierarchies from /proc/self/mountinfo and makes `parent` (such as `dhow-0a1b2c`) in each.
+    ///
+    /// On v2 it also turns the controllers on for the parent's children. That fails when processes live in the root of the
+    /// mount and this is not the machine's real root ("no internal processes", cgroup-v2.rst).
     pub fn open(parent: &str) -> Result<Groups, Error> {
-        let _ = parent;
-        todo!()
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").map_err(|e| Error::Detect(e.to_string()))?;
+        Groups::open_in(&detect::parse(&mounts)?, parent)
     }
+
+    fn open_in(found: &detect::Found, parent: &str) -> Result<Groups, Error> {
+        check_name(parent)?;
+        let tree = match found {
+            detect::Found::V1(mounts) => Tree::V1(v1::Tree::open(mounts, parent)?),
+            detect::Found::V2(root) => Tree::V2(v2::Tree::open(root, parent)?),
+        };
+        Ok(Groups { tree: Arc::new(tree) })
+    }
+
     pub fn version(&self) -> Version {
-        todo!()
+        match *self.tree {
+            Tree::V1(_) => Version::V1,
+            Tree::V2(_) => Version::V2,
+        }
     }
+
+    /// The v1 hierarchies groups are made in, by their mount options: `cpu,cpuacct`, `memory`, `name=systemd`. Empty on v2.
+    pub fn hierarchies(&self) -> Vec<String> {
+        match &*self.tree {
+            Tree::V1(tree) => tree.labels(),
+            Tree::V2(_) => Vec::new(),
+        }
+    }
+
     /// Makes a group and sets `resources`, device rules included. Undone when a step fails.
+    ///
+    /// An empty group of that name which an earlier engine left behind is replaced. Without device rules a v1 group has those
+    /// of the parent, a v2 group has no restriction.
     pub fn create(&self, name: &str, resources: &Resources) -> Result<Group, Error> {
-        let _ = (name, resources);
-        todo!()
+        check_name(name)?;
+        match &*self.tree {
+            Tree::V1(tree) => tree.create(name, resources)?,
+            Tree::V2(tree) => tree.create(name, resources)?,
+        }
+        Ok(self.get(name))
     }
+
     /// The group of that name, made earlier.
     pub fn get(&self, name: &str) -> Group {
-        let _ = name;
-        todo!()
+        Group { tree: self.tree.clone(), name: name.to_owned() }
     }
-    /// Names of all groups below the parent, in any hierarchy.
+
+    /// Names of all groups below the parent, in any hierarchy, in alphabetical order.
     pub fn names(&self) -> Result<Vec<String>, Error> {
-        todo!()
+        match &*self.tree {
+            Tree::V1(tree) => tree.names(),
+            Tree::V2(tree) => tree.names(),
+        }
     }
+
     /// Removes the parent when it is empty.
-    pub fn close(self) {}
+    pub fn close(&self) {
+        match &*self.tree {
+            Tree::V1(tree) => tree.close(),
+            Tree::V2(tree) => tree.close(),
+        }
+    }
 }
 
 impl Group {
-    /// Gives the group another name (v1 only).
+    /// Its name below the parent.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives the group another name in all hierarchies or, on failure, in none (v1 only: rename(2) in cgroupfs).
     pub fn rename(&mut self, name: &str) -> Result<(), Error> {
-        let _ = name;
-        todo!()
+        check_name(name)?;
+        match &*self.tree {
+            Tree::V1(tree) => tree.rename(self.checked()?, name)?,
+            Tree::V2(_) => return Err(Error::Unsupported("renaming of groups (v2)".to_owned())),
+        }
+        name.clone_into(&mut self.name);
+        Ok(())
     }
-    /// How a process gets in.
+
+    /// How a process gets in. Attaching is what costs on v1 (the kernel waits for an RCU grace period): the files are only
+    /// opened here, the process writes `0` to each by itself.
     pub fn entry(&self) -> Result<sys::CgroupEntry, Error> {
-        todo!()
+        match &*self.tree {
+            Tree::V1(tree) => tree.entry(self.checked()?),
+            Tree::V2(tree) => tree.entry(self.checked()?),
+        }
     }
-    /// Changes limits; fields that are `None` stay.
+
+    /// Changes limits; fields that are `None` stay, and so do device rules when there are none in `resources`.
+    ///
+    /// A memory limit below what is in use is [`Error::Invalid`] on v1; v2 reclaims, then kills (cgroup-v2.rst, `memory.max`).
     pub fn update(&self, resources: &Resources) -> Result<(), Error> {
-        let _ = resources;
-        todo!()
+        match &*self.tree {
+            Tree::V1(tree) => tree.update(self.checked()?, resources),
+            Tree::V2(tree) => tree.update(self.checked()?, resources),
+        }
     }
+
+    /// Stops all its processes and waits until they stand (5 s at most). On failure they run.
     pub fn freeze(&self) -> Result<(), Error> {
-        todo!()
+        match &*self.tree {
+            Tree::V1(tree) => tree.freeze(self.checked()?),
+            Tree::V2(tree) => tree.freeze(self.checked()?),
+        }
     }
+
+    /// Lets its processes run again.
     pub fn thaw(&self) -> Result<(), Error> {
-        todo!()
+        match &*self.tree {
+            Tree::V1(tree) => tree.thaw(self.checked()?),
+            Tree::V2(tree) => tree.thaw(self.checked()?),
+        }
     }
+
+    /// Its processes, children groups' included. Those outside our pid namespace are left out.
     pub fn pids(&self) -> Result<Vec<i32>, Error> {
-        todo!()
+        match &*self.tree {
+            Tree::V1(tree) => tree.pids(self.checked()?),
+            Tree::V2(tree) => tree.pids(self.checked()?),
+        }
     }
-    /// SIGKILL to every process in it (cgroup.kill, or by list until it is empty).
+
+    /// SIGKILL to every process in it (cgroup.kill, or by list until it is empty). A frozen group runs afterwards.
     pub fn kill(&self) -> Result<(), Error> {
-        todo!()
+        match &*self.tree {
+            Tree::V1(tree) => tree.kill(self.checked()?),
+            Tree::V2(tree) => tree.kill(self.checked()?),
+        }
     }
+
+    /// What it used until now. Values whose controller is missing are 0.
     pub fn usage(&self) -> Result<Usage, Error> {
-        todo!()
+        match &*self.tree {
+            Tree::V1(tree) => tree.usage(self.checked()?),
+            Tree::V2(tree) => tree.usage(self.checked()?),
+        }
     }
-    /// How many processes the kernel's OOM killer took from it.
+
+    /// How many processes the kernel's OOM killer took from it; 0 when that cannot be known (any more).
     pub fn oom_kills(&self) -> u64 {
-        todo!()
+        match &*self.tree {
+            Tree::V1(tree) => tree.oom_kills(&self.name),
+            Tree::V2(tree) => tree.oom_kills(&self.name),
+        }
     }
-    /// Removes it, with its children; waits a moment for dying processes.
+
+    /// Removes it, with its children; waits a moment (2 s at most) for dying processes. One that is gone already is fine.
     pub fn remove(&self) -> Result<(), Error> {
-        todo!()
+        match &*self.tree {
+            Tree::V1(tree) => tree.remove(self.checked()?),
+            Tree::V2(tree) => tree.remove(self.checked()?),
+        }
     }
+
+    /// The name, which came unchecked through [`Groups::get`].
+    fn checked(&self) -> Result<&str, Error> {
+        check_name(&self.name).map(|()| self.name.as_str())
+    }
+}
+
+/// One folder's name, and none that the kernel's own files could have (`memory.max`).
+fn check_name(name: &str) -> Result<(), Error> {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if name.is_empty() || name.len() > 200 || !name.bytes().all(fine) {
+        return Err(Error::Invalid(format!("{name:?} cannot be the name of a group")));
+    }
+    Ok(())
 }

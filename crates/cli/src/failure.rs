@@ -24,6 +24,9 @@ pub enum Failure {
     /// Anything else that is said in one sentence: exit code 1.
     #[error("{0}")]
     Said(String),
+    /// A template that cannot be parsed, where docker's exit code is 64.
+    #[error("{0}")]
+    Template(String),
     /// Everything has been said already.
     #[error("exit code {0}")]
     Code(u8),
@@ -74,6 +77,7 @@ impl Failure {
         match self {
             Failure::Shown(_) => 0,
             Failure::Flags(_) => 125,
+            Failure::Template(_) => 64,
             Failure::Container { code, .. } | Failure::Code(code) => *code,
             // What a shell reports of a program that SIGPIPE ended.
             Failure::OutputClosed => 141,

@@ -57,11 +57,6 @@ impl<'store> Ingest<'store> {
         self.size
     }
 
-    /// The digest of what was written so far; nothing is kept.
-    pub fn digest(mut self) -> Digest {
-        Digest::from_bytes(self.hash.take().unwrap_or_default().finalize().into())
-    }
-
     /// Waits until the bytes are on disk, which a commit does not.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()

@@ -34,7 +34,6 @@ pub(crate) enum Sort {
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     pub(crate) pid: i32,
-    pub(crate) network: OwnedFd,
     /// v1 only: on v2 the init is born into its group.
     pub(crate) group: Option<cgroup::Group>,
     pub(crate) endpoint: Option<Endpoint>,
@@ -78,7 +77,6 @@ impl Workshop {
 
     /// Makes a sandbox; when a step fails nothing is left of it.
     pub(crate) fn make(&self, wanted: Wanted) -> Result<Sandbox> {
-        let mut undo = Undo::new();
         let new_network = wanted.network == NetworkNamespace::New;
         let mut fds = wanted.fds;
         let mut plan = ParkPlan { user: wanted.user, network: wanted.network, cgroup_procs: Vec::new() };
@@ -86,6 +84,7 @@ impl Workshop {
             cgroup::Version::V1 => Some(self.pooled_group(&mut plan, &mut fds)?),
             cgroup::Version::V2 => None,
         };
+        let mut undo = Undo::new();
         if let Some(group) = &group {
             undo.push(|| drop(group.remove()));
         }
@@ -101,7 +100,7 @@ impl Workshop {
             None
         };
         undo.keep();
-        Ok(Sandbox { pid, network: parked.network, group, endpoint })
+        Ok(Sandbox { pid, group, endpoint })
     }
 
     fn pooled_group(&self, plan: &mut ParkPlan, fds: &mut Vec<OwnedFd>) -> Result<cgroup::Group> {

@@ -302,7 +302,7 @@ impl Input {
                 Stdin::Open(fd) => {
                     let own = fd.try_clone()?;
                     rustix::io::ioctl_fionbio(&own, true)?;
-                    return AsyncFd::register_with_interest(own, tokio::io::Interest::WRITABLE);
+                    return watched(own);
                 }
                 Stdin::Closed => return Err(io::ErrorKind::BrokenPipe.into()),
                 Stdin::Waiting => news.changed().await.map_err(|_| io::ErrorKind::BrokenPipe)?,
@@ -323,6 +323,12 @@ impl Drop for Input {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Deprecated for types that may change their fd or lie about it; an `OwnedFd` does neither.
+#[allow(deprecated)]
+fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, tokio::io::Interest::WRITABLE)
 }
 
 /// The pump's thread and what it feeds.

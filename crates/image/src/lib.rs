@@ -153,7 +153,10 @@ impl base::Kinded for Error {
 impl From<archive::Error> for Error {
     fn from(error: archive::Error) -> Error {
         match error {
-            archive::Error::Read(source) => Error::Io { action: "read the archive".to_owned(), source },
+            archive::Error::Read(source) if source.raw_os_error().is_some() => {
+                Error::Io { action: "read the archive".to_owned(), source }
+            }
+            archive::Error::Read(source) => Error::Archive(source.to_string()),
             other => Error::Archive(base::chain(&other)),
         }
     }

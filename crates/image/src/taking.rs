@@ -7,6 +7,7 @@ use archive::pipe::{self, Source};
 use base::Digest;
 use content::Ingest;
 use oci::image::{Descriptor, media};
+use sha2::Digest as _;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -19,11 +20,18 @@ pub struct Taken {
     pub blob: Descriptor,
 }
 
+/// What becomes of the bytes as they came.
+enum Blob<'scope> {
+    Kept(Ingest<'scope>),
+    Hashed(sha2::Sha256),
+    /// A plain tar that is not kept: its digest is the diffID.
+    Nothing,
+}
+
 /// A layer that is being written.
 pub struct Taking<'scope> {
     compression: Compression,
-    ingest: Ingest<'scope>,
-    keep: Keep,
+    blob: Blob<'scope>,
     pipe: Option<Source>,
     tree: ScopedJoinHandle<'scope, Result<Digest, layer::Error>>,
 }
@@ -38,11 +46,16 @@ impl<'scope> Taking<'scope> {
     ) -> Result<Taking<'scope>, Error> {
         let compression = Compression::of(first)?;
         let (source, mut sink) = pipe::pipe();
-        let ingest = stores.content.ingest()?;
-        // The digest of a plain tar is its diffID, which the other thread computes.
-        let ingest = if compression == Compression::Plain { ingest.unhashed() } else { ingest };
+        let plain = compression == Compression::Plain;
+        let blob = match (keep, plain) {
+            // The digest of a plain tar is its diffID, which the other thread computes.
+            (Keep::Blobs, true) => Blob::Kept(stores.content.ingest()?.unhashed()),
+            (Keep::Blobs, false) => Blob::Kept(stores.content.ingest()?),
+            (Keep::TreesOnly, true) => Blob::Nothing,
+            (Keep::TreesOnly, false) => Blob::Hashed(sha2::Sha256::new()),
+        };
         let tree = scope.spawn(move || stores.layers.unpack(&mut sink, None));
-        let mut taking = Taking { compression, ingest, keep, pipe: Some(source), tree };
+        let mut taking = Taking { compression, blob, pipe: Some(source), tree };
         taking.write(first)?;
         Ok(taking)
     }
@@ -54,11 +67,16 @@ impl<'scope> Taking<'scope> {
             self.pipe = None;
             return Ok(());
         }
-        let must_hash = self.compression != Compression::Plain;
-        if self.keep == Keep::Blobs || must_hash {
-            self.ingest.write_all(bytes).map_err(|source| Error::Io { action: "write a layer".to_owned(), source })?;
+        match &mut self.blob {
+            Blob::Kept(ingest) => {
+                ingest.write_all(bytes).map_err(|source| Error::Io { action: "write a layer".to_owned(), source })
+            }
+            Blob::Hashed(hash) => {
+                hash.update(bytes);
+                Ok(())
+            }
+            Blob::Nothing => Ok(()),
         }
-        Ok(())
     }
 
     /// The layer is complete.
@@ -66,7 +84,7 @@ impl<'scope> Taking<'scope> {
         if let Some(pipe) = self.pipe.take() {
             let _ = pipe.finish();
         }
-        Pending { compression: self.compression, ingest: self.ingest, keep: self.keep, tree: self.tree }
+        Pending { compression: self.compression, blob: self.blob, tree: self.tree }
     }
 
     /// The layer ends in an error of its source.
@@ -81,8 +99,7 @@ impl<'scope> Taking<'scope> {
 /// A layer whose bytes are all here, and whose tree is not finished.
 pub struct Pending<'scope> {
     compression: Compression,
-    ingest: Ingest<'scope>,
-    keep: Keep,
+    blob: Blob<'scope>,
     tree: ScopedJoinHandle<'scope, Result<Digest, layer::Error>>,
 }
 
@@ -90,14 +107,14 @@ impl Pending<'_> {
     /// Waits for the tree; names the blob.
     pub fn settle(self, size: u64) -> Result<Taken, Error> {
         let diff_id = self.tree.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let digest = match (self.compression, self.keep) {
-            (Compression::Plain, Keep::Blobs) => {
-                self.ingest.commit_as(&diff_id)?;
+        let digest = match self.blob {
+            Blob::Kept(ingest) if self.compression == Compression::Plain => {
+                ingest.commit_as(&diff_id)?;
                 diff_id
             }
-            (Compression::Plain, Keep::TreesOnly) => diff_id,
-            (_, Keep::Blobs) => self.ingest.commit(None, None)?.0,
-            (_, Keep::TreesOnly) => self.ingest.digest(),
+            Blob::Kept(ingest) => ingest.commit(None, None)?.0,
+            Blob::Hashed(hash) => Digest::from_bytes(hash.finalize().into()),
+            Blob::Nothing => diff_id,
         };
         Ok(Taken { diff_id, blob: descriptor(self.compression, digest, size) })
     }

@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Child;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -110,7 +111,7 @@ impl Keeper {
     pub fn connect(options: &Options) -> Result<(Keeper, Vec<Found>, Receiver<Event>), Error> {
         let deadline = Instant::now() + PATIENCE;
         let path = options.exec_root.join("keeper.sock");
-        let mut child = None;
+        let mut child: Option<Child> = None;
         loop {
             let error = match UnixStream::connect(&path).map_err(Error::Lost).and_then(connection::greet) {
                 Ok(greeted) => return Keeper::attach(greeted, child),
@@ -119,7 +120,11 @@ impl Keeper {
             };
             match error.kind() {
                 _ if Instant::now() > deadline => return Err(Error::Lost(error)),
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused => child = Some(spawn::spawn(options)?),
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+                    // One started before has ended by now.
+                    let _ = child.take().map(|mut ended| ended.wait());
+                    child = spawn::spawn(options)?;
+                }
                 // It ended between the two steps: the next attempt finds none.
                 ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => std::thread::yield_now(),
                 _ => return Err(Error::Lost(error)),
@@ -129,7 +134,7 @@ impl Keeper {
 
     fn attach(
         greeted: connection::Greeted,
-        child: Option<std::process::Child>,
+        child: Option<Child>,
     ) -> Result<(Keeper, Vec<Found>, Receiver<Event>), Error> {
         let found = greeted.found.into_iter().map(|(process, fds)| found(process, fds));
         let found = found.collect::<io::Result<_>>().map_err(Error::Lost)?;
@@ -167,6 +172,7 @@ impl Keeper {
     }
 
     /// Turns a parked process into container `key`; returns when its program has been executed.
+    #[allow(clippy::too_many_arguments, reason = "each is one field of the request, and all are needed")]
     pub fn launch(
         &self,
         key: Id,

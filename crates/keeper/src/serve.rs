@@ -15,7 +15,7 @@ use crate::spawn::{LISTENING, TAKEN};
 use rustix::process::Signal;
 use setup::Seat;
 use state::State;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ pub fn main(exec_root: &Path) -> ExitCode {
     match run(exec_root) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dhow keeper: {}: {}", exec_root.display(), base::chain(&error));
+            complain(&format!("{}: {}", exec_root.display(), base::chain(&error)));
             ExitCode::FAILURE
         }
     }
@@ -41,4 +41,9 @@ fn run(exec_root: &Path) -> io::Result<()> {
     let mut state = State::new(seat, before)?;
     setup::answer(LISTENING)?;
     state.serve()
+}
+
+/// A word for whoever looks into keeper.log. That it cannot be written is no reason to panic, as `eprintln!` would.
+fn complain(what: &str) {
+    let _ = writeln!(io::stderr(), "dhow keeper: {what}");
 }

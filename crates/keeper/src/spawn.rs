@@ -27,12 +27,12 @@ pub const TAKEN: u8 = b'=';
 /// How long a keeper may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Starts a keeper; returns when it listens, or when another one turns out to live.
-pub fn spawn(options: &Options) -> Result<Child, Error> {
+/// Starts a keeper; returns when it listens. `None`: another one turned out to live.
+pub fn spawn(options: &Options) -> Result<Option<Child>, Error> {
     try_spawn(options).map_err(|source| Error::Spawn { binary: options.binary.clone(), source })
 }
 
-fn try_spawn(options: &Options) -> io::Result<Child> {
+fn try_spawn(options: &Options) -> io::Result<Option<Child>> {
     let program = sealed(&options.binary)?;
     let (ready, ready_end) = io::pipe()?;
     let mut child = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
@@ -45,14 +45,15 @@ fn try_spawn(options: &Options) -> io::Result<Child> {
         .stdout(ready_end)
         .stderr(error_output(&options.exec_root))
         .spawn()?;
-    match wait_until_ready(ready) {
-        Ok(()) => Ok(child),
-        Err(error) => {
-            let _ = child.kill();
-            let _ = child.wait();
-            Err(error)
-        }
+    let said = wait_until_ready(ready);
+    if let Ok(LISTENING) = said {
+        return Ok(Some(child));
     }
+    if said.is_err() {
+        let _ = child.kill();
+    }
+    let _ = child.wait();
+    said.map(|_| None)
 }
 
 /// Where the keeper's last words go: a file beside its socket.
@@ -61,7 +62,7 @@ fn error_output(exec_root: &Path) -> Stdio {
     file.map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
-fn wait_until_ready(mut ready: io::PipeReader) -> io::Result<()> {
+fn wait_until_ready(mut ready: io::PipeReader) -> io::Result<u8> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -73,7 +74,7 @@ fn wait_until_ready(mut ready: io::PipeReader) -> io::Result<()> {
         };
         let mut word = [0];
         return match ready.read(&mut word)? {
-            1 if word[0] == LISTENING || word[0] == TAKEN => Ok(()),
+            1 if word[0] == LISTENING || word[0] == TAKEN => Ok(word[0]),
             _ => Err(io::Error::other("it ended at once, see keeper.log in the exec root")),
         };
     }

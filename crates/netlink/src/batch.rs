@@ -10,7 +10,6 @@ pub(crate) const ACK: u16 = 0x4;
 /// NLM_F_ROOT | NLM_F_MATCH.
 pub(crate) const DUMP: u16 = 0x300;
 pub(crate) const EXCL: u16 = 0x200;
-pub(crate) const REPLACE: u16 = 0x100;
 pub(crate) const CREATE: u16 = 0x400;
 /// NFT: at the end of the chain.
 pub(crate) const APPEND: u16 = 0x800;

@@ -1,10 +1,12 @@
-//! Forgets tracked connections (linux/netfilter/nfnetlink_conntrack.h).
+//! Forgets tracked UDP flows, so that their next packet finds the rules of its own time
+//! (linux/netfilter/nfnetlink_conntrack.h).
 
-use crate::batch::Batch;
-use crate::{Error, Socket};
+use crate::batch::{ACK, Attributes, Batch, DUMP};
+use crate::{Error, Reader, Socket};
 use std::net::Ipv4Addr;
 
-/// NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE.
+/// NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_*.
+const CT_GET: u16 = (1 << 8) | 1;
 const CT_DELETE: u16 = (1 << 8) | 2;
 
 const TUPLE_ORIG: u16 = 1;
@@ -25,48 +27,87 @@ const BY_DST_PORT: u32 = 1 << 5;
 
 const UDP: u8 = 17;
 const FAMILY_IPV4: [u8; 4] = [2, 0, 0, 0];
+const HEADER: usize = 4;
 
-impl Batch {
-    /// Forgets every UDP flow that is answered by `container`: the next packet finds the rules of its own time.
-    ///
-    /// A filter for a removal needs Linux 6.8; an older kernel refuses the request (a lone tuple without address or
-    /// port is no flow's name), see [`Socket::forget`].
-    pub fn forget_udp_answered_by(&mut self, container: Ipv4Addr) {
-        self.push("forget UDP flows", (CT_DELETE, 0), &FAMILY_IPV4, |a| {
-            a.nest(TUPLE_REPLY, |a| {
-                a.nest(TUPLE_IP, |a| a.ipv4(IP_V4_SRC, container));
-                a.nest(TUPLE_PROTO, |a| a.u8(PROTO_NUM, UDP));
-            });
-            a.nest(FILTER, |a| {
-                a.u32(FILTER_ORIG_FLAGS, 0);
-                a.u32(FILTER_REPLY_FLAGS, BY_IP_SRC | BY_PROTO_NUM);
-            });
-        });
-    }
-
-    /// Forgets every UDP flow that was sent to `port`, whatever its address.
-    pub fn forget_udp_sent_to(&mut self, port: u16) {
-        self.push("forget UDP flows", (CT_DELETE, 0), &FAMILY_IPV4, |a| {
-            a.nest(TUPLE_ORIG, |a| {
-                a.nest(TUPLE_PROTO, |a| {
-                    a.u8(PROTO_NUM, UDP);
-                    a.be16(PROTO_DST_PORT, port);
-                });
-            });
-            a.nest(FILTER, |a| {
-                a.u32(FILTER_ORIG_FLAGS, BY_PROTO_NUM | BY_DST_PORT);
-                a.u32(FILTER_REPLY_FLAGS, 0);
-            });
-        });
-    }
+/// A sort of UDP flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flows {
+    /// Those whose answers come from this address: what a container was sent.
+    AnsweredBy(Ipv4Addr),
+    /// Those sent to this port of whatever address.
+    SentTo(u16),
 }
 
 impl Socket {
-    /// Runs conntrack requests; that nothing matched is no error.
-    pub fn forget(&mut self, batch: &mut Batch) -> Result<(), Error> {
-        match self.run(batch) {
-            Err(e) if e.is_absent() => Ok(()),
+    /// Forgets all UDP flows of these sorts; that there are none is no error.
+    ///
+    /// Linux 6.8 filters by itself. An older kernel refuses a lone part of a flow's name: then the flows are listed and
+    /// forgotten one by one.
+    pub fn forget_udp(&mut self, sorts: &[Flows]) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        for sort in sorts {
+            batch.push("forget UDP flows", (CT_DELETE, 0), &FAMILY_IPV4, |a| sort.filter(a));
+        }
+        match self.run(&mut batch) {
+            Err(Error::Refused { .. }) => self.forget_one_by_one(sorts),
             other => other,
         }
+    }
+
+    fn forget_one_by_one(&mut self, sorts: &[Flows]) -> Result<(), Error> {
+        let mut list = Batch::new();
+        list.push("list the tracked flows", (CT_GET, DUMP), &FAMILY_IPV4, |_| {});
+        let mut names = Vec::new();
+        self.ask(&mut list, |body| {
+            let flow = Reader::behind(body, HEADER);
+            if sorts.iter().any(|sort| sort.matches(flow)) {
+                names.extend(flow.find(TUPLE_ORIG).map(<[u8]>::to_vec));
+            }
+        })?;
+        for name in names {
+            let mut batch = Batch::new();
+            batch.push("forget a UDP flow", (CT_DELETE, ACK), &FAMILY_IPV4, |a| {
+                a.nest_behind(TUPLE_ORIG, &name, |_| {});
+            });
+            match self.run(&mut batch) {
+                Err(e) if !e.is_absent() => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Flows {
+    fn filter(self, a: &mut Attributes<'_>) {
+        let (tuple, original, reply) = match self {
+            Flows::AnsweredBy(_) => (TUPLE_REPLY, 0, BY_PROTO_NUM | BY_IP_SRC),
+            Flows::SentTo(_) => (TUPLE_ORIG, BY_PROTO_NUM | BY_DST_PORT, 0),
+        };
+        a.nest(tuple, |a| {
+            if let Flows::AnsweredBy(address) = self {
+                a.nest(TUPLE_IP, |a| a.ipv4(IP_V4_SRC, address));
+            }
+            a.nest(TUPLE_PROTO, |a| {
+                a.u8(PROTO_NUM, UDP);
+                if let Flows::SentTo(port) = self {
+                    a.be16(PROTO_DST_PORT, port);
+                }
+            });
+        });
+        a.nest(FILTER, |a| {
+            a.u32(FILTER_ORIG_FLAGS, original);
+            a.u32(FILTER_REPLY_FLAGS, reply);
+        });
+    }
+
+    fn matches(self, flow: Reader<'_>) -> bool {
+        let original = flow.nested(TUPLE_ORIG).nested(TUPLE_PROTO);
+        let is_udp = original.find(PROTO_NUM) == Some(&[UDP]);
+        is_udp
+            && match self {
+                Flows::AnsweredBy(address) => flow.nested(TUPLE_REPLY).nested(TUPLE_IP).ipv4(IP_V4_SRC) == Some(address),
+                Flows::SentTo(port) => original.find(PROTO_DST_PORT) == Some(&port.to_be_bytes()),
+            }
     }
 }

@@ -45,11 +45,12 @@ pub struct Link {
     pub up: bool,
 }
 
-/// A veth pair: one end here, attached to a bridge, the other in another network namespace. Both are made up.
+/// A veth pair: one end here, as a port of a bridge if `master` says so, the other in another network namespace.
+/// The end here is up at once; the other cannot be before the pair is whole (veth_open).
 #[derive(Debug, Clone, Copy)]
 pub struct VethPair<'a> {
     pub name: &'a str,
-    pub master: Index,
+    pub master: Option<Index>,
     pub mtu: u32,
     pub peer: Peer<'a>,
 }
@@ -88,11 +89,13 @@ impl Batch {
     pub fn add_veth(&mut self, pair: &VethPair<'_>) {
         self.push("make the veth pair", (NEWLINK, CREATE | EXCL), &header(0, true), |a| {
             a.text(IFNAME, pair.name);
-            a.u32(MASTER, pair.master);
+            if let Some(master) = pair.master {
+                a.u32(MASTER, master);
+            }
             veth_end(a, pair.mtu);
             a.nest(LINKINFO, |a| {
                 a.text(INFO_KIND, "veth");
-                a.nest(INFO_DATA, |a| a.nest_behind(VETH_PEER, &header(0, true), |a| peer(a, pair)));
+                a.nest(INFO_DATA, |a| a.nest_behind(VETH_PEER, &header(0, false), |a| peer(a, pair)));
             });
         });
     }

@@ -23,7 +23,8 @@ impl<'a> Reader<'a> {
 
     /// The value of the first attribute of this type.
     pub fn find(self, kind: u16) -> Option<&'a [u8]> {
-        self.into_iter().find(|(k, _)| *k == kind).map(|(_, value)| value)
+        let mut attributes = self;
+        Iterator::find(&mut attributes, |(k, _)| *k == kind).map(|(_, value)| value)
     }
 
     /// The attributes within the first attribute of this type; none if it is absent.

@@ -5,18 +5,43 @@
 //! *parks*, *launches* and *execs*: it forks, and the children walk the plan. Only plain data and file descriptors cross.
 //!
 //! ```text
-//!   prepare(spec, root) -> Prepared{plan, fds}            (engine)
-//!   park(namespaces)    -> Parked  : a process already in its user and network namespaces and v1 cgroups, waiting
-//!   launch(parked, plan, fds)      : it clones the init (CLONE_PARENT), which mounts, drops, execs; the parked one exits
-//!   exec(target, plan, fds)        : joins a running container and execs
+//!   prepare(spec, inputs)    -> Prepared { plan, fds }                                         (engine)
+//!
+//!   park(namespaces, cgroups) -> Parking ──ready──► parked: a process in its user and network   (keeper)
+//!                                                   namespaces and v1 cgroups, the first of a
+//!                                                   new pid namespace, waiting for a plan
+//!   launch(parked, plan, fds) -> Starting ─┬─► Started: it mounted, dropped, executed the program
+//!   exec(target, plan)        -> Starting ─┘─► Failed { step, errno, subject }
 //! ```
 //!
-//! A launch or an exec is answered on its sync socket: [`Outcome::Started`] when execve happened (the socket closed), or
+//! The parked process *becomes* the container's program: nothing is forked between launch and execve. (Only a container
+//! in another pid namespace, or one that has to be born in a v2 cgroup, is forked anew from the keeper.)
+//!
+//! A launch or an exec is answered on its socket: [`Outcome::Started`] when execve happened (the socket closed), or
 //! [`Outcome::Failed`] with the step that failed. Nothing blocks the caller: the socket goes into its epoll.
+//!
+//! Where to start: [`plan`](crate::Plan) says what is done, `stage/init.rs` is the order in which it is done.
+#![forbid(unsafe_code)]
 
+mod exec;
+mod failure;
+mod ids;
+mod launch;
+mod limits;
+mod octets;
+mod park;
 mod plan;
+mod prepare;
+mod stage;
+mod tiny_init;
+mod wire;
 
+pub use exec::{Target, exec};
+pub use launch::{Outcome, Starting, Stdio, launch};
+pub use park::{ParkedNamespaces, Parking, park};
 pub use plan::*;
+pub use prepare::PrepareError;
+pub use tiny_init::init_main;
 
 use std::os::fd::OwnedFd;
 
@@ -44,27 +69,15 @@ pub struct Prepared {
 /// Checks `spec`, opens every mount source and compiles the rest.
 ///
 /// Bind sources are opened with open_tree(2) from the caller's mount namespace and id-mapped by `inputs.user_namespace`
-/// (where the file system cannot: as it is). Devices are bound from the host's nodes, checked by type and number.
+/// (where the file system cannot: as it is). A tmpfs at /dev is made here with its nodes, by their numbers; other devices are
+/// bound from the host's nodes, checked by type and number. A mount of type `cgroup` that names no controller becomes what
+/// this machine has: the v2 hierarchy, or a tmpfs with every v1 hierarchy. User, network and mount namespaces, the id maps
+/// and the resources of the specification are the business of others.
 pub fn prepare(spec: &oci::runtime::Spec, inputs: Inputs) -> Result<Prepared, PrepareError> {
-    let _ = (spec, inputs);
-    todo!()
+    prepare::compile(spec, inputs)
 }
 
 /// Compiles the process part alone, for an exec.
 pub fn prepare_process(process: &oci::runtime::Process, seccomp: Option<Vec<u8>>) -> Result<ProcessPlan, PrepareError> {
-    let _ = (process, seccomp);
-    todo!()
-}
-
-/// Why a specification cannot be run.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    #[error("invalid specification: {0}")]
-    Invalid(String),
-    #[error("cannot open the source {path} of the mount at {destination}")]
-    Source { path: String, destination: String, source: std::io::Error },
-    #[error("cannot use device {path}")]
-    Device { path: String, source: std::io::Error },
-    #[error("this engine does not support {0}")]
-    Unsupported(String),
+    prepare::compile_process(process, seccomp)
 }

@@ -57,6 +57,20 @@ impl Pattern {
         Pattern(alternatives)
     }
 
+    /// A glob over a whole name: `*` and `?` stop at slashes.
+    pub fn of_glob(text: &str) -> Pattern {
+        let not_slash = || What::Class(true, vec![('/', '/')]);
+        let piece = |what, least, most| Piece { what, least, most };
+        let mut pieces = vec![piece(What::Start, 1, 1)];
+        pieces.extend(text.chars().map(|letter| match letter {
+            '*' => piece(not_slash(), 0, usize::MAX),
+            '?' => piece(not_slash(), 1, 1),
+            other => piece(What::One(other), 1, 1),
+        }));
+        pieces.push(piece(What::End, 1, 1));
+        Pattern(vec![pieces])
+    }
+
     /// Whether it matches somewhere in `text`.
     pub fn is_in(&self, text: &str) -> bool {
         let letters: Vec<char> = text.chars().collect();
@@ -129,6 +143,13 @@ mod tests {
             ("", "anything", true),
         ] {
             assert_eq!(Pattern::new(pattern).is_in(text), found, "{pattern} in {text}");
+        }
+    }
+
+    #[test]
+    fn globs_are_of_whole_names() {
+        for (glob, text, found) in [("busy*", "busybox", true), ("busy", "busybox", false), ("*", "a/b", false), ("a/?", "a/b", true)] {
+            assert_eq!(Pattern::of_glob(glob).is_in(text), found, "{glob} in {text}");
         }
     }
 

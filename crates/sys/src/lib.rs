@@ -2,6 +2,7 @@
 //!
 //! `unsafe` stands in no other crate. Every block is one operation, with the reason why it is sound.
 
+pub mod bpf;
 pub mod daemon;
 pub mod filter;
 pub mod idmap;

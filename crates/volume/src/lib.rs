@@ -1,13 +1,34 @@
 //! Named volumes of the `local` driver: a folder each, `volumes/NAME/_data` below the data root.
+//!
+//! ```text
+//!  create -> empty -> copy_up -> filled ... remove
+//!
+//!  ROOT/NAME/volume.json   the record
+//!  ROOT/NAME/_data         what is mounted; its inode stays the same as long as the volume lives
+//!  ROOT/NAME/_data.tmp     copy-up under way: thrown away after a crash
+//!  ROOT/NAME/_data.full    copy-up read completely: moved into `_data`, also after a crash
+//!  ROOT/.new-ID .gone-ID   volumes being made or removed: thrown away after a crash
+//! ```
+//!
+//! Names begin with a letter or a digit, so nothing that begins with a dot is ever taken for a volume.
+//!
+//! - *anonymous*: made for one container, without a name of the user's; its name is 64 hex digits.
+//! - *copy-up*: what the image has at the mount point becomes the content of a volume that is still empty.
+//!
+//! Start at [`Store`]. `store` knows the layout, `record` the file, `copy` the walk of a copy-up, `file` one file of it,
+//! `clear` the way to get rid of a tree of any depth.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+mod clear;
+mod copy;
+mod file;
+mod record;
+mod store;
 
-/// All volumes.
-#[derive(Debug)]
-pub struct Store {
-    // private
-}
+pub use store::Store;
+
+use base::{Kind, Kinded};
+use std::path::PathBuf;
 
 /// One volume.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -34,32 +55,12 @@ pub enum Error {
     Io { action: &'static str, name: String, source: std::io::Error },
 }
 
-impl Store {
-    pub fn open(root: PathBuf) -> Result<Store, Error> {
-        let _ = root;
-        todo!()
-    }
-    /// The volume of that name, made when missing; `None` makes an anonymous one with a name of 64 hex digits.
-    pub fn create(&self, name: Option<&str>, labels: std::collections::BTreeMap<String, String>) -> Result<Volume, Error> {
-        let _ = (name, labels);
-        todo!()
-    }
-    pub fn get(&self, name: &str) -> Result<Volume, Error> {
-        let _ = name;
-        todo!()
-    }
-    pub fn list(&self) -> Result<Vec<Volume>, Error> {
-        todo!()
-    }
-    pub fn remove(&self, name: &str) -> Result<(), Error> {
-        let _ = name;
-        todo!()
-    }
-    /// Copy-up: fills an empty volume from `source` (a folder opened below a container's root), owners, modes, times, xattrs and
-    /// hard links kept; owners are taken as the kernel shows them through `source`, minus `id_base` where they are at least that
-    /// (the source is seen through an id-mapped mount).
-    pub fn copy_up(&self, volume: &Volume, source: std::os::fd::BorrowedFd<'_>, id_base: u32) -> Result<(), Error> {
-        let _ = (volume, source, id_base);
-        todo!()
+impl Kinded for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Error::NotFound(_) => Kind::NotFound,
+            Error::Name(_) => Kind::Invalid,
+            Error::Io { .. } => Kind::Internal,
+        }
     }
 }

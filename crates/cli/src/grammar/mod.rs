@@ -15,7 +15,6 @@ use crate::failure::Failure;
 /// How many words a verb takes besides its flags.
 #[derive(Debug, Clone, Copy)]
 pub enum Needs {
-    Any,
     None,
     Exactly(usize),
     AtLeast(usize),
@@ -51,6 +50,9 @@ pub fn parse<T: Args>(about: &About, args: &[OsString]) -> Result<T, Failure> {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             return Err(Failure::Shown(command.render_help().to_string()));
+        }
+        Err(error) if error.kind() == ErrorKind::UnknownArgument && !invalid_arg(&error).starts_with('-') => {
+            return check_operands(about, 1).and(Err(refusal(about, &command, &error)));
         }
         Err(error) => return Err(refusal(about, &command, &error)),
     };
@@ -96,7 +98,6 @@ fn as_docker(arg: Arg) -> Arg {
 fn check_operands(about: &About, count: usize) -> Result<(), Failure> {
     let plural = |n: usize| if n == 1 { "argument" } else { "arguments" };
     let wants = match about.needs {
-        Needs::Any => return Ok(()),
         Needs::None if count > 0 => "accepts no arguments".to_owned(),
         Needs::Exactly(n) if count != n => format!("requires {n} {}", plural(n)),
         Needs::AtLeast(n) if count < n => format!("requires at least {n} {}", plural(n)),
@@ -105,8 +106,9 @@ fn check_operands(about: &About, count: usize) -> Result<(), Failure> {
         }
         _ => return Ok(()),
     };
+    let word = if matches!(about.needs, Needs::AtLeast(_)) { "See" } else { "Run" };
     Err(Failure::Operands(format!(
-        "dhow: 'dhow {0}' {wants}\n\n{1}\n\nSee 'dhow {0} --help' for more information",
+        "dhow: 'dhow {0}' {wants}\n\n{1}\n\n{word} 'dhow {0} --help' for more information",
         about.name,
         about.usage_line()
     )))
@@ -119,12 +121,19 @@ fn refusal(about: &About, command: &Command, error: &clap::Error) -> Failure {
     Failure::Flags(text)
 }
 
+fn invalid_arg(error: &clap::Error) -> String {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
+
 fn reason(command: &Command, error: &clap::Error) -> String {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         _ => String::new(),
     };
-    let flag = context(ContextKind::InvalidArg);
+    let flag = invalid_arg(error);
     let value = context(ContextKind::InvalidValue);
     let cause = std::error::Error::source(error).map(ToString::to_string);
     match (error.kind(), cause) {
@@ -154,5 +163,81 @@ fn both_names(command: &Command, flag: &str) -> String {
     match found.and_then(Arg::get_short) {
         Some(short) => format!("-{short}, --{long}"),
         None => format!("--{long}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grammar::container::ContainerFlags;
+
+    const RUN: About = About {
+        name: "run",
+        usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+        does: "Create and run a new container from an image",
+        needs: Needs::AtLeast(1),
+    };
+
+    fn read(words: &[&str]) -> Result<ContainerFlags, Failure> {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        parse(&RUN, &words)
+    }
+
+    #[test]
+    fn flags_are_read_as_docker_reads_them() {
+        let flags = read(&["-it", "--rm=false", "--init", "-eA=b", "-e=C=d", "-p80:80", "--memory-swap", "-1", "i", "sh", "-c", "x", "--rm"])
+            .expect("good flags");
+        assert!(flags.interactive && flags.tty && !flags.rm && flags.init == Some(true));
+        assert_eq!((flags.env, flags.publish), (vec!["A=b".to_owned(), "C=d".to_owned()], vec!["80:80".to_owned()]));
+        assert_eq!((flags.memory_swap, flags.operands), (Some(-1), ["i", "sh", "-c", "x", "--rm"].map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn the_command_keeps_every_word_after_the_image() {
+        for (words, command) in [
+            (&["i", "--", "a"][..], &["i", "--", "a"][..]),
+            (&["--", "i", "--rm"], &["i", "--rm"]),
+            (&["i", "--help"], &["i", "--help"]),
+            (&["-h", "--name", "i"], &["i"]),
+            (&["--name", "a", "--name", "b", "i", "-"], &["i", "-"]),
+        ] {
+            assert_eq!(read(words).expect("good flags").operands, command, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_dockers_words() {
+        for (words, first_line) in [
+            (&["--bogus", "i"][..], "unknown flag: --bogus"),
+            (&["-Z", "i"], "unknown shorthand flag: 'Z' in -Z"),
+            (&["--name"], "flag needs an argument: --name"),
+            (&["-m", "1x", "i"], "invalid argument \"1x\" for \"-m, --memory\" flag: invalid suffix: 'x'"),
+            (&["--rm=foo", "i"], "invalid argument \"foo\" for \"--rm\" flag: strconv.ParseBool: parsing \"foo\": invalid syntax"),
+            (&["--dns", "foo", "i"], "invalid argument \"foo\" for \"--dns\" flag: IP address is not correctly formatted: foo"),
+            (&["--mount", "src", "i"], "invalid argument \"src\" for \"--mount\" flag: invalid field 'src' must be a key=value pair"),
+        ] {
+            let failure = read(words).expect_err("a wrong flag");
+            assert_eq!(failure.code(), 125);
+            assert_eq!(failure.to_string().lines().next(), Some(first_line));
+            assert!(failure.to_string().ends_with("Run 'dhow run --help' for more information"));
+        }
+    }
+
+    #[test]
+    fn a_missing_word_and_help_have_their_own_codes() {
+        let failure = read(&[]).expect_err("no image");
+        assert_eq!(failure.code(), 1);
+        assert!(failure.to_string().starts_with("dhow: 'dhow run' requires at least 1 argument\n"));
+        let help = read(&["--help"]).expect_err("help");
+        assert_eq!(help.code(), 0);
+        assert!(help.to_string().starts_with("Usage:  dhow run [OPTIONS] IMAGE [COMMAND] [ARG...]\n"), "{help}");
+    }
+
+    #[test]
+    fn every_verb_can_be_built() {
+        for entry in crate::verbs::all() {
+            let result = (entry.go)(&entry.about, &["--help".into()], &crate::words::Global::default());
+            assert!(matches!(result, Err(Failure::Shown(_))), "{}", entry.about.name);
+        }
     }
 }

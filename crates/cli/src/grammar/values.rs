@@ -199,7 +199,7 @@ pub fn sysctl(text: &str) -> Result<String, String> {
 pub fn filter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) => Ok((key.trim().to_lowercase(), value.trim().to_owned())),
-        None => Err(format!("invalid filter '{text}'")),
+        None => Err("bad format of filter (expected name=value)".to_owned()),
     }
 }
 
@@ -254,4 +254,66 @@ pub fn device_bytes(text: &str) -> Result<DeviceAmount, String> {
 /// `/dev/NAME:NUMBER`.
 pub fn device_number(text: &str) -> Result<DeviceAmount, String> {
     device_amount(text, |amount| amount.parse::<u32>().ok().map(i64::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        for (text, size) in [
+            ("0", 0), ("64m", 64 << 20), ("1g", 1 << 30), ("1.5g", 3 << 29), ("32MB", 32 << 20), ("1GiB", 1 << 30), ("7b", 7),
+            ("5 k", 5 << 10),
+        ] {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+        for text in ["", "m", "1x", "1mbb", "1bb", "-1", "1.2.3m", "infm", "nan", "1kbb"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+        assert_eq!(bytes_or_unlimited("-1"), Ok(-1));
+        assert_eq!(bytes("99999999y"), Ok(i64::MAX));
+    }
+
+    #[test]
+    fn processors_are_exact() {
+        for (text, nano) in [("0.5", 500_000_000), ("2", 2_000_000_000), (".25", 250_000_000), ("1.333", 1_333_000_000), ("0.000000001", 1)] {
+            assert_eq!(nano_cpus(text), Ok(nano), "{text}");
+        }
+        for text in ["", ".", "abc", "-1", "1e3", "0.0000000001", "99999999999999999999"] {
+            assert!(nano_cpus(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_gos() {
+        for (text, nano) in [
+            ("0", 0), ("100ms", 100_000_000), ("1m30s", 90_000_000_000), ("1.5h", 5_400_000_000_000), ("-2s", -2_000_000_000),
+            ("3us", 3_000), ("1µs", 1_000),
+        ] {
+            assert_eq!(duration(text), Ok(nano), "{text}");
+        }
+        for text in ["", "5", "5x", "s", "1..2s", "-"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_names_and_hosts_are_checked() {
+        assert_eq!(ulimit("nofile=10:20"), Ok(Ulimit { name: "nofile".to_owned(), soft: 10, hard: 20 }));
+        assert_eq!(ulimit("core=-1"), Ok(Ulimit { name: "core".to_owned(), soft: -1, hard: -1 }));
+        for text in ["foo", "foo=1", "nofile=20:10", "nofile=a", "nofile=-1:5"] {
+            assert!(ulimit(text).is_err(), "{text}");
+        }
+        for (text, host) in [("a:1.2.3.4", "a:1.2.3.4"), ("b=::1", "b:::1"), ("d=[::2]", "d:::2"), ("c:host-gateway", "c:host-gateway")] {
+            assert_eq!(extra_host(text).as_deref(), Ok(host));
+        }
+        for text in ["foo", ":1.2.3.4", "a:b"] {
+            assert!(extra_host(text).is_err(), "{text}");
+        }
+        assert!(domain(".").is_ok() && domain("a-b.example.").is_ok());
+        assert!(domain("a b").is_err() && domain("-a.b").is_err() && domain("1.2").is_err());
+        assert!(sysctl("net.core.somaxconn=1").is_ok() && sysctl("kernel.panic=1").is_err() && sysctl("net.x").is_err());
+        assert!(device_bytes("/dev/sda:1mb").is_ok() && device_bytes("sda:1").is_err() && device_number("/dev/sda:-1").is_err());
+    }
 }

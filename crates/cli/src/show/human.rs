@@ -83,6 +83,15 @@ pub fn moment(unix_seconds: i64) -> String {
     }
 }
 
+/// A moment in RFC 3339, to the second, in local time.
+pub fn stamp(unix_seconds: i64) -> String {
+    use jiff::{Timestamp, tz::TimeZone};
+    let Ok(time) = Timestamp::from_second(unix_seconds) else { return unix_seconds.to_string() };
+    let text = time.to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+    // Go writes UTC as Z.
+    text.strip_suffix("+00:00").map_or(text.clone(), |bare| format!("{bare}Z"))
+}
+
 /// Seconds since the epoch, now.
 pub fn now() -> i64 {
     jiff::Timestamp::now().as_second()

@@ -36,6 +36,20 @@ pub fn indented(raw: &str, indent: &str, level: usize) -> String {
     out
 }
 
+/// JSON without the white space between its parts.
+pub fn compact(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    let mut letters = raw.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => copy_string(&mut letters, &mut out),
+            letter if letter.is_ascii_whitespace() => {}
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
 fn new_line(out: &mut String, indent: &str, depth: usize) {
     out.push('\n');
     for _ in 0..depth {
@@ -65,6 +79,8 @@ mod tests {
         let laid_out = "{\n  \"b\": 1,\n  \"a\": [\n    1,\n    {\n      \"x\": \"},{\\\"\"\n    }\n  ],\n  \"e\": {},\n  \"f\": []\n}";
         assert_eq!(indented(raw, "  ", 0), laid_out);
         assert_eq!(indented(laid_out, "  ", 0), laid_out);
+        assert_eq!(compact(laid_out), compact(raw));
+        assert_eq!(compact("{ \"a b\": [ 1 ] }"), "{\"a b\":[1]}");
     }
 
     #[test]

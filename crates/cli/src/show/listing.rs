@@ -27,9 +27,12 @@ pub struct Columns {
     pub quiet: &'static str,
 }
 
-/// Renders `rows` in `format` (empty: docker's table); `quiet` shows only one field unless a template is given.
+/// Renders `rows` in `format` (empty: docker's table); `quiet` shows only one field, whatever the format.
 pub fn render(columns: &Columns, rows: &[Row], format: &str, quiet: bool) -> Result<String, Failure> {
-    if quiet && matches!(format, "" | "table") {
+    if quiet {
+        if !matches!(format, "" | "table") {
+            super::complain("WARNING: Ignoring custom format, because both --format and --quiet are set.");
+        }
         return Ok(rows.iter().map(|row| format!("{}\n", row.field(columns.quiet))).collect());
     }
     if matches!(format, "" | "table") {

@@ -49,7 +49,10 @@ impl Template {
 }
 
 fn failed(cause: &TemplateError) -> String {
-    format!("template parsing error: {cause}")
+    match cause {
+        TemplateError::MissingKey { key } => format!("template parsing error: map has no entry for key {key:?}"),
+        cause => format!("template parsing error: {cause}"),
+    }
 }
 
 /// docker's rows have a method `Label`; here it is a function, so `.Label "x"` becomes `label . "x"`.

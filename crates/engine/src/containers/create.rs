@@ -29,7 +29,8 @@ impl Engine {
         let id = Id::random();
         let mut undo = Undo::new();
         let name = self.claim(name, id)?;
-        undo.push(|| house.shelf.release(&name));
+        let claimed = name.clone();
+        undo.push(move || house.shelf.release(&claimed));
         let own_user_namespace = self.own_user_namespace(&config)?;
         let mounts = self.mount_points(&config, &mut undo)?;
         let record = Container {

@@ -141,6 +141,7 @@ impl State {
             Err(failure) => return Some(Reply::Failed(failure)),
         };
         let pid = starting.pid();
+        self.pids.insert(pid, Who::Doomed);
         match self.watch(&starting.socket()) {
             Ok(token) => {
                 self.pids.insert(pid, Who::Beginning(token));

@@ -127,7 +127,7 @@ impl State {
             }
             for event in events {
                 let (token, flags) = (event.data, event.flags);
-                self.wake(token.u64(), flags)?;
+                self.wake(token.u64(), flags);
             }
             if self.link.is_some() {
                 patience = None;
@@ -141,7 +141,7 @@ impl State {
         }
     }
 
-    fn wake(&mut self, token: u64, flags: epoll::EventFlags) -> io::Result<()> {
+    fn wake(&mut self, token: u64, flags: epoll::EventFlags) {
         match token {
             LISTENER => drop(self.accept()),
             LINK => self.link_event(flags),
@@ -150,19 +150,19 @@ impl State {
                 self.reap();
             }
             PUMP => {
-                if let Some(pump) = &mut self.pump {
-                    pump.turn(&mut NullSink)?;
+                if let Some(Err(error)) = self.pump.as_mut().map(|pump| pump.turn(&mut NullSink)) {
+                    super::complain(&format!("cannot read the containers' output: {error}"));
+                    self.pump = None;
                 }
             }
             other if self.parking.contains_key(&other) => self.parking_event(other),
             other => self.beginning_event(other),
         }
-        Ok(())
     }
 
     fn is_idle(&self) -> bool {
-        let nobody = self.link.is_none() && self.processes.is_empty();
-        nobody && self.parked.is_empty() && self.parking.is_empty() && self.beginning.is_empty()
+        // Whatever is parked or on its way is a child, and those that were killed are to be buried.
+        self.link.is_none() && self.processes.is_empty() && self.pids.is_empty() && self.beginning.is_empty()
     }
 
     /// Watches a descriptor; the token is what comes back in its events.

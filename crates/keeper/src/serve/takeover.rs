@@ -100,7 +100,7 @@ impl State {
         self.abandon();
         if let Err(error) = self.take_over() {
             // Without a pump the containers wait for the next engine as soon as their pipes are full.
-            eprintln!("dhow keeper: cannot read the containers' output: {error}");
+            super::complain(&format!("cannot read the containers' output: {error}"));
         }
     }
 
@@ -126,7 +126,7 @@ impl State {
                 let terminal = process.stdio.terminal;
                 // One that cannot be read leaves the others to be read.
                 if let Err(error) = end.try_clone().and_then(|fd| pump.add(*key, stream, fd, terminal, &process.log)) {
-                    eprintln!("dhow keeper: cannot read the output of {key}: {error}");
+                    super::complain(&format!("cannot read the output of {key}: {error}"));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use keeper::client::{Error, Found, Keeper, Options};
 use keeper::message::Event;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -11,20 +11,28 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// An exec root; at its end no keeper of it lives.
 pub struct Bench {
-    folder: TempDir,
+    folder: PathBuf,
+    /// `None` in another process than the test's.
+    owned: Option<TempDir>,
 }
 
 impl Bench {
     pub fn new() -> Bench {
-        Bench { folder: tempfile::Builder::new().prefix("dhow-keeper-test-").tempdir().unwrap() }
+        let folder = tempfile::Builder::new().prefix("dhow-keeper-test-").tempdir().unwrap();
+        Bench { folder: folder.path().to_owned(), owned: Some(folder) }
+    }
+
+    /// The one that the test's process made.
+    pub fn at(folder: &Path) -> Bench {
+        Bench { folder: folder.to_owned(), owned: None }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     pub fn try_connect(&self) -> Result<(Keeper, Vec<Found>, Receiver<Event>), Error> {
-        let exec_root = self.folder.path().to_owned();
+        let exec_root = self.folder.clone();
         Keeper::connect(&Options { exec_root, binary: std::env::current_exe().unwrap() })
     }
 
@@ -47,13 +55,19 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // After a failure: a keeper that still holds the lock of this folder is ours.
-        let Ok((keeper, found, _events)) = self.try_connect() else { return };
-        for process in found.iter().filter(|found| found.process.exited.is_none()) {
-            let _ = kill(process.process.pid);
+        if self.owned.is_none() || !self.path("keeper.sock").exists() {
+            return;
         }
-        let _ = kill(keeper.pid());
+        // A keeper that still lives here has containers, or exits that nobody collected.
+        let Ok((keeper, found, events)) = self.try_connect() else { return };
         let pid = keeper.pid();
+        let running: Vec<_> = found.iter().map(|found| &found.process).filter(|process| process.exited.is_none()).collect();
+        running.iter().for_each(|process| drop(kill(process.pid)));
+        let ended = running.iter().all(|_| events.recv_timeout(DEADLINE).is_ok());
+        found.iter().for_each(|found| drop(keeper.release(found.process.key)));
+        if !ended {
+            let _ = kill(pid);
+        }
         drop(keeper);
         eventually("the keeper is gone", || !is_alive(pid));
     }

@@ -4,6 +4,8 @@
 
 mod bench;
 mod connecting;
+mod engine;
+mod running;
 
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -16,6 +18,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["keeper", exec_root] => keeper::serve::main(Path::new(exec_root)),
+        ["engine", exec_root, work] => running::be_an_engine(&bench::Bench::at(Path::new(exec_root)), work),
         ["--list", ..] => ExitCode::SUCCESS,
         words => run(words.iter().copied().find(|word| !word.starts_with('-')).unwrap_or("")),
     }
@@ -25,7 +28,7 @@ fn main() -> ExitCode {
 fn run(filter: &str) -> ExitCode {
     assert!(rustix::process::geteuid().is_root(), "these tests need root");
     let mut failed = Vec::new();
-    for (name, test) in connecting::TESTS.iter().copied().filter(|(name, _)| name.contains(filter)) {
+    for (name, test) in connecting::TESTS.iter().chain(running::TESTS).copied().filter(|(name, _)| name.contains(filter)) {
         let (name, test): Test = (name, test);
         let passed = catch_unwind(test).is_ok();
         println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });

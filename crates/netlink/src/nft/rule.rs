@@ -34,7 +34,8 @@ const NAT_DESTINATION: u32 = 1;
 const FAMILY_IP: u32 = 2;
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
-const NAME_SIZE: usize = 16;
+/// NFT_RETURN, -5.
+const RETURN: u32 = u32::MAX - 4;
 
 /// NF_CT_STATE_BIT(IP_CT_ESTABLISHED).
 pub const CT_ESTABLISHED: u32 = 1 << 1;
@@ -56,17 +57,17 @@ impl<'r, 'a> Rule<'r, 'a> {
 
     /// Packets that came in by the link of this name.
     pub fn from_link(self, name: &str) -> Self {
-        self.meta(META_IN_NAME, 0).compare(EQUAL, &padded(name))
+        self.meta(META_IN_NAME, 0).compare(EQUAL, &terminated(name))
     }
 
     /// Packets that came in by another link.
     pub fn not_from_link(self, name: &str) -> Self {
-        self.meta(META_IN_NAME, 0).compare(NOT_EQUAL, &padded(name))
+        self.meta(META_IN_NAME, 0).compare(NOT_EQUAL, &terminated(name))
     }
 
     /// Packets that go out by the link of this name.
     pub fn to_link(self, name: &str) -> Self {
-        self.meta(META_OUT_NAME, 0).compare(EQUAL, &padded(name))
+        self.meta(META_OUT_NAME, 0).compare(EQUAL, &terminated(name))
     }
 
     /// Packets that go out by a link whose name begins so (`br-*` of nft).
@@ -76,7 +77,7 @@ impl<'r, 'a> Rule<'r, 'a> {
 
     /// Packets that go out by another link.
     pub fn not_to_link(self, name: &str) -> Self {
-        self.meta(META_OUT_NAME, 0).compare(NOT_EQUAL, &padded(name))
+        self.meta(META_OUT_NAME, 0).compare(NOT_EQUAL, &terminated(name))
     }
 
     /// Packets whose source is in `net`.
@@ -136,6 +137,11 @@ impl<'r, 'a> Rule<'r, 'a> {
     /// The packet may pass this chain.
     pub fn accept(self) {
         self.verdict(ACCEPT);
+    }
+
+    /// This chain has nothing to say: the calling chain goes on.
+    pub fn back(self) {
+        self.verdict(RETURN);
     }
 
     /// The packet is gone.
@@ -225,11 +231,7 @@ impl<'r, 'a> Rule<'r, 'a> {
     }
 }
 
-/// A link's name as the kernel compares it: IFNAMSIZ bytes. A longer name was refused before it became a link's.
-fn padded(name: &str) -> [u8; NAME_SIZE] {
-    let mut bytes = [0; NAME_SIZE];
-    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
-        *to = from;
-    }
-    bytes
+/// A link's name with its end, as iptables compares it too: without the end it would be a prefix.
+fn terminated(name: &str) -> Vec<u8> {
+    name.bytes().chain([0]).collect()
 }

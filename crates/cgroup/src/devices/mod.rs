@@ -1,0 +1,7 @@
+//! Device rules: a list of words becomes one policy, which v1 takes as lines and v2 as a program.
+
+mod policy;
+mod program;
+
+pub(crate) use policy::Policy;
+pub(crate) use program::instructions;

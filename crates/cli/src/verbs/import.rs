@@ -1,0 +1,64 @@
+//! `import`: an image out of a tarball of a root file system.
+
+use api::client::query;
+use clap::Args;
+
+use super::load::{Source, send};
+use super::tag::split;
+use crate::failure::Failure;
+use crate::grammar::{About, Needs};
+use crate::session::Session;
+use crate::stream::terminal;
+use crate::words::{Outcome, Verb};
+
+/// Imports a root file system.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Apply a Dockerfile instruction to the image
+    #[arg(short, long, value_name = "list")]
+    change: Vec<String>,
+    /// Set a commit message for the image
+    #[arg(short, long, value_name = "string")]
+    message: Option<String>,
+    /// Platform of the image
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for Import {
+    const ABOUT: About = About {
+        name: "import",
+        usage: "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
+        does: "Import the contents from a tarball to create a filesystem image",
+        needs: Needs::Between(1, 2),
+    };
+
+    async fn run(self, session: &Session) -> Outcome {
+        let origin = self.operands[0].as_str();
+        let source = match origin {
+            "-" if terminal::stdin_is_terminal() => {
+                return Err(Failure::said("requested import from stdin, but stdin is a terminal"));
+            }
+            "-" => Source::stdin(),
+            url if url.starts_with("http://") || url.starts_with("https://") => {
+                return Err(Failure::said("cannot import from a URL: download the file and import that"));
+            }
+            path => Source::file(path)?,
+        };
+        let (repository, tag) = self.operands.get(1).map_or((None, None), |name| {
+            let (repository, tag) = split(name);
+            (Some(repository), tag)
+        });
+        let mut pairs = vec![
+            ("fromSrc", Some("-")),
+            ("repo", repository),
+            ("tag", tag),
+            ("message", self.message.as_deref()),
+            ("platform", self.platform.as_deref()),
+        ];
+        pairs.extend(self.change.iter().map(|change| ("changes", Some(change.as_str()))));
+        send(session, &query("/images/create", &pairs), source, None).await
+    }
+}

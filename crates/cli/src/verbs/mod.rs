@@ -1,0 +1,84 @@
+//! The verbs, one or a family of alike ones per file, and the words for them.
+
+mod attach;
+mod create;
+mod each;
+mod events;
+mod exec;
+mod history;
+mod images;
+mod import;
+mod info;
+mod inspect;
+mod load;
+mod logs;
+mod port;
+mod prune;
+mod ps;
+mod pull;
+mod rename;
+mod rmi;
+mod run;
+mod start;
+mod tag;
+mod top;
+mod version;
+
+use crate::words::{Entry, Verb, go};
+
+const fn entry<V: Verb>(words: &'static [&'static str]) -> Entry {
+    Entry { words, about: V::ABOUT, go: go::<V> }
+}
+
+/// Every verb, in the order of the help.
+pub fn all() -> &'static [Entry] {
+    const ALL: &[Entry] = &[
+        entry::<run::Run>(&["run", "container run"]),
+        entry::<exec::Exec>(&["exec", "container exec"]),
+        entry::<ps::Ps>(&["ps", "container ls", "container list", "container ps"]),
+        entry::<create::Create>(&["create", "container create"]),
+        entry::<start::Start>(&["start", "container start"]),
+        entry::<attach::Attach>(&["attach", "container attach"]),
+        entry::<logs::Logs>(&["logs", "container logs"]),
+        entry::<each::Stop>(&["stop", "container stop"]),
+        entry::<each::Kill>(&["kill", "container kill"]),
+        entry::<each::Restart>(&["restart", "container restart"]),
+        entry::<each::Rm>(&["rm", "container rm", "container remove"]),
+        entry::<each::Pause>(&["pause", "container pause"]),
+        entry::<each::Unpause>(&["unpause", "container unpause"]),
+        entry::<each::Wait>(&["wait", "container wait"]),
+        entry::<rename::Rename>(&["rename", "container rename"]),
+        entry::<top::Top>(&["top", "container top"]),
+        entry::<port::Port>(&["port", "container port"]),
+        entry::<inspect::Inspect>(&["inspect"]),
+        entry::<images::Images>(&["images", "image ls", "image list"]),
+        entry::<pull::Pull>(&["pull", "image pull"]),
+        entry::<load::Load>(&["load", "image load"]),
+        entry::<import::Import>(&["import", "image import"]),
+        entry::<tag::Tag>(&["tag", "image tag"]),
+        entry::<rmi::Rmi>(&["rmi", "image rm", "image remove"]),
+        entry::<history::History>(&["history", "image history"]),
+        entry::<events::Events>(&["events", "system events"]),
+        entry::<info::Info>(&["info", "system info"]),
+        entry::<version::Version>(&["version"]),
+        entry::<prune::Containers>(&["container prune"]),
+        entry::<prune::Images>(&["image prune"]),
+        entry::<inspect::Container>(&["container inspect"]),
+        entry::<inspect::Image>(&["image inspect"]),
+    ];
+    ALL
+}
+
+/// `--filter`s as the JSON that the engine wants; `None` without any.
+fn filters(typed: &[(String, String)]) -> Option<String> {
+    let mut all: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
+    for (key, value) in typed {
+        all.entry(key).or_default().push(value);
+    }
+    (!all.is_empty()).then(|| serde_json::json!(all).to_string())
+}
+
+/// `Some("1")` for a switch that is on.
+fn switch(on: bool) -> Option<&'static str> {
+    on.then_some("1")
+}

@@ -1,0 +1,59 @@
+//! `top`: the processes of a container.
+
+use api::client::{encode, query};
+use clap::Args;
+use serde::Deserialize;
+
+use crate::grammar::{About, Needs};
+use crate::session::Session;
+use crate::show::print;
+use crate::words::{Outcome, Verb};
+
+/// Lists the processes of a container.
+#[derive(Debug, Args)]
+pub struct Top {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    operands: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Processes {
+    #[serde(default)]
+    titles: Vec<String>,
+    #[serde(default)]
+    processes: Option<Vec<Vec<String>>>,
+}
+
+impl Verb for Top {
+    const ABOUT: About = About {
+        name: "top",
+        usage: "CONTAINER [ps OPTIONS]",
+        does: "Display the running processes of a container",
+        needs: Needs::AtLeast(1),
+    };
+
+    async fn run(self, session: &Session) -> Outcome {
+        let options = (self.operands.len() > 1).then(|| self.operands[1..].join(" "));
+        let path =
+            query(&format!("/containers/{}/top", encode(&self.operands[0])), &[("ps_args", options.as_deref())]);
+        let answer: Processes = session.client().get(&path).await?;
+        let mut text = answer.titles.join("\t") + "\n";
+        for process in answer.processes.iter().flatten() {
+            text.push_str(&process.join("\t"));
+            text.push('\n');
+        }
+        print(wide(&text))?;
+        Ok(0)
+    }
+}
+
+/// Columns at least 20 wide, as docker sets its table here.
+fn wide(text: &str) -> String {
+    use std::io::Write;
+    let mut writer = tabwriter::TabWriter::new(Vec::new()).minwidth(17).padding(3);
+    match writer.write_all(text.as_bytes()).and_then(|()| writer.flush()).map(|()| writer.into_inner()) {
+        Ok(Ok(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+        _ => text.to_owned(),
+    }
+}

@@ -1,0 +1,124 @@
+//! OCI layouts: `index.json`, indexes within it, manifests by digest (image-spec 1.1, image-layout.md and image-index.md).
+
+use super::{Arrived, Contents, digest, record_is_image};
+use crate::catalog::name_in;
+use crate::platform::{machine_platform, runs_here, words};
+use crate::reference::Reference;
+use crate::{Error, catalog};
+use oci::image::{Descriptor, Index, Manifest, media};
+
+/// How deep an index may stand in an index.
+const MAX_DEPTH: usize = 4;
+
+pub fn images(contents: &mut Contents) -> Result<Vec<Arrived>, Error> {
+    let index: Index = parse("index.json", contents.document(b"index.json")?)?;
+    if index.manifests.is_empty() {
+        return Err(Error::Archive("index.json names no image".to_owned()));
+    }
+    let mut images: Vec<(Descriptor, Arrived)> = Vec::new();
+    for entry in &index.manifests {
+        let name = name_in(entry);
+        if let Some((_, known)) = images.iter_mut().find(|(other, _)| other.digest == entry.digest) {
+            known.names.extend(name);
+            continue;
+        }
+        let manifest = choose(contents, entry, MAX_DEPTH)?;
+        images.push((entry.clone(), image(contents, &manifest, name)?));
+    }
+    Ok(images.into_iter().map(|(_, image)| image).collect())
+}
+
+/// The manifest behind an entry: of an index, the one for this machine.
+fn choose(contents: &Contents, entry: &Descriptor, depth: usize) -> Result<Descriptor, Error> {
+    let bytes = blob(contents, entry)?;
+    match entry.media_type.as_str() {
+        media::INDEX | media::DOCKER_LIST if depth > 0 => {
+            let index: Index = parse(&entry.digest.to_string(), bytes)?;
+            check_type(entry, index.media_type.as_deref())?;
+            choose(contents, best(contents, entry, &index)?, depth - 1)
+        }
+        media::MANIFEST | media::DOCKER_MANIFEST => Ok(entry.clone()),
+        other => Err(Error::Archive(format!("{} is of the type {other:?}, which is no image", entry.digest))),
+    }
+}
+
+/// For this machine, or the only one there is. Attestations have the platform `unknown/unknown`.
+fn best<'a>(contents: &Contents, entry: &Descriptor, index: &'a Index) -> Result<&'a Descriptor, Error> {
+    let is_image = |d: &&Descriptor| d.platform.as_ref().is_none_or(|p| p.os != "unknown" && p.architecture != "unknown");
+    let all: Vec<&Descriptor> = index.manifests.iter().filter(is_image).collect();
+    let fits = |d: &&&Descriptor| d.platform.as_ref().is_some_and(runs_here);
+    if let Some(best) = all.iter().filter(fits).max_by_key(|d| d.platform.as_ref().and_then(|p| p.variant.clone())) {
+        return Ok(best);
+    }
+    // Docker saves an index as it was pulled, but only the platforms it has.
+    let here: Vec<&&Descriptor> = all.iter().filter(|d| blob(contents, d).is_ok()).collect();
+    if let [only] = here[..] {
+        return Ok(only);
+    }
+    let platforms: Vec<String> = all.iter().filter_map(|d| d.platform.as_ref()).map(words).collect();
+    Err(Error::Platform {
+        name: name_in(entry).map_or_else(|| entry.digest.to_string(), |name| name.familiar()),
+        image: platforms.join(", "),
+        machine: words(&machine_platform()),
+    })
+}
+
+fn image(contents: &mut Contents, entry: &Descriptor, name: Option<Reference>) -> Result<Arrived, Error> {
+    let bytes = blob(contents, entry)?.to_vec();
+    let what = name.as_ref().map_or_else(|| entry.digest.to_string(), Reference::familiar);
+    let manifest: Manifest = parse(&what, &bytes)?;
+    check_type(entry, manifest.media_type.as_deref())?;
+    if !matches!(manifest.config.media_type.as_str(), media::CONFIG | media::DOCKER_CONFIG) {
+        let kind = &manifest.config.media_type;
+        return Err(Error::Archive(format!("{what} is of the type {kind:?}, which is no image")));
+    }
+    let config = blob(contents, &manifest.config)?.to_vec();
+    let image = record_is_image(&config, &what)?;
+    catalog::check_layers(&what, &manifest, &image)?;
+    for (layer, diff_id) in manifest.layers.iter().zip(&image.rootfs.diff_ids) {
+        let taken = contents.layer(&path(layer), diff_id)?;
+        if taken.size != layer.size {
+            let wrong = content::Error::WrongSize { expected: layer.size, actual: taken.size };
+            return Err(wrong.into());
+        }
+    }
+    Ok(Arrived { manifest: bytes, media_type: entry.media_type.clone(), config, names: name.into_iter().collect() })
+}
+
+fn path(entry: &Descriptor) -> Vec<u8> {
+    format!("blobs/sha256/{}", entry.digest.hex()).into_bytes()
+}
+
+/// The bytes of a document, verified.
+fn blob<'a>(contents: &'a Contents, entry: &Descriptor) -> Result<&'a [u8], Error> {
+    let bytes = contents.document(&path(entry))?;
+    let actual = digest(bytes);
+    if actual != entry.digest {
+        return Err(Error::WrongDigest { what: entry.digest.to_string(), expected: entry.digest, actual });
+    }
+    if bytes.len() as u64 != entry.size {
+        return Err(content::Error::WrongSize { expected: entry.size, actual: bytes.len() as u64 }.into());
+    }
+    Ok(bytes)
+}
+
+/// Refuses a document that is a manifest to one reader and an index to another (CVE-2021-41190).
+fn parse<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Error> {
+    let broken = |e: serde_json::Error| Error::Archive(format!("{what} is broken: {e}"));
+    let keys: std::collections::HashMap<String, serde::de::IgnoredAny> = serde_json::from_slice(bytes).map_err(broken)?;
+    let has = |key: &str| keys.keys().any(|other| other.eq_ignore_ascii_case(key));
+    if has("manifests") && (has("config") || has("layers") || has("fsLayers")) {
+        return Err(Error::Archive(format!("{what} is ambiguous: both a manifest and an index")));
+    }
+    serde_json::from_slice(bytes).map_err(broken)
+}
+
+fn check_type(entry: &Descriptor, inside: Option<&str>) -> Result<(), Error> {
+    match inside {
+        Some(inside) if inside != entry.media_type => {
+            let outside = &entry.media_type;
+            Err(Error::Archive(format!("{} is ambiguous: {inside:?} inside, {outside:?} outside", entry.digest)))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,167 @@
+//! Images from an archive: `docker save` (old and new), skopeo, podman, buildah, OCI layouts.
+//!
+//! ```text
+//!   archive --read--> documents in memory, layers already in the stores --docker|oci--> images --add--> index
+//! ```
+//!
+//! The archive is read once, in whatever order it comes. What looks like a layer is stored and unpacked while it passes; whether an
+//! image needs it shows only when the archive's own index has been read. What none needs, and everything after an error, is removed.
+//!
+//! An archive with `manifest.json` is read as Docker's, even if it is an OCI layout as well (as Docker's own are since 25.0).
+
+mod docker;
+mod layout;
+mod read;
+
+use crate::reference::Reference;
+use crate::store::{Arrival, check_free, now};
+use crate::taking::Taken;
+use crate::{Error, Progress, Store};
+use base::Digest;
+use oci::image::{Descriptor, Manifest, media};
+use sha2::Digest as _;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What an archive held.
+#[derive(Default)]
+pub(crate) struct Contents {
+    /// Small files, by normal path.
+    documents: HashMap<Vec<u8>, Vec<u8>>,
+    /// Layers, or why a file that looked like one is none. The error counts only when an image needs it.
+    layers: HashMap<Vec<u8>, Result<Taken, Error>>,
+    /// Links between files of the archive, target as a normal path.
+    links: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+/// An image of the archive, every digest verified.
+pub(crate) struct Arrived {
+    manifest: Vec<u8>,
+    media_type: String,
+    config: Vec<u8>,
+    names: Vec<Reference>,
+}
+
+impl Store {
+    /// Loads all images of an archive, which may be compressed as a whole with gzip or zstd.
+    pub fn load(&self, archive: &mut dyn std::io::Read, progress: &mut dyn FnMut(Progress)) -> Result<(), Error> {
+        let mut arrival = self.arrive();
+        let mut contents = read::read(self, archive, &mut arrival, progress)?;
+        let images = if contents.documents.contains_key(&b"manifest.json"[..]) {
+            docker::images(&mut contents)?
+        } else if contents.documents.contains_key(&b"index.json"[..]) {
+            layout::images(&mut contents)?
+        } else {
+            return Err(Error::Archive("neither manifest.json nor index.json is in it".to_owned()));
+        };
+        for image in &images {
+            image.names.iter().try_for_each(check_free)?;
+        }
+        let done = self.add(images, &mut arrival)?;
+        drop(arrival);
+        self.stores.sync_in_background();
+        done.into_iter().for_each(progress);
+        Ok(())
+    }
+
+    /// Puts images into the index, all at once.
+    pub(crate) fn add(&self, images: Vec<Arrived>, arrival: &mut Arrival<'_>) -> Result<Vec<Progress>, Error> {
+        let mut done = Vec::new();
+        let mut records = Vec::new();
+        for image in images {
+            let id = self.stores.content.put(&image.config)?;
+            arrival.blobs.insert(id);
+            let manifest = self.stores.content.put(&image.manifest)?;
+            arrival.blobs.insert(manifest);
+            let entry = descriptor(&image.media_type, manifest, image.manifest.len());
+            let record = self.stores.record(&entry)?;
+            if image.names.is_empty() {
+                done.push(Progress::LoadedUntagged { id });
+            }
+            done.extend(image.names.iter().map(|name| Progress::Loaded { tag: name.familiar() }));
+            records.push((record, image.names));
+        }
+        self.change(|catalog| {
+            let now = now();
+            for (record, names) in records {
+                let id = record.id;
+                // An image that is here already keeps its manifest; the archive's may only be another wrapping of the same layers.
+                catalog.records.entry(id).or_insert_with(|| Arc::new(record));
+                names.iter().for_each(|name| catalog.name(name, id, &now));
+            }
+            Ok(())
+        })?;
+        Ok(done)
+    }
+}
+
+impl Arrived {
+    /// An image whose manifest we write: its layers are named as they came.
+    pub fn with_own_manifest(config: Vec<u8>, layers: Vec<Descriptor>, names: Vec<Reference>) -> Result<Arrived, Error> {
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(media::MANIFEST.to_owned()),
+            config: descriptor(media::CONFIG, digest(&config), config.len()),
+            layers,
+            annotations: BTreeMap::new(),
+        };
+        let manifest = serde_json::to_vec(&manifest).map_err(|e| Error::Archive(format!("cannot write a manifest: {e}")))?;
+        Ok(Arrived { manifest, media_type: media::MANIFEST.to_owned(), config, names })
+    }
+}
+
+impl Contents {
+    /// Takes the layer at `path` and checks it against the configuration. Several images may share it.
+    fn layer(&mut self, path: &[u8], expected: &Digest) -> Result<Descriptor, Error> {
+        let shown = || String::from_utf8_lossy(path).into_owned();
+        let real = self.follow(path);
+        match self.layers.get(&real) {
+            None => Err(Error::Archive(format!("the layer {} is not in it", shown()))),
+            Some(Ok(taken)) if taken.diff_id == *expected => Ok(taken.blob.clone()),
+            Some(Ok(taken)) => Err(Error::WrongDigest { what: shown(), expected: *expected, actual: taken.diff_id }),
+            Some(Err(_)) => match self.layers.remove(&real) {
+                Some(Err(error)) => Err(error),
+                _ => Err(Error::Archive(format!("the layer {} is broken", shown()))),
+            },
+        }
+    }
+
+    fn document(&self, path: &[u8]) -> Result<&[u8], Error> {
+        let real = self.follow(path);
+        let missing = || Error::Archive(format!("{} is not in it", String::from_utf8_lossy(path)));
+        self.documents.get(&real).map(Vec::as_slice).ok_or_else(missing)
+    }
+
+    /// The path behind links; a loop ends somewhere in it, where no file is.
+    fn follow(&self, path: &[u8]) -> Vec<u8> {
+        let mut path = path.to_vec();
+        for _ in 0..8 {
+            match self.links.get(&path) {
+                Some(target) => path.clone_from(target),
+                None => break,
+            }
+        }
+        path
+    }
+}
+
+pub(crate) fn digest(bytes: &[u8]) -> Digest {
+    Digest::from_bytes(sha2::Sha256::digest(bytes).into())
+}
+
+fn descriptor(media_type: &str, digest: Digest, size: usize) -> Descriptor {
+    Descriptor { media_type: media_type.to_owned(), digest, size: size as u64, annotations: BTreeMap::new(), platform: None }
+}
+
+/// `blobs/sha256/HEX` names its own digest.
+fn blob_name(path: &[u8]) -> Option<Digest> {
+    let hex = std::str::from_utf8(path.strip_prefix(b"blobs/sha256/")?).ok()?;
+    format!("sha256:{hex}").parse().ok()
+}
+
+fn record_is_image(config: &[u8], what: &str) -> Result<oci::image::Image, Error> {
+    let broken = |e: serde_json::Error| Error::Archive(format!("the configuration {what} is broken: {e}"));
+    let image: oci::image::Image = serde_json::from_slice(config).map_err(broken)?;
+    crate::platform::check_os(what, &image)?;
+    Ok(image)
+}

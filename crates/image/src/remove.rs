@@ -1,0 +1,79 @@
+//! Docker's rules of `rmi` (moby, daemon/images/image_delete.go): a name goes first, the image with its last name.
+
+use crate::catalog::{Catalog, Found};
+use crate::reference::Reference;
+use crate::{Error, Force, HOST, Removed, Store};
+use base::Digest;
+use sha2::Digest as _;
+use std::collections::BTreeSet;
+
+impl Store {
+    /// Docker's rules: a name untags and, when it was the last one, deletes; an id deletes, with several names only by force.
+    ///
+    /// `in_use`: ids of images that containers stand on. Such an image loses its names, and keeps its layers and its id.
+    pub fn remove(&self, name: &str, force: Force, in_use: &[Digest]) -> Result<Vec<Removed>, Error> {
+        if self.is_host(name) {
+            return Err(Error::BuiltIn(HOST.to_owned()));
+        }
+        self.change(|catalog| remove(catalog, name, force, in_use))
+    }
+}
+
+fn remove(catalog: &mut Catalog, name: &str, force: Force, in_use: &[Digest]) -> Result<Vec<Removed>, Error> {
+    let mut removed = Vec::new();
+    let id = match catalog.find(name)? {
+        Found::Name { full, id } => {
+            untag(catalog, &full, &mut removed);
+            id
+        }
+        Found::Id(id) => {
+            let names = catalog.names_of(&id);
+            let repositories: BTreeSet<String> =
+                names.iter().filter_map(|full| Reference::parse(full).ok()).map(|reference| reference.name()).collect();
+            if names.len() > 1 && force == Force::No && !one_pull(&names, &repositories) {
+                return Err(Error::ManyNames { id: id.to_string(), names: names.len() });
+            }
+            names.iter().for_each(|full| untag(catalog, full, &mut removed));
+            id
+        }
+    };
+    if catalog.names_of(&id).is_empty() && !in_use.contains(&id) {
+        delete(catalog, &id, &mut removed);
+    }
+    Ok(removed)
+}
+
+/// A tag and the digest it was pulled by count as one name.
+fn one_pull(names: &[String], repositories: &BTreeSet<String>) -> bool {
+    let by_digest = names.iter().filter(|full| full.contains('@')).count();
+    names.len() == 2 && by_digest == 1 && repositories.len() == 1
+}
+
+fn untag(catalog: &mut Catalog, full: &str, removed: &mut Vec<Removed>) {
+    if catalog.names.remove(full).is_some() {
+        let familiar = Reference::parse(full).map_or_else(|_| full.to_owned(), |reference| reference.familiar());
+        removed.push(Removed::Untagged(familiar));
+    }
+}
+
+/// The image, and each layer that no other image stands on in the same order, the topmost first.
+fn delete(catalog: &mut Catalog, id: &Digest, removed: &mut Vec<Removed>) {
+    let Some(record) = catalog.records.remove(id) else { return };
+    removed.push(Removed::Deleted(*id));
+    let others: BTreeSet<Digest> = catalog.records.values().flat_map(|other| chain(&other.config.rootfs.diff_ids)).collect();
+    let gone = chain(&record.config.rootfs.diff_ids).into_iter().rev().filter(|link| !others.contains(link));
+    removed.extend(gone.map(Removed::Deleted));
+}
+
+/// Chain ids, lowest first: image-spec 1.1, config.md, "Layer ChainID".
+fn chain(diff_ids: &[Digest]) -> Vec<Digest> {
+    let mut links: Vec<Digest> = Vec::with_capacity(diff_ids.len());
+    for diff_id in diff_ids {
+        let link = match links.last() {
+            None => *diff_id,
+            Some(below) => Digest::from_bytes(sha2::Sha256::digest(format!("{below} {diff_id}")).into()),
+        };
+        links.push(link);
+    }
+    links
+}

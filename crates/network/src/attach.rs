@@ -1,0 +1,73 @@
+//! Puts a container on the bridge, and takes it off.
+
+use crate::bridge::{Bridge, PREFIX, delete_links};
+use crate::container::{self, LINK, Wiring};
+use crate::{Endpoint, Error};
+use base::{Id, Undo};
+use ipnet::Ipv4Net;
+use std::net::Ipv4Addr;
+use std::os::fd::BorrowedFd;
+use std::sync::PoisonError;
+
+impl Bridge {
+    /// Puts a veth into `netns` as eth0, with an address, `lo` up, a default route and `net.ipv4.ip_unprivileged_port_start`=0.
+    ///
+    /// When a step fails, nothing is left of those before.
+    pub fn attach(&self, netns: BorrowedFd<'_>) -> Result<Endpoint, Error> {
+        self.check_in_passing();
+        let mut undo = Undo::new();
+        let address = self.take_address()?;
+        undo.push(move || self.give_back(address));
+        let host_link = format!("{PREFIX}{}", Id::random().short());
+        let prefix = self.subnet().prefix_len();
+        let network = Ipv4Net::new(address, prefix)
+            .map_err(|_| Error::Invalid(format!("{address}/{prefix} is no address")))?;
+        let wiring =
+            Wiring { host_link: &host_link, bridge: self.index, mtu: self.mtu, address: network, gateway: self.gateway };
+        let name = host_link.clone();
+        undo.push(move || self.remove_link_or_tell(&name));
+        self.routes.with(|host| Ok(container::wire(netns, host, &wiring)))??;
+        undo.keep();
+        let mac = container::mac(address).map(|b| format!("{b:02x}")).join(":");
+        Ok(Endpoint {
+            host_link,
+            link: LINK.to_owned(),
+            address,
+            prefix,
+            gateway: self.gateway,
+            mac,
+            ports: Vec::new(),
+        })
+    }
+
+    /// Takes back what `attach` and `publish` did. The netns may be gone already.
+    ///
+    /// Goes on after a failure, and tells the first. The address is given out again only when the veth is gone.
+    pub fn detach(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        let ports = self.unpublish(endpoint);
+        let link = self.remove_link(&endpoint.host_link);
+        if link.is_ok() {
+            self.give_back(endpoint.address);
+        }
+        ports.and(link)
+    }
+
+    fn take_address(&self) -> Result<Ipv4Addr, Error> {
+        let taken = self.pool.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.ok_or(Error::AddressesExhausted(self.subnet()))
+    }
+
+    fn give_back(&self, address: Ipv4Addr) {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).give_back(address);
+    }
+
+    fn remove_link(&self, name: &str) -> Result<(), Error> {
+        self.routes.with(|socket| delete_links(socket, [name].into_iter()))
+    }
+
+    fn remove_link_or_tell(&self, name: &str) {
+        if let Err(e) = self.remove_link(name) {
+            tracing::warn!("cannot remove {name}: {}", base::chain(&e));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Netlink sockets that are open already: as many threads as want to can talk to the kernel at once.
+
+use crate::Error;
+use netlink::Socket;
+use std::sync::{Mutex, PoisonError};
+
+/// More than this many idle sockets are closed.
+const MOST: usize = 4;
+
+/// Idle sockets of one sort.
+#[derive(Debug)]
+pub(crate) struct Stock {
+    open: fn() -> Result<Socket, netlink::Error>,
+    idle: Mutex<Vec<Socket>>,
+}
+
+impl Stock {
+    pub(crate) fn new(open: fn() -> Result<Socket, netlink::Error>) -> Stock {
+        Stock { open, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Runs `work` with a socket nobody else has meanwhile.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Socket) -> Result<T, netlink::Error>) -> Result<T, Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut socket = idle.map_or_else(self.open, Ok)?;
+        let done = work(&mut socket);
+        let mut stock = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if stock.len() < MOST {
+            stock.push(socket);
+        }
+        Ok(done?)
+    }
+}

@@ -1,0 +1,160 @@
+//! The mounts of a container, placed by descriptor below its root.
+
+use super::init::named;
+use super::resolve::{self, Sort};
+use crate::failure::at;
+use crate::{Failure, MountSource, MountStep, Step};
+use rustix::fs::{CWD, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::mount::{Change, Reach};
+
+/// statfs(2): the magic number of procfs.
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// The root of the container while it is being furnished, and the file systems in it that later steps write to: through
+/// descriptors, so that nothing mounted or linked over them matters (CVE-2025-52881).
+#[derive(Debug)]
+pub(super) struct Tree<'a> {
+    root: BorrowedFd<'a>,
+    proc: Option<OwnedFd>,
+    sys: Option<OwnedFd>,
+    devpts: Option<OwnedFd>,
+}
+
+impl<'a> Tree<'a> {
+    pub(super) fn new(root: BorrowedFd<'a>) -> Self {
+        Self { root, proc: None, sys: None, devpts: None }
+    }
+
+    pub(super) fn root(&self) -> BorrowedFd<'a> {
+        self.root
+    }
+
+    pub(super) fn devpts(&self) -> Option<BorrowedFd<'_>> {
+        self.devpts.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Places one mount.
+    pub(super) fn place(&mut self, step: &MountStep, fds: &[OwnedFd]) -> Result<(), Failure> {
+        let failed = |e: Errno| at(Step::Mount, &step.destination)(e);
+        match &step.source {
+            MountSource::Detached { fd, file } => {
+                let sort = if *file { Sort::File } else { Sort::Folder };
+                let target = self.target(&step.destination, sort).map_err(failed)?;
+                attach(named(fds, *fd)?, target.as_fd()).map_err(failed)
+            }
+            MountSource::New { kind, options, attributes } => {
+                let mount = new_instance(kind, options, *attributes).map_err(failed)?;
+                let target = self.target(&step.destination, Sort::Folder).map_err(failed)?;
+                attach(mount.as_fd(), target.as_fd()).map_err(failed)?;
+                self.remember(kind, &step.destination, mount);
+                Ok(())
+            }
+        }
+    }
+
+    fn remember(&mut self, kind: &str, destination: &str, mount: OwnedFd) {
+        match (kind, destination.trim_end_matches('/')) {
+            ("proc", "/proc") => self.proc = Some(mount),
+            ("sysfs", "/sys") => self.sys = Some(mount),
+            ("devpts", "/dev/pts") => self.devpts = Some(mount),
+            _ => {}
+        }
+    }
+
+    /// The place a destination names. What later steps, and the programs in the container, take for /proc and /sys must be
+    /// there and not where a link of the image points (CVE-2019-19921); and a link must not bring a mount into procfs, where
+    /// it could stand in for what the kernel says (CVE-2019-16884, CVE-2023-28642).
+    fn target(&self, destination: &str, sort: Sort) -> Result<OwnedFd, Errno> {
+        let path = destination.trim_matches('/');
+        if matches!(path, "proc" | "sys") {
+            return match resolve::strictly_beneath(self.root, path, OFlags::PATH | OFlags::DIRECTORY) {
+                Err(Errno::NOENT) => resolve::mount_point(self.root, path, sort),
+                other => other,
+            };
+        }
+        let target = resolve::mount_point(self.root, path, sort)?;
+        // What is meant to be in procfs was checked when the plan was made.
+        if !path.starts_with("proc/") && rustix::fs::fstatfs(&target)?.f_type == PROC_SUPER_MAGIC {
+            return Err(Errno::PERM);
+        }
+        Ok(target)
+    }
+
+    /// Writes a kernel parameter of the container's own namespaces: `key` is a path below /proc/sys.
+    pub(super) fn set_sysctl(&self, key: &str, value: &str) -> Result<(), Failure> {
+        let write = || {
+            let proc = self.proc.as_ref().ok_or(Errno::NOENT)?;
+            let file = resolve::strictly_beneath(proc.as_fd(), &format!("sys/{key}"), OFlags::WRONLY)?;
+            rustix::io::write(&file, value.as_bytes()).map(drop)
+        };
+        write().map_err(at(Step::Sysctl, key))
+    }
+
+    /// Opens what a masked or read-only path names; `None` when it is not there. Below /proc and /sys that is asked of the
+    /// very file systems mounted there.
+    pub(super) fn find(&self, path: &str) -> Result<Option<OwnedFd>, Errno> {
+        let below = |base: &'static str| path.strip_prefix(base).filter(|rest| !rest.is_empty());
+        let found = match (below("/proc/"), &self.proc, below("/sys/"), &self.sys) {
+            (Some(rest), Some(proc), ..) => resolve::beneath(proc.as_fd(), rest, OFlags::PATH),
+            (_, _, Some(rest), Some(sys)) => resolve::beneath(sys.as_fd(), rest, OFlags::PATH),
+            _ => resolve::in_root(self.root, path, OFlags::PATH),
+        };
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// Moves a detached mount onto an open place.
+pub(super) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(mount, "", target, "", flags)
+}
+
+/// A detached copy of the mount at, or below, an open file.
+pub(super) fn copy(mount: BorrowedFd<'_>, more: OpenTreeFlags) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    rustix::mount::open_tree(mount, "", flags | more)
+}
+
+/// A new, detached instance of a file system, in the namespaces of this process.
+fn new_instance(kind: &str, options: &[(String, Option<String>)], attributes: u64) -> Result<OwnedFd, Errno> {
+    match create(kind, options, attributes) {
+        // Not ours to make: the network namespace (sysfs) or the pid namespace (proc) belongs to another user namespace,
+        // the host's usually. Show the host's then, as the other runtimes do.
+        Err(Errno::PERM) if kind == "sysfs" => host_tree("/sys", attributes),
+        Err(Errno::PERM) if kind == "proc" => host_tree("/proc", attributes),
+        other => other,
+    }
+}
+
+/// Makes a file system from its name and options, see fsopen(2) and fsconfig(2).
+pub(crate) fn create(kind: &str, options: &[(String, Option<String>)], attributes: u64) -> Result<OwnedFd, Errno> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        match value {
+            Some(value) => rustix::mount::fsconfig_set_string(&context, key.as_str(), value.as_str())?,
+            None => rustix::mount::fsconfig_set_flag(&context, key.as_str())?,
+        }
+    }
+    rustix::mount::fsconfig_create(&context)?;
+    let attributes = u32::try_from(attributes).map_err(|_| Errno::INVAL)?;
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(attributes))
+}
+
+/// A copy of a tree of the host, which lies below the container's root still. Recursive: a part of it could reveal what
+/// another mount hides, so the kernel refuses that in a user namespace.
+fn host_tree(path: &str, attributes: u64) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let tree = rustix::mount::open_tree(CWD, path, flags)?;
+    let change = Change { set: attributes & !sys::mount::attribute::ATIME_FIELD, ..Change::default() };
+    match sys::mount::set_attributes(tree.as_fd(), change, Reach::Recursive) {
+        Ok(()) => Ok(tree),
+        Err(e) => Err(Errno::from_io_error(&e).unwrap_or(Errno::IO)),
+    }
+}

@@ -1,0 +1,64 @@
+//! The flags of `dhow engine`: dockerd's names, and a few of our own.
+
+use clap::Parser;
+use std::path::PathBuf;
+
+/// The container engine: serves the Docker API
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "dhow engine", version, disable_help_subcommand = true)]
+pub struct Flags {
+    /// Where images, containers and volumes are kept [default: /var/lib/dhow]
+    #[arg(long, value_name = "DIR")]
+    pub data_root: Option<PathBuf>,
+    /// Where sockets and live state are kept [default: /run/dhow]
+    #[arg(long, value_name = "DIR")]
+    pub exec_root: Option<PathBuf>,
+    /// Where to listen: unix:///path, tcp://address:port or fd:// [default: unix://EXEC_ROOT/dhow.sock]
+    #[arg(short = 'H', long = "host", value_name = "ADDRESS")]
+    pub hosts: Vec<String>,
+    /// Allow tcp:// although nothing is encrypted and nobody is asked who they are
+    #[arg(long)]
+    pub insecure_tcp: bool,
+    /// The bridge's gateway and subnet, as 172.30.0.1/16
+    #[arg(long, value_name = "CIDR")]
+    pub bip: Option<String>,
+    /// The bridge's name
+    #[arg(short = 'b', long, value_name = "NAME")]
+    pub bridge: Option<String>,
+    /// The bridge's MTU in bytes [default: 1500]
+    #[arg(long, value_name = "BYTES")]
+    pub mtu: Option<u32>,
+    /// Settings as a JSON file [default: /etc/dhow/daemon.json]
+    #[arg(long, value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// How much to log: trace, debug, info, warn, error, fatal [default: info]
+    #[arg(short = 'l', long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// Log what is of use to those who search for a fault
+    #[arg(short = 'D', long)]
+    pub debug: bool,
+    /// A file to write the process id into
+    #[arg(short = 'p', long, value_name = "FILE")]
+    pub pidfile: Option<PathBuf>,
+    /// Words about this engine, as key=value
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
+    /// A descriptor that gets one byte when the engine listens
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pub ready_fd: Option<i32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dockerds_flags_are_understood() {
+        let words = "engine --data-root /d --exec-root=/e -H unix:///s -H tcp://127.0.0.1:1 --insecure-tcp --bip 10.0.0.1/24 \
+            -b dhow9 --mtu 1400 --config-file /c -l warn -D -p /pid --label a=b --label c=d --ready-fd 3";
+        let flags = Flags::try_parse_from(words.split_whitespace()).expect("flags");
+        assert_eq!(flags.hosts, ["unix:///s", "tcp://127.0.0.1:1"]);
+        assert_eq!((flags.labels.len(), flags.mtu, flags.ready_fd, flags.debug), (2, Some(1400), Some(3), true));
+        assert!(Flags::try_parse_from(["engine", "--no-such-flag"]).is_err());
+    }
+}

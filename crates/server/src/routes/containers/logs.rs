@@ -1,0 +1,183 @@
+//! `GET /containers/{id}/logs`: what a container wrote, and what it writes.
+
+use crate::app::App;
+use crate::query::Query;
+use crate::status::{Answer, Refusal};
+use crate::stream::body::{self, Pieces};
+use crate::stream::frames::Framing;
+use crate::stream::hijack;
+use crate::times;
+use crate::version::ApiVersion;
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use bytes::BytesMut;
+use engine::LogFollow;
+use http::header;
+use logs::Driver;
+use logs::read::{Entry, Range, Reader};
+use std::io;
+use std::time::Duration;
+
+/// How much is read before it is sent.
+const BATCH: usize = 64 << 10;
+
+pub async fn get(State(app): State<App>, Path(id): Path<String>, version: ApiVersion, query: Query) -> Answer {
+    let wish = Wish::of(&query)?;
+    let (log, reader) = app.blocking(move |engine| open(engine.logs(&id)?, wish.range)).await?;
+    let framing = Framing::of_terminal(log.tty);
+    let (send, body) = body::streamed();
+    tokio::spawn(async move {
+        if let Err(error) = tell(log, reader, wish, framing, &send).await {
+            tracing::error!(%error, "a log cannot be read");
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, hijack::content_type(framing, version))], body).into_response())
+}
+
+fn open(log: LogFollow, range: Range) -> Result<(LogFollow, Reader), Refusal> {
+    if log.target.driver == Driver::None {
+        return Err(Refusal::unsupported("configured logging driver does not support reading"));
+    }
+    let failed = |error: io::Error| Refusal::internal(format!("cannot read the log: {error}"));
+    let reader = Reader::open(&log.target, range).map_err(failed)?;
+    Ok((log, reader))
+}
+
+/// What a client wants of a log.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    range: Range,
+    follow: bool,
+    stdout: bool,
+    stderr: bool,
+    timestamps: bool,
+    details: bool,
+}
+
+impl Wish {
+    fn of(query: &Query) -> Result<Wish, Refusal> {
+        let (stdout, stderr) = (query.flag("stdout"), query.flag("stderr"));
+        if !stdout && !stderr {
+            return Err(Refusal::invalid("must specify at least one of 'stdout' or 'stderr'"));
+        }
+        let range = Range {
+            // Anything that is no number is everything, as with Docker.
+            tail: query.get("tail").parse().ok(),
+            since: times::read("since", query.get("since"))?,
+            until: times::read("until", query.get("until"))?,
+        };
+        let (timestamps, details) = (query.flag("timestamps"), query.flag("details"));
+        Ok(Wish { range, follow: query.flag("follow"), stdout, stderr, timestamps, details })
+    }
+
+    fn put(&self, entry: &Entry, framing: Framing, out: &mut BytesMut) {
+        let is_stderr = entry.stream == logs::pump::Stream::Stderr;
+        if (is_stderr && !self.stderr) || (!is_stderr && !self.stdout) {
+            return;
+        }
+        if !self.timestamps && !self.details {
+            return framing.put_bytes(out, entry.stream as u8, &entry.line);
+        }
+        let mut line = Vec::with_capacity(entry.line.len() + 32);
+        if self.timestamps {
+            line.extend_from_slice(times::nine_digits(entry.time).as_bytes());
+            line.push(b' ');
+        }
+        if self.details {
+            line.push(b' ');
+        }
+        line.extend_from_slice(&entry.line);
+        framing.put_bytes(out, entry.stream as u8, &line);
+    }
+}
+
+async fn tell(mut log: LogFollow, mut reader: Reader, wish: Wish, framing: Framing, send: &Pieces) -> io::Result<()> {
+    let until = async {
+        match wish.range.until.filter(|_| wish.follow) {
+            Some(until) => {
+                let wait = u64::try_from(until.saturating_sub(times::now())).unwrap_or(0);
+                tokio::time::sleep(Duration::from_nanos(wait)).await;
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(until);
+    loop {
+        // Asked before reading: what is written after that is news again.
+        let complete = *log.grown.borrow_and_update();
+        reader = send_rest(reader, wish, framing, send).await?;
+        if !wish.follow || complete || send.is_closed() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = &mut until => return Ok(()),
+            () = send.closed() => return Ok(()),
+            news = log.grown.changed() => if news.is_err() {
+                send_rest(reader, wish, framing, send).await?;
+                return Ok(());
+            },
+        }
+    }
+}
+
+/// Sends what is there, a batch at a time, read on a thread that may block.
+async fn send_rest(mut reader: Reader, wish: Wish, framing: Framing, send: &Pieces) -> io::Result<Reader> {
+    loop {
+        let read = move || -> io::Result<(Reader, BytesMut, bool)> {
+            let mut out = BytesMut::new();
+            while out.len() < BATCH {
+                match reader.next()? {
+                    Some(entry) => wish.put(&entry, framing, &mut out),
+                    None => return Ok((reader, out, true)),
+                }
+            }
+            Ok((reader, out, false))
+        };
+        let (back, out, at_end) = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+        let gone = !out.is_empty() && send.send(out.freeze()).await.is_err();
+        if at_end || gone {
+            return Ok(back);
+        }
+        reader = back;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(text: &str) -> Result<Wish, Refusal> {
+        Wish::of(&Query::of(&format!("/x?{text}").parse().expect("a uri")).expect("a query"))
+    }
+
+    fn shown(text: &str) -> String {
+        let entry = Entry { stream: logs::pump::Stream::Stdout, time: 1_700_000_000_000_000_005, line: b"hello\n".to_vec() };
+        let mut out = BytesMut::new();
+        wish(text).expect("a wish").put(&entry, Framing::Raw, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn a_stream_must_be_asked_for() {
+        assert_eq!(
+            wish("follow=1").expect_err("refused").message,
+            "must specify at least one of 'stdout' or 'stderr'"
+        );
+        assert!(wish("stdout=1&since=x").is_err());
+    }
+
+    #[test]
+    fn lines_are_told_as_docker_does() {
+        assert_eq!(shown("stdout=1"), "hello\n");
+        assert_eq!(shown("stderr=1"), "");
+        assert_eq!(shown("stdout=1&timestamps=1"), "2023-11-14T22:13:20.000000005Z hello\n");
+        assert_eq!(shown("stdout=1&timestamps=1&details=1"), "2023-11-14T22:13:20.000000005Z  hello\n");
+    }
+
+    #[test]
+    fn the_tail_is_a_number_or_everything() {
+        assert_eq!(wish("stdout=1&tail=5").expect("a wish").range.tail, Some(5));
+        assert_eq!(wish("stdout=1&tail=all").expect("a wish").range.tail, None);
+        assert_eq!(wish("stdout=1").expect("a wish").range.tail, None);
+    }
+}

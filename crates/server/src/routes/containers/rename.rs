@@ -1,0 +1,15 @@
+//! `POST /containers/{id}/rename`
+
+use crate::app::App;
+use crate::query::Query;
+use crate::status::{Answer, Refusal, no_content};
+use axum::extract::{Path, State};
+
+pub async fn post(State(app): State<App>, Path(id): Path<String>, query: Query) -> Answer {
+    let name = query.get("name").trim_start_matches('/').to_owned();
+    if name.is_empty() {
+        return Err(Refusal::invalid("Neither old nor new names may be empty"));
+    }
+    app.blocking(move |engine| engine.rename(&id, &name)).await?;
+    Ok(no_content())
+}

@@ -1,0 +1,33 @@
+//! `POST /containers/{id}/start`
+
+use crate::app::App;
+use crate::query::Query;
+use crate::status::{Answer, Refusal, no_content};
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use engine::Change;
+use http::StatusCode;
+
+/// A body longer than this is more than an empty JSON object.
+const EMPTY_BODY: usize = 7;
+
+pub async fn post(State(app): State<App>, Path(id): Path<String>, query: Query, body: Bytes) -> Answer {
+    if body.len() > EMPTY_BODY {
+        let text = "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24";
+        return Err(Refusal::invalid(text));
+    }
+    if query.text("checkpoint").is_some() {
+        return Err(Refusal::invalid("checkpoint is only supported in experimental mode"));
+    }
+    let change = app.blocking(move |engine| engine.start(&id)).await?;
+    Ok(changed(change))
+}
+
+/// 204, or 304 when nothing had to be done.
+pub fn changed(change: Change) -> axum::response::Response {
+    match change {
+        Change::Done => no_content(),
+        Change::Already => StatusCode::NOT_MODIFIED.into_response(),
+    }
+}

@@ -1,0 +1,21 @@
+//! `GET /containers/{id}/top`
+
+use crate::app::App;
+use crate::present::processes::{self, Around};
+use crate::query::Query;
+use crate::status::{self, Answer};
+use crate::times;
+use axum::extract::{Path, State};
+use http::StatusCode;
+
+pub async fn get(State(app): State<App>, Path(id): Path<String>, query: Query) -> Answer {
+    let arguments = query.get("ps_args").to_owned();
+    let table = app
+        .blocking(move |engine| {
+            let found = engine.top(&id)?;
+            let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+            processes::table(&found, &arguments, &Around { now: times::now(), passwd })
+        })
+        .await;
+    Ok(status::json(StatusCode::OK, &table?))
+}

@@ -1,0 +1,49 @@
+//! `POST /images/create`: import of a root file system. Pulling is not there yet and says so.
+
+use super::tag;
+use crate::app::App;
+use crate::query::Query;
+use crate::status::{Answer, Refusal};
+use crate::stream::body;
+use crate::words;
+use api::types::Progress;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::header;
+use image::Import;
+
+pub async fn post(State(app): State<App>, query: Query, tar: Body) -> Answer {
+    let mut tar = body::reader(tar);
+    if let Some(image) = query.text("fromImage") {
+        return Err(no_pull(image, query.get("tag")));
+    }
+    let source = query.get("fromSrc");
+    if source != "-" {
+        return Err(Refusal::unsupported("importing from a URL is not supported by this engine yet: fetch it and import the file"));
+    }
+    let import = meant(&query)?;
+    let id = app.blocking(move |engine| engine.image_import(&mut tar, &import)).await?;
+    let line = Progress { status: Some(id.to_string()), ..Progress::default() };
+    Ok(([(header::CONTENT_TYPE, "application/json")], body::line(&line)).into_response())
+}
+
+fn meant(query: &Query) -> Result<Import, Refusal> {
+    let reference = query.text("repo").map(|repository| tag::target(repository, query.get("tag"))).transpose()?;
+    Ok(Import {
+        reference,
+        message: query.text("message").unwrap_or("Imported from -").to_owned(),
+        changes: query.all("changes").map(str::to_owned).collect(),
+        platform: query.text("platform").map(str::to_owned),
+    })
+}
+
+fn no_pull(image: &str, tag: &str) -> Refusal {
+    let separator = if tag.starts_with("sha256:") { "@" } else { ":" };
+    let name = if tag.is_empty() { image.to_owned() } else { format!("{image}{separator}{tag}") };
+    Refusal::unsupported(format!(
+        "cannot pull {}: this engine cannot pull images yet; load one with `docker load` or `docker import`, or run the built-in image {:?}",
+        words::familiar(&name),
+        image::HOST
+    ))
+}

@@ -1,0 +1,145 @@
+//! `GET /info`
+
+use super::version;
+use crate::app::App;
+use crate::status::{self, Answer, Refusal};
+use crate::times;
+use api::types::{Info, Plugins, Runtime, Swarm};
+use axum::extract::State;
+use http::StatusCode;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+pub async fn get(State(app): State<App>) -> Answer {
+    let debug = app.debug();
+    let info = app
+        .blocking(move |engine| {
+            let labels = engine.settings().labels.clone();
+            let binary = engine.settings().binary.display().to_string();
+            Ok::<_, Refusal>(Info { debug, labels, runtimes: runtimes(&binary), ..of(&engine.info()) })
+        })
+        .await?;
+    Ok(status::json(StatusCode::OK, &info))
+}
+
+fn of(info: &engine::Info) -> Info {
+    let is_v2 = info.cgroup_version == cgroup::Version::V2;
+    let counts = info.counts;
+    let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    Info {
+        id: info.id.clone(),
+        containers: counts.running + counts.paused + counts.stopped,
+        containers_running: counts.running,
+        containers_paused: counts.paused,
+        containers_stopped: counts.stopped,
+        images: info.images,
+        driver: "overlay2".to_owned(),
+        driver_status: driver_status(),
+        plugins: Plugins {
+            volume: texts(&["local"]),
+            network: texts(&["bridge", "host", "null"]),
+            authorization: None,
+            log: texts(&["json-file", "none"]),
+        },
+        memory_limit: true,
+        swap_limit: true,
+        cpu_cfs_period: true,
+        cpu_cfs_quota: true,
+        cpu_shares: true,
+        cpu_set: true,
+        pids_limit: true,
+        ipv4_forwarding: true,
+        n_fd: open_files(),
+        oom_kill_disable: !is_v2,
+        system_time: times::nano(times::now()),
+        logging_driver: "json-file".to_owned(),
+        cgroup_driver: "cgroupfs".to_owned(),
+        cgroup_version: if is_v2 { "2" } else { "1" }.to_owned(),
+        kernel_version: info.kernel.clone(),
+        operating_system: info.operating_system.clone(),
+        os_type: "linux".to_owned(),
+        architecture: info.architecture.clone(),
+        index_server_address: "https://index.docker.io/v1/".to_owned(),
+        registry_config: Some(registries()),
+        n_cpu: info.processors,
+        mem_total: info.memory,
+        docker_root_dir: info.data_root.clone(),
+        name: info.hostname.clone(),
+        server_version: version::OWN.to_owned(),
+        default_runtime: "dhow".to_owned(),
+        swarm: Swarm { local_node_state: "inactive".to_owned(), ..Swarm::default() },
+        live_restore_enabled: true,
+        init_binary: "docker-init".to_owned(),
+        security_options: texts(&["name=seccomp,profile=builtin", "name=userns", "name=cgroupns"]),
+        ..Info::default()
+    }
+}
+
+fn driver_status() -> Vec<(String, String)> {
+    let rows = [
+        ("Supports d_type", "true"),
+        ("Using metacopy", "false"),
+        ("Native Overlay Diff", "true"),
+        ("userxattr", "false"),
+    ];
+    rows.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn runtimes(binary: &str) -> BTreeMap<String, Runtime> {
+    let runtime = Runtime { path: format!("{binary} runtime") };
+    BTreeMap::from([("dhow".to_owned(), runtime.clone()), ("runc".to_owned(), runtime)])
+}
+
+fn registries() -> serde_json::Value {
+    json!({
+        "InsecureRegistryCIDRs": ["127.0.0.0/8"],
+        "IndexConfigs": {"docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": true, "Official": true}},
+        "Mirrors": null,
+    })
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn info_has_the_fields_that_clients_read() {
+        let info = engine::Info {
+            id: "id".into(),
+            counts: engine::Counts { running: 2, paused: 1, stopped: 3 },
+            images: 4,
+            kernel: "6.18".into(),
+            operating_system: "Debian".into(),
+            architecture: "x86_64".into(),
+            processors: 2,
+            memory: 1 << 30,
+            hostname: "h".into(),
+            data_root: "/d".into(),
+            cgroup_version: cgroup::Version::V2,
+            keeper_pid: 1,
+            bridge: "dhow0".into(),
+            gateway: [172, 17, 0, 1].into(),
+        };
+        let answer = serde_json::to_value(of(&info)).expect("json");
+        for (key, value) in [
+            ("Containers", json!(6)),
+            ("NCPU", json!(2)),
+            ("OSType", json!("linux")),
+            ("CgroupVersion", json!("2")),
+            ("OomKillDisable", json!(false)),
+            ("MemTotal", json!(1 << 30)),
+            ("HttpProxy", json!("")),
+            ("CPUShares", json!(true)),
+            ("IPv4Forwarding", json!(true)),
+            ("ServerVersion", json!(version::OWN)),
+        ] {
+            assert_eq!(answer[key], value, "{key}");
+        }
+        assert_eq!(answer["Swarm"]["LocalNodeState"], "inactive");
+        assert_eq!(answer["SecurityOptions"][1], "name=userns");
+    }
+}

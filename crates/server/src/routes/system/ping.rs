@@ -1,0 +1,15 @@
+//! `GET` and `HEAD /_ping`: whether an engine is there and what it can do, in headers.
+
+use axum::response::{IntoResponse, Response};
+use http::header;
+
+/// `Builder-Version: 1` is the classic builder: with `2` a client without buildx would refuse `docker build` altogether.
+pub async fn get() -> Response {
+    let headers = [
+        (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
+        (header::PRAGMA, "no-cache"),
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+    ];
+    let own = [("builder-version", "1"), ("swarm", "inactive")];
+    (headers, own, "OK").into_response()
+}
