@@ -8,7 +8,7 @@ pub mod state;
 pub mod stats;
 pub mod summary;
 
-use api::types::{ContainerConfig, HostConfig, NetworkingConfig};
+use api::types::{ContainerConfig, HostConfig};
 use container::Config;
 use serde_json::Value;
 
@@ -17,7 +17,6 @@ use serde_json::Value;
 pub struct Typed {
     pub config: ContainerConfig,
     pub host: HostConfig,
-    pub networking: NetworkingConfig,
 }
 
 impl Typed {
@@ -27,11 +26,7 @@ impl Typed {
             asked.get(key).and_then(|value| T::deserialize(value).ok()).unwrap_or_default()
         }
         let asked = &config.asked;
-        Typed {
-            config: part(asked, "Config"),
-            host: part(asked, "HostConfig"),
-            networking: part(asked, "NetworkingConfig"),
-        }
+        Typed { config: part(asked, "Config"), host: part(asked, "HostConfig") }
     }
 }
 

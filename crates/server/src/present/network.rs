@@ -2,7 +2,7 @@
 
 use crate::times;
 use api::types::{EndpointSettings, Ipam, IpamConfig, NetworkContainer, NetworkInspect, PortBinding, PortSummary, Texts};
-use container::{Config, NetworkMode, PortProtocol};
+use container::{NetworkMode, PortProtocol};
 use engine::{Info, Snapshot};
 use std::collections::BTreeMap;
 
@@ -107,11 +107,6 @@ fn protocol(protocol: network::Protocol) -> &'static str {
         network::Protocol::Udp => "udp",
         network::Protocol::Sctp => "sctp",
     }
-}
-
-/// Whether a configuration shares the host's network (its ports mean nothing then).
-pub fn is_host(config: &Config) -> bool {
-    config.network == NetworkMode::Host
 }
 
 /// The three built-in networks, with the running containers on them.

@@ -14,7 +14,7 @@ pub struct Watch(AsyncFd<OwnedFd>);
 
 impl Watch {
     pub fn new(connection: BorrowedFd<'_>) -> io::Result<Watch> {
-        AsyncFd::with_interest(connection.try_clone_to_owned()?, Interest::WRITABLE).map(Watch)
+        AsyncFd::register_with_interest(connection.try_clone_to_owned()?, Interest::WRITABLE).map(Watch).map_err(Into::into)
     }
 
     /// Returns when the client has gone.
