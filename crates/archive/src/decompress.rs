@@ -52,9 +52,7 @@ pub fn decompress<R: Read>(mut source: R) -> Result<Decompressed<R>, Error> {
     let whole = Cursor::new(first).chain(source);
     let inner = match compression {
         Compression::Plain => Inner::Plain(whole),
-        Compression::Gzip => {
-            Inner::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_AHEAD, whole))))
-        }
+        Compression::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_AHEAD, whole)))),
         Compression::Zstd => {
             let buffered = BufReader::with_capacity(READ_AHEAD, whole);
             Inner::Zstd(Box::new(ZstdDecoder::with_buffer(buffered).map_err(Error::Read)?))

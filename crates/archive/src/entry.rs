@@ -110,7 +110,9 @@ fn kind(parsed: &ParsedEntry<'_>) -> Result<EntryKind, Error> {
         EntryType::Block => EntryKind::Block,
         EntryType::Fifo => EntryKind::Fifo,
         EntryType::Other(b'V') => EntryKind::Note,
-        other => return Err(Error::broken(&parsed.path, &format!("unknown entry type {:?}", char::from(other.to_byte())))),
+        other => {
+            return Err(Error::broken(&parsed.path, &format!("unknown entry type {:?}", char::from(other.to_byte()))));
+        }
     })
 }
 
@@ -139,7 +141,8 @@ fn checked(map: &[SparseEntry], file_size: u64, content: u64) -> Result<Sparse, 
     Ok(Sparse { extents, file_size })
 }
 
-/// The time of the header, or the finer one of PAX. The PAX numbers that the parser skips when they are broken are refused here.
+/// The time of the header, or the finer one of PAX. The PAX numbers that the parser skips when they are broken are
+/// refused here.
 fn modified(parsed: &ParsedEntry<'_>) -> Result<Time, Error> {
     let mut time = Time { seconds: i64::try_from(parsed.mtime).unwrap_or(i64::MAX), nanoseconds: 0 };
     let Some(pax) = parsed.pax else { return Ok(time) };

@@ -22,7 +22,17 @@ pub struct Head<'a> {
 
 impl Default for Head<'_> {
     fn default() -> Self {
-        Head { path: b"", flag: b'0', mode: 0o644, uid: 0, gid: 0, size: 0, time: 1_700_000_000, link: b"", device: (0, 0) }
+        Head {
+            path: b"",
+            flag: b'0',
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            time: 1_700_000_000,
+            link: b"",
+            device: (0, 0),
+        }
     }
 }
 
@@ -40,7 +50,10 @@ impl Tar {
     }
 
     pub fn symlink(self, path: &str, target: &str) -> Tar {
-        self.entry(Head { path: path.as_bytes(), flag: b'2', mode: 0o777, link: target.as_bytes(), ..Head::default() }, b"")
+        self.entry(
+            Head { path: path.as_bytes(), flag: b'2', mode: 0o777, link: target.as_bytes(), ..Head::default() },
+            b"",
+        )
     }
 
     pub fn hardlink(self, path: &str, target: &str) -> Tar {

@@ -1,4 +1,5 @@
-//! The entries of a tar stream. The format is `tar_core`'s (a parser without I/O); bytes, limits and truncation are ours.
+//! The entries of a tar stream. The format is `tar_core`'s (a parser without I/O); bytes, limits and truncation are
+//! ours.
 
 use crate::Error;
 use crate::entry::{Entry, EntryKind, parse_error, truncated};

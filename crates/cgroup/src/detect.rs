@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn one_hierarchy_with_all_controllers_is_v2() {
-        let text = "26 25 0:23 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let text =
+            "26 25 0:23 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
         assert_eq!(parse(text).unwrap(), Found::V2("/sys/fs/cgroup".into()));
         let named = format!("{text}27 25 0:24 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n");
         assert_eq!(parse(&named).unwrap(), Found::V2("/sys/fs/cgroup".into()));

@@ -18,6 +18,7 @@ impl Patience {
     }
 
     /// Waits a step. False when the time is over, without waiting.
+    #[expect(clippy::disallowed_methods, reason = "a step of waiting for a condition with a deadline")]
     pub(crate) fn wait(&mut self) -> bool {
         let left = self.left();
         if left.is_zero() {

@@ -75,7 +75,8 @@ impl Drop for Place {
         self.groups.close();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let points = mounts.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
-        let left: Vec<_> = points.map(|point| Path::new(point).join(&self.parent)).filter(|path| path.exists()).collect();
+        let left: Vec<_> =
+            points.map(|point| Path::new(point).join(&self.parent)).filter(|path| path.exists()).collect();
         assert!(left.is_empty() || std::thread::panicking(), "{left:?}");
     }
 }
@@ -96,6 +97,7 @@ fn attach(group: &Group, pid: u32) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a step of waiting for a condition with a deadline")]
 fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + Duration::from_secs(10);
     while Instant::now() < until {
@@ -197,10 +199,8 @@ fn memory_limits_go_up_and_down_in_the_order_the_kernel_wants() {
         return;
     }
     const MIB: i64 = 1 << 20;
-    let memory = |limit, swap| Resources {
-        memory: Some(Memory { limit, swap, ..Memory::default() }),
-        ..Resources::default()
-    };
+    let memory =
+        |limit, swap| Resources { memory: Some(Memory { limit, swap, ..Memory::default() }), ..Resources::default() };
     let group = place.groups.create("memory", &memory(Some(64 * MIB), Some(128 * MIB))).unwrap();
     for (limit, swap) in [(256, 512), (32, 64), (64, 64), (512, 512), (100, 200)] {
         group.update(&memory(Some(limit * MIB), Some(swap * MIB))).unwrap();

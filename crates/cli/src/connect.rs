@@ -20,8 +20,9 @@ pub struct Address {
 
 /// The address from `-H`, else `DHOW_HOST`, else `DOCKER_HOST`, else the default.
 ///
-/// An engine is started only for the default socket, a unix socket in `DHOW_HOST`, or one named `dhow.sock`: a
-/// `DOCKER_HOST` that names another engine's socket must not bring ours up in its place.
+/// An engine is started only for the default socket, or, when both `DHOW_DATA_ROOT` and `DHOW_EXEC_ROOT` say where it
+/// lives, for a unix socket in `DHOW_HOST` or one named `dhow.sock`. So a `DOCKER_HOST` that names another engine's
+/// socket does not bring ours up in its place, and a mistyped one does not bring one up on the machine's own roots.
 pub fn address(flag: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Result<Address, Failure> {
     let set = |name| variable(name).filter(|text| !text.is_empty());
     let default = || (format!("unix://{DEFAULT_SOCKET}"), true);
@@ -31,8 +32,10 @@ pub fn address(flag: Option<&str>, variable: impl Fn(&str) -> Option<String>) ->
         .or_else(|| set("DOCKER_HOST").map(|text| (text, false)))
         .unwrap_or_else(default);
     let endpoint: Endpoint = text.parse()?;
+    let rooted = set("DHOW_DATA_ROOT").is_some() && set("DHOW_EXEC_ROOT").is_some();
     let startable = match &endpoint {
-        Endpoint::Unix(path) if ours || path.file_name() == Path::new(DEFAULT_SOCKET).file_name() => Some(path.clone()),
+        Endpoint::Unix(path) if path == Path::new(DEFAULT_SOCKET) => Some(path.clone()),
+        Endpoint::Unix(path) if rooted && (ours || path.ends_with("dhow.sock")) => Some(path.clone()),
         _ => None,
     };
     Ok(Address { endpoint, startable })
@@ -80,12 +83,21 @@ mod tests {
 
     #[test]
     fn only_an_engine_of_ours_is_started() {
-        let started = |flag, variables: &[_]| from(flag, variables).startable.is_some();
-        assert!(started(None, &[]));
-        assert!(started(None, &[("DHOW_HOST", "unix:///tmp/x/e.sock")]));
-        assert!(started(Some("unix:///tmp/x/dhow.sock"), &[]));
-        assert!(!started(Some("unix:///var/run/docker.sock"), &[]));
-        assert!(!started(None, &[("DOCKER_HOST", "unix:///var/run/docker.sock")]));
-        assert!(!started(None, &[("DHOW_HOST", "tcp://127.0.0.1:1")]));
+        let started = |flag, variables: &[(&'static str, &'static str)], rooted: bool| {
+            let roots = [("DHOW_DATA_ROOT", "/d"), ("DHOW_EXEC_ROOT", "/e")];
+            let all = [variables, if rooted { &roots } else { &[] }].concat();
+            from(flag, &all).startable.is_some()
+        };
+        assert!(started(None, &[], false));
+        assert!(started(None, &[("DOCKER_HOST", "unix:///run/dhow/dhow.sock")], false));
+        for (flag, variables) in
+            [(None, &[("DHOW_HOST", "unix:///tmp/x/e.sock")][..]), (Some("unix:///tmp/x/dhow.sock"), &[])]
+        {
+            assert!(started(flag, variables, true));
+            assert!(!started(flag, variables, false));
+        }
+        assert!(!started(Some("unix:///var/run/docker.sock"), &[], true));
+        assert!(!started(None, &[("DOCKER_HOST", "unix:///var/run/docker.sock")], true));
+        assert!(!started(None, &[("DHOW_HOST", "tcp://127.0.0.1:1")], true));
     }
 }

@@ -49,7 +49,9 @@ pub async fn engine(socket: &Path, client: &Client) -> Result<(), Failure> {
             Ok(()) => return Ok(()),
             Err(failure) if !nobody_there(&failure) => return Err(failure.into()),
             Err(_) if !said_ready => return Err(not_up(&log_path, log_start, "it ended")),
-            Err(_) if Instant::now() > deadline => return Err(not_up(&log_path, log_start, "its socket does not answer")),
+            Err(_) if Instant::now() > deadline => {
+                return Err(not_up(&log_path, log_start, "its socket does not answer"));
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }
@@ -112,7 +114,9 @@ fn log_path(folder: &Path) -> PathBuf {
 
 fn refused(socket: &Path, cause: &io::Error) -> Failure {
     let hint = match cause.kind() {
-        io::ErrorKind::PermissionDenied => "\nhint: starting the engine needs root; use sudo, or ask for the engine to be started",
+        io::ErrorKind::PermissionDenied => {
+            "\nhint: starting the engine needs root; use sudo, or ask for the engine to be started"
+        }
         _ => "",
     };
     Failure::said(format!("cannot start the engine for {}: {cause}{hint}", socket.display()))

@@ -170,9 +170,8 @@ fn global(args: &[OsString]) -> Result<Start<'_>, Failure> {
             "-D" | "--debug" => {}
             "-H" | "--host" | "-l" | "--log-level" | "-c" | "--context" | "--config" => {
                 let value = attached.map(Ok).unwrap_or_else(|| {
-                    let (value, more) = rest
-                        .split_first()
-                        .ok_or_else(|| Failure::Flags(format!("flag needs an argument: {flag}")))?;
+                    let (value, more) =
+                        rest.split_first().ok_or_else(|| Failure::Flags(format!("flag needs an argument: {flag}")))?;
                     rest = more;
                     Ok::<_, Failure>(value.to_string_lossy().into_owned())
                 })?;
@@ -214,8 +213,8 @@ fn overview() -> String {
          DOCKER_HOST      The same, if DHOW_HOST is not set either\n  \
          DHOW_DATA_ROOT   --data-root of an engine that is started\n  \
          DHOW_EXEC_ROOT   --exec-root of an engine that is started; its log is EXEC_ROOT/engine.log\n\n\
-         Without an address the engine is at unix:///run/dhow/dhow.sock. It is started when none answers there, at a\n\
-         unix socket in DHOW_HOST, or at one named dhow.sock.\n\n\
+         Without an address the engine is at unix:///run/dhow/dhow.sock, and is started when none answers there. At\n\
+         another unix socket (in DHOW_HOST, or named dhow.sock) one is started if both roots are set.\n\n\
          Run 'dhow COMMAND --help' for more information on a command.\n",
     );
     text

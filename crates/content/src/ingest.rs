@@ -62,7 +62,8 @@ impl<'store> Ingest<'store> {
         self.file.sync_data()
     }
 
-    /// Names the blob by its digest, after comparing digest and size with what was promised. A blob that is there already stays.
+    /// Names the blob by its digest, after comparing digest and size with what was promised. A blob that is there
+    /// already stays.
     pub fn commit(mut self, expected: Option<&Digest>, size: Option<u64>) -> Result<(Digest, u64), Error> {
         let hash = self.hash.take().unwrap_or_default();
         let actual = Digest::from_bytes(hash.finalize().into());

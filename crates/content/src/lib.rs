@@ -7,9 +7,9 @@
 //!   ingest/             where unnamed files grow (O_TMPFILE: a process that dies leaves nothing)
 //! ```
 //!
-//! A blob survives the end of the process as soon as it has its name, and a power cut after [`Store::sync`]. The index is always
-//! safe: it is written to disk before a change returns. After a power cut a blob can so be named by the index and be damaged:
-//! [`Store::read`] verifies, and who reads large blobs must.
+//! A blob survives the end of the process as soon as it has its name, and a power cut after [`Store::sync`]. The index
+//! is always safe: it is written to disk before a change returns. After a power cut a blob can so be named by the index
+//! and be damaged: [`Store::read`] verifies, and who reads large blobs must.
 #![forbid(unsafe_code)]
 
 mod ingest;

@@ -23,7 +23,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens (or makes) the store at `root`, readable only by its owner, and removes what an earlier process left half-written.
+    /// Opens (or makes) the store at `root`, readable only by its owner, and removes what an earlier process left
+    /// half-written.
     pub fn open(root: &Path) -> Result<Store, Error> {
         for folder in [root.to_owned(), root.join("blobs/sha256"), root.join("ingest")] {
             make_folder(&folder).map_err(fail("make", &folder))?;

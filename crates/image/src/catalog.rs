@@ -95,7 +95,11 @@ impl Catalog {
     /// Looks up an image by name, id, prefix of an id, or `name@digest`.
     pub fn find(&self, text: &str) -> Result<Found, Error> {
         if let Ok(id) = text.parse::<Digest>() {
-            return if self.records.contains_key(&id) { Ok(Found::Id(id)) } else { Err(Error::NotFound(text.to_owned())) };
+            return if self.records.contains_key(&id) {
+                Ok(Found::Id(id))
+            } else {
+                Err(Error::NotFound(text.to_owned()))
+            };
         }
         let parsed = Reference::parse(text).map(Reference::or_latest);
         if let Ok(reference) = &parsed
@@ -143,8 +147,11 @@ impl Catalog {
             }
         }
         let none = Vec::new();
-        self.images =
-            self.records.values().map(|record| (record.id, Arc::new(image(record, names.get(&record.id).unwrap_or(&none))))).collect();
+        self.images = self
+            .records
+            .values()
+            .map(|record| (record.id, Arc::new(image(record, names.get(&record.id).unwrap_or(&none)))))
+            .collect();
     }
 
     /// The index of the layout: one entry per name, and one for an image without a name.

@@ -174,7 +174,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_change_is_refused_by_its_words() {
-        for wrong in ["RUN x", "CMD", "CMD ", "ENV A", "ENV =1", "ENV A=\"open", "EXPOSE 0", "EXPOSE x", "EXPOSE 9-8", "EXPOSE 1/x", "FROM a", "VOLUME [\"\"]"] {
+        for wrong in [
+            "RUN x",
+            "CMD",
+            "CMD ",
+            "ENV A",
+            "ENV =1",
+            "ENV A=\"open",
+            "EXPOSE 0",
+            "EXPOSE x",
+            "EXPOSE 9-8",
+            "EXPOSE 1/x",
+            "FROM a",
+            "VOLUME [\"\"]",
+        ] {
             let error = changed(&[wrong]).unwrap_err();
             assert!(matches!(error, Error::Change(ref text) if text == wrong.trim()), "{wrong}: {error}");
         }

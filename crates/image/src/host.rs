@@ -10,7 +10,7 @@ use std::path::Path;
 
 const SEARCH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The image `host`. Its id is that of a configuration that no file holds: the same on every start of this machine.
+/// The image `host`. Its id stands for no file: it is the same on every start of this machine and after every update.
 pub fn image() -> Image {
     let platform = machine_platform();
     let shell = if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
@@ -28,7 +28,7 @@ pub fn image() -> Image {
         comment: "the root file system of this machine".to_owned(),
         ..oci::image::Image::default()
     };
-    let text = format!("dhow host image: {config:?}");
+    let text = format!("dhow host image for {}/{}", config.os, config.architecture);
     let id = Digest::from_bytes(sha2::Sha256::digest(text).into());
     Image {
         id,

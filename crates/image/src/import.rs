@@ -35,7 +35,8 @@ impl Store {
             comment: import.message.clone(),
             ..oci::image::Image::default()
         };
-        let bytes = serde_json::to_vec(&image).map_err(|e| Error::Archive(format!("cannot write a configuration: {e}")))?;
+        let bytes =
+            serde_json::to_vec(&image).map_err(|e| Error::Archive(format!("cannot write a configuration: {e}")))?;
         let id = crate::load::digest(&bytes);
         let arrived = Arrived::with_own_manifest(bytes, vec![taken.blob], name.into_iter().collect())?;
         self.add(vec![arrived], &mut arrival)?;

@@ -6,17 +6,19 @@
 //! ```
 //!
 //! - [`reference`]: `busybox`, `docker.io/library/busybox:latest`, `host:5000/a/b@sha256:...`.
-//! - [`Store`]: what is here, under which names. The names are annotations in the content store's `index.json`, so that other tools find
-//!   an image in the layout: `org.opencontainers.image.ref.name` is the familiar name (`busybox:latest`), `io.containerd.image.name`
-//!   the full one.
+//! - [`Store`]: what is here, under which names. The names are annotations in the content store's `index.json`, so that
+//!   other tools find an image in the layout: `org.opencontainers.image.ref.name` is the familiar name
+//!   (`busybox:latest`), `io.containerd.image.name` the full one.
 //! - [`Store::load`]: docker-archive (old and new) and OCI archives. [`Store::import`]: a root file system as a tar.
 //! - [`HOST`]: the built-in image, this machine's own root.
 //!
-//! **What is kept of a layer.** Always its tree. By default also the blob it came as, because the layout is only valid with it, and a
-//! push or a save needs its exact bytes; [`Keep::TreesOnly`] drops blobs of layers and so stores each layer once.
+//! **What is kept of a layer.** Always its tree. By default also the blob it came as, because the layout is only valid
+//! with it, and a push or a save needs its exact bytes; [`Keep::TreesOnly`] drops blobs of layers and so stores each
+//! layer once.
 //!
-//! **Durability.** A load or an import that has returned survives the end of the engine. Its bytes are then written to disk in the
-//! background; an image that a power cut caught before that is unpacked again from its blobs at the next start, or is gone as a whole.
+//! **Durability.** A load or an import that has returned survives the end of the engine. Its bytes are then written to
+//! disk in the background; an image that a power cut caught before that is unpacked again from its blobs at the next
+//! start, or is gone as a whole.
 #![forbid(unsafe_code)]
 
 mod catalog;
@@ -71,12 +73,22 @@ pub enum Removed {
 /// One step of a load or an import, for progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    Layer { id: String, current: u64, total: Option<u64> },
-    LayerDone { id: String },
+    Layer {
+        id: String,
+        current: u64,
+        total: Option<u64>,
+    },
+    LayerDone {
+        id: String,
+    },
     /// `Loaded image: busybox:latest`
-    Loaded { tag: String },
+    Loaded {
+        tag: String,
+    },
     /// `Loaded image ID: sha256:...`
-    LoadedUntagged { id: Digest },
+    LoadedUntagged {
+        id: Digest,
+    },
 }
 
 /// Where the host image may not look.
@@ -92,7 +104,8 @@ pub struct Import {
     /// `name[:tag]`, or untagged.
     pub reference: Option<String>,
     pub message: String,
-    /// Dockerfile instructions (`CMD`, `ENTRYPOINT`, `ENV`, `EXPOSE`, `LABEL`, `ONBUILD`, `USER`, `VOLUME`, `WORKDIR`, `STOPSIGNAL`).
+    /// Dockerfile instructions (`CMD`, `ENTRYPOINT`, `ENV`, `EXPOSE`, `LABEL`, `ONBUILD`, `USER`, `VOLUME`, `WORKDIR`,
+    /// `STOPSIGNAL`).
     pub changes: Vec<String>,
     /// `os[/architecture[/variant]]`; this machine's unless given.
     pub platform: Option<String>,

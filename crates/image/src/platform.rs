@@ -33,7 +33,9 @@ pub fn parse(text: &str) -> Result<Platform, Error> {
     let machine = machine_platform();
     Ok(match parts[..] {
         [os] => Platform { os: os.to_lowercase(), ..machine },
-        [os, architecture] => Platform { os: os.to_lowercase(), architecture: plain(architecture), variant: None, os_version: None },
+        [os, architecture] => {
+            Platform { os: os.to_lowercase(), architecture: plain(architecture), variant: None, os_version: None }
+        }
         [os, architecture, variant] => Platform {
             os: os.to_lowercase(),
             architecture: plain(architecture),

@@ -165,7 +165,9 @@ fn parse_digest(text: &str) -> Result<Digest, Error> {
             refuse("invalid checksum digest length".to_owned())
         }
         Some(_) => text.parse().or_else(|_| refuse("invalid reference format".to_owned())),
-        None if text.starts_with("sha512:") || text.starts_with("sha384:") => refuse("unsupported digest algorithm".to_owned()),
+        None if text.starts_with("sha512:") || text.starts_with("sha384:") => {
+            refuse("unsupported digest algorithm".to_owned())
+        }
         None => refuse("invalid reference format".to_owned()),
     }
 }
@@ -209,16 +211,48 @@ mod tests {
     #[test]
     fn refusals_have_the_words_of_docker() {
         for text in [
-            "", ":", "@", "/", "a:", "a:-x", "a//b", "a/", "-a", "a-", "a..b", "a___b", "a._b", "a b", "é", "a@", "a@sha256:zz", "a@md5:00",
-            "ex ample.org/a", "a.b:x/c", "-a.org/x", "[::1/x", "[]/x", "[::1]x/y", "a:b:c", "../etc", "a/../b", "a\0b",
+            "",
+            ":",
+            "@",
+            "/",
+            "a:",
+            "a:-x",
+            "a//b",
+            "a/",
+            "-a",
+            "a-",
+            "a..b",
+            "a___b",
+            "a._b",
+            "a b",
+            "é",
+            "a@",
+            "a@sha256:zz",
+            "a@md5:00",
+            "ex ample.org/a",
+            "a.b:x/c",
+            "-a.org/x",
+            "[::1/x",
+            "[]/x",
+            "[::1]x/y",
+            "a:b:c",
+            "../etc",
+            "a/../b",
+            "a\0b",
             &format!("a:{}", "t".repeat(129)),
         ] {
             assert_eq!(words(text), "invalid reference format", "{text:?}");
         }
         assert_eq!(words("Busybox"), "invalid reference format: repository name (library/Busybox) must be lowercase");
         assert_eq!(words("user/App:x"), "invalid reference format: repository name (user/App) must be lowercase");
-        assert_eq!(words(&"a".repeat(64)), format!("invalid repository name ({}), cannot specify 64-byte hexadecimal strings", "a".repeat(64)));
-        assert_eq!(words(&format!("x.org/{}", "a".repeat(256))), "repository name must not be more than 255 characters");
+        assert_eq!(
+            words(&"a".repeat(64)),
+            format!("invalid repository name ({}), cannot specify 64-byte hexadecimal strings", "a".repeat(64))
+        );
+        assert_eq!(
+            words(&format!("x.org/{}", "a".repeat(256))),
+            "repository name must not be more than 255 characters"
+        );
         assert_eq!(words(&format!("a@sha256:{}", "a".repeat(40))), "invalid checksum digest length");
         assert_eq!(words(&format!("a@sha512:{}", "a".repeat(128))), "unsupported digest algorithm");
     }

@@ -8,9 +8,11 @@ use sha2::Digest as _;
 use std::collections::BTreeSet;
 
 impl Store {
-    /// Docker's rules: a name untags and, when it was the last one, deletes; an id deletes, with several names only by force.
+    /// Docker's rules: a name untags and, when it was the last one, deletes; an id deletes, with several names only by
+    /// force.
     ///
-    /// `in_use`: ids of images that containers stand on. Such an image loses its names, and keeps its layers and its id.
+    /// `in_use`: ids of images that containers stand on. Such an image loses its names, and keeps its layers and its
+    /// id.
     pub fn remove(&self, name: &str, force: Force, in_use: &[Digest]) -> Result<Vec<Removed>, Error> {
         if self.is_host(name) {
             return Err(Error::BuiltIn(HOST.to_owned()));
@@ -60,7 +62,8 @@ fn untag(catalog: &mut Catalog, full: &str, removed: &mut Vec<Removed>) {
 fn delete(catalog: &mut Catalog, id: &Digest, removed: &mut Vec<Removed>) {
     let Some(record) = catalog.records.remove(id) else { return };
     removed.push(Removed::Deleted(*id));
-    let others: BTreeSet<Digest> = catalog.records.values().flat_map(|other| chain(&other.config.rootfs.diff_ids)).collect();
+    let others: BTreeSet<Digest> =
+        catalog.records.values().flat_map(|other| chain(&other.config.rootfs.diff_ids)).collect();
     let gone = chain(&record.config.rootfs.diff_ids).into_iter().rev().filter(|link| !others.contains(link));
     removed.extend(gone.map(Removed::Deleted));
 }

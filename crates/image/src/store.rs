@@ -46,7 +46,8 @@ struct Changes {
     layers: BTreeSet<Digest>,
 }
 
-/// A load or an import. While one lives, nothing is collected; what it brought is collected in the end unless an image needs it.
+/// A load or an import. While one lives, nothing is collected; what it brought is collected in the end unless an image
+/// needs it.
 pub(crate) struct Arrival<'store> {
     store: &'store Store,
     pub blobs: BTreeSet<Digest>,
@@ -161,7 +162,8 @@ impl Store {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes what nobody needs, unless something is arriving that may need it. What cannot be removed is swept at the next start.
+    /// Removes what nobody needs, unless something is arriving that may need it. What cannot be removed is swept at the
+    /// next start.
     fn collect(&self, changes: &mut Changes) {
         if changes.arriving > 0 {
             return;
@@ -195,14 +197,22 @@ impl Stores {
     pub fn sync_in_background(self: &Arc<Stores>) {
         let stores = Arc::clone(self);
         let work = move || {
-            let done = stores.content.sync().map_err(Error::from).and_then(|()| Ok(stores.layers.sync()?));
-            if let Err(error) = done {
+            if let Err(error) = stores.sync() {
                 tracing::warn!(error = base::chain(&error), "cannot write images to disk");
             }
         };
         if let Err(error) = std::thread::Builder::new().name("image-sync".to_owned()).spawn(work) {
             tracing::warn!(%error, "cannot start a thread");
         }
+    }
+
+    /// Documents are on disk when they are written; what waits is layers and their blobs.
+    fn sync(&self) -> Result<(), Error> {
+        if !self.layers.is_synced()? {
+            self.content.sync()?;
+            self.layers.sync()?;
+        }
+        Ok(())
     }
 
     /// Reads the image behind an entry of the index, and unpacks layers that are missing again.

@@ -49,7 +49,8 @@ impl Yard {
     }
 
     fn names(folder: PathBuf) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -113,10 +114,16 @@ fn docker_old(tags: &[&str], layers: &[&[u8]]) -> Vec<u8> {
     let mut paths = Vec::new();
     for (n, layer) in layers.iter().enumerate() {
         let id = sha(format!("v1 {n}").as_bytes()).hex();
-        tar = tar.folder(&format!("{id}/"), 0o755).file(&format!("{id}/VERSION"), b"1.0").file(&format!("{id}/json"), b"{}");
+        tar = tar
+            .folder(&format!("{id}/"), 0o755)
+            .file(&format!("{id}/VERSION"), b"1.0")
+            .file(&format!("{id}/json"), b"{}");
         let same = layers[..n].iter().position(|other| other == layer);
         tar = match same {
-            Some(same) => tar.symlink(&format!("{id}/layer.tar"), &format!("../{}/layer.tar", sha(format!("v1 {same}").as_bytes()).hex())),
+            Some(same) => tar.symlink(
+                &format!("{id}/layer.tar"),
+                &format!("../{}/layer.tar", sha(format!("v1 {same}").as_bytes()).hex()),
+            ),
             None => tar.file(&format!("{id}/layer.tar"), layer),
         };
         paths.push(format!("{id}/layer.tar"));
@@ -224,7 +231,10 @@ fn the_layout_on_disk_is_valid() {
         bytes
     };
     for entry in index["manifests"].as_array().unwrap() {
-        names.push((entry["annotations"][REF].as_str().unwrap().to_owned(), entry["annotations"][FULL].as_str().unwrap().to_owned()));
+        names.push((
+            entry["annotations"][REF].as_str().unwrap().to_owned(),
+            entry["annotations"][FULL].as_str().unwrap().to_owned(),
+        ));
         let manifest: Value = serde_json::from_slice(&read(entry)).unwrap();
         let config: Value = serde_json::from_slice(&read(&manifest["config"])).unwrap();
         let layers = manifest["layers"].as_array().unwrap();
@@ -346,7 +356,10 @@ fn wrong_digests_are_refused_and_leave_nothing() {
     let image = layout.image(&config, &[(TAR, &a), (TAR, &b)]);
     layout.name(image, FULL, "docker.io/library/x:1");
     let error = Yard::new().refuses(&layout.finish());
-    assert!(matches!(error, Error::WrongDigest { expected, actual, .. } if expected == sha(b"other") && actual == sha(&a)), "{error}");
+    assert!(
+        matches!(error, Error::WrongDigest { expected, actual, .. } if expected == sha(b"other") && actual == sha(&a)),
+        "{error}"
+    );
     // A blob under another blob's name: layer, configuration.
     for position in 0..3 {
         let mut layout = Layout::default();
@@ -404,7 +417,12 @@ fn broken_archives_are_refused_and_leave_nothing() {
     Yard::new().refuses(&Tar::new().file("../manifest.json", b"[]").finish());
     let item = |config: &str, layers: &str| {
         let text = format!(r#"[{{"Config":"{config}","RepoTags":["x:1"],"Layers":{layers}}}]"#);
-        Tar::new().file("c.json", &config_of(&[&a])).file("a.tar", &a).symlink("loop", "loop").file("manifest.json", text.as_bytes()).finish()
+        Tar::new()
+            .file("c.json", &config_of(&[&a]))
+            .file("a.tar", &a)
+            .symlink("loop", "loop")
+            .file("manifest.json", text.as_bytes())
+            .finish()
     };
     for (config, layers) in [
         ("missing.json", r#"["a.tar"]"#),
@@ -468,7 +486,10 @@ fn an_image_is_found_by_every_name_docker_knows() {
     for name in ["nothing", "busybox:1", "sha256:0000", &sha(b"x").to_string(), &sha(b"x").hex(), "fff0fff0"] {
         assert!(matches!(yard.store.get(name), Err(Error::NotFound(_))), "{name}");
     }
-    assert_eq!(yard.store.get("Busybox").unwrap_err().to_string(), "invalid reference format: repository name (library/Busybox) must be lowercase");
+    assert_eq!(
+        yard.store.get("Busybox").unwrap_err().to_string(),
+        "invalid reference format: repository name (library/Busybox) must be lowercase"
+    );
     assert_eq!(yard.store.get("a b").unwrap_err().to_string(), "invalid reference format");
     for n in 0..40u32 {
         let layer = Tar::new().file("n", &n.to_le_bytes()).finish();
@@ -493,7 +514,10 @@ fn tags_move_and_the_image_they_left_stays() {
     assert_eq!(yard.store.get("y:1").unwrap().tags, ["x:1", "y:1", "z:latest"]);
     assert_eq!(yard.store.get(&y.short()).unwrap().tags, [] as [String; 0]);
     let digest_tag = format!("q@{x}");
-    assert_eq!(yard.store.tag("x:1", &digest_tag).unwrap_err().to_string(), "refusing to create a tag with a digest reference");
+    assert_eq!(
+        yard.store.tag("x:1", &digest_tag).unwrap_err().to_string(),
+        "refusing to create a tag with a digest reference"
+    );
     assert!(matches!(yard.store.tag("nothing", "q"), Err(Error::NotFound(_))));
     assert!(matches!(yard.store.tag("x:1", "Q"), Err(Error::Reference(_))));
 }

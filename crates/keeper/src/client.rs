@@ -57,7 +57,11 @@ pub struct Started {
 /// The engine's ends of the standard streams.
 #[derive(Debug)]
 pub enum Streams {
-    Pipes { stdin: Option<OwnedFd>, stdout: OwnedFd, stderr: OwnedFd },
+    Pipes {
+        stdin: Option<OwnedFd>,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    },
     Terminal(OwnedFd),
     /// Those of an exec that an earlier engine asked for died with that engine.
     Gone,
@@ -78,7 +82,9 @@ pub enum Error {
     Spawn { binary: PathBuf, source: std::io::Error },
     #[error("cannot talk to the keeper")]
     Lost(#[source] std::io::Error),
-    #[error("the keeper speaks version {theirs} of its protocol, this engine {ours}: stop all containers, then start the engine again")]
+    #[error(
+        "the keeper speaks version {theirs} of its protocol, this engine {ours}: stop all containers, then start the engine again"
+    )]
     Version { ours: u32, theirs: u32 },
     #[error(transparent)]
     Failed(Failure),
@@ -126,7 +132,9 @@ impl Keeper {
                     child = spawn::spawn(options)?;
                 }
                 // It ended between the two steps: the next attempt finds none.
-                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => std::thread::yield_now(),
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                    std::thread::yield_now()
+                }
                 _ => return Err(Error::Lost(error)),
             }
         }

@@ -80,9 +80,14 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     /// fds: user namespace (only when it is not the host's), network namespace.
-    Parked { pid: i32, own_user: bool },
+    Parked {
+        pid: i32,
+        own_user: bool,
+    },
     /// fds: pidfd, then stdin (if asked), stdout, stderr; or pidfd, pty master.
-    Started { pid: i32 },
+    Started {
+        pid: i32,
+    },
     Failed(Failure),
     /// No such process, or a broken request.
     Refused(String),
@@ -120,7 +125,10 @@ pub struct Asked {
 /// Everything the keeper says after its hello.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Told {
-    Answer { number: u64, reply: Reply },
+    Answer {
+        number: u64,
+        reply: Reply,
+    },
     Event(Event),
     /// fds: none when it has exited and its output is all in the log; else pidfd, then for a container as for `Started`,
     /// stdin only while it is open. The streams of an exec died with the engine that asked for it.

@@ -6,8 +6,8 @@
 use crate::message::VERSION;
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::VecDeque;
@@ -239,7 +239,9 @@ mod tests {
     #[test]
     fn a_message_of_any_size_arrives_with_all_its_descriptors() {
         let null = std::fs::metadata("/dev/null").unwrap().rdev();
-        for (length, fds) in [(0, 0), (5, 1), (300_000, 0), (300_000, 250), (1, 251), (1, 500), (70_000, 501), (9, 1000)] {
+        for (length, fds) in
+            [(0, 0), (5, 1), (300_000, 0), (300_000, 250), (1, 251), (1, 500), (70_000, 501), (9, 1000)]
+        {
             let text = "x".repeat(length);
             let frame = pass(&text, fds);
             assert_eq!(frame.message::<String>().unwrap(), text);
@@ -287,7 +289,9 @@ mod tests {
 
     #[test]
     fn hostile_bytes_are_refused() {
-        for bytes in [&[0xff_u8; 8][..], &[0, 0, 0, 1, 0, 0, 0, 0], &[0, 0, 0, 0, 1, 0, 0, 0], &[0, 0, 0, 0, 0, 0, 1, 0]] {
+        for bytes in
+            [&[0xff_u8; 8][..], &[0, 0, 0, 1, 0, 0, 0, 0], &[0, 0, 0, 0, 1, 0, 0, 0], &[0, 0, 0, 0, 0, 0, 1, 0]]
+        {
             let mut inbox = Inbox { bytes: bytes.to_vec(), ..Inbox::default() };
             let taken = inbox.take();
             assert!(taken.is_err() || matches!(taken, Ok(None)) && bytes[3] != 0, "{bytes:?}");

@@ -19,7 +19,8 @@ pub struct Submount {
     pub kind: String,
 }
 
-/// The disks mounted below `/` (`/home` on a partition of its own), in mount order. An overlay of `/` shows their mount points empty.
+/// The disks mounted below `/` (`/home` on a partition of its own), in mount order. An overlay of `/` shows their mount
+/// points empty.
 ///
 /// Errors: those of reading `/proc/self/mountinfo`.
 pub fn host_submounts() -> io::Result<Vec<Submount>> {
@@ -49,17 +50,19 @@ fn unescape(text: &str) -> String {
         .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
 }
 
-/// A folder of whiteouts at `hidden`, on a file system of its own: overlayfs refuses lowers that contain each other, and the engine's
-/// folders lie below `/`.
+/// A folder of whiteouts at `hidden`, on a file system of its own: overlayfs refuses lowers that contain each other,
+/// and the engine's folders lie below `/`.
 pub fn mask(hidden: &[PathBuf]) -> Result<OwnedFd, Error> {
     let at = |what: &'static str| move |e: Errno| step(what)(e.into());
     let fs = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(at("open tmpfs"))?;
     rustix::mount::fsconfig_set_string(&fs, "source", "dhow-mask").map_err(at("name the mask"))?;
     rustix::mount::fsconfig_set_string(&fs, "mode", "0755").map_err(at("set the mode of the mask"))?;
     rustix::mount::fsconfig_create(&fs).map_err(at("create the mask"))?;
-    let root = rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(at("mount the mask"))?;
+    let root = rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        .map_err(at("mount the mask"))?;
     copy_look(root.as_fd(), ".", Path::new("/")).map_err(step("copy the look of /"))?;
-    let spellings: BTreeSet<PathBuf> = hidden.iter().flat_map(|path| [Some(path.clone()), real(path)]).flatten().collect();
+    let spellings: BTreeSet<PathBuf> =
+        hidden.iter().flat_map(|path| [Some(path.clone()), real(path)]).flatten().collect();
     for path in spellings {
         cover(root.as_fd(), &path).map_err(step("hide the engine's files from the host image"))?;
     }
@@ -108,7 +111,8 @@ fn whiteout(folder: BorrowedFd<'_>, name: &std::ffi::OsStr) -> io::Result<()> {
     let make = || rustix::fs::mknodat(folder, name, FileType::CharacterDevice, Mode::empty(), 0);
     match make() {
         Err(Errno::EXIST) => {
-            let whole = Path::new("/proc/self/fd").join(std::os::fd::AsRawFd::as_raw_fd(&folder).to_string()).join(name);
+            let whole =
+                Path::new("/proc/self/fd").join(std::os::fd::AsRawFd::as_raw_fd(&folder).to_string()).join(name);
             if std::fs::symlink_metadata(&whole)?.is_dir() {
                 std::fs::remove_dir_all(&whole)?;
                 make()?;

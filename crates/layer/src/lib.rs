@@ -12,12 +12,12 @@
 //!   tar --unpack--> tmp/ID --rename--> sha256/HEX (unsynced) --sync--> sha256/HEX --remove--> tmp/ID --> gone
 //! ```
 //!
-//! **Durability.** A layer is complete as soon as it has its name: a killed process leaves only garbage in `tmp`. It survives a power
-//! cut after [`Store::sync`]; a layer that was still `unsynced` when the machine went down is removed at the next [`Store::open`],
-//! because nobody can know which of its bytes reached the disk.
+//! **Durability.** A layer is complete as soon as it has its name: a killed process leaves only garbage in `tmp`. It
+//! survives a power cut after [`Store::sync`]; a layer that was still `unsynced` when the machine went down is removed
+//! at the next [`Store::open`], because nobody can know which of its bytes reached the disk.
 //!
-//! **Kernels.** Mounting needs Linux 6.7 (`lowerdir+`). Since 6.13 layers go in by fd, since 6.15 id-mapped lowers need not be attached
-//! anywhere; older kernels get `/proc/self/fd` paths and a place in `mnt/`.
+//! **Kernels.** Mounting needs Linux 6.7 (`lowerdir+`). Since 6.13 layers go in by fd, since 6.15 id-mapped lowers need
+//! not be attached anywhere; older kernels get `/proc/self/fd` paths and a place in `mnt/`.
 #![forbid(unsafe_code)]
 
 mod host;

@@ -1,7 +1,7 @@
 //! Lower folders, opened and id-mapped once and then shared by all mounts of the same user namespace.
 //!
-//! An id-mapped clone of a layer is a detached mount (open_tree(2) with OPEN_TREE_CLONE, mount_setattr(2)). Making one costs more than
-//! mounting the overlay that uses it, and it serves any number of overlays.
+//! An id-mapped clone of a layer is a detached mount (open_tree(2) with OPEN_TREE_CLONE, mount_setattr(2)). Making one
+//! costs more than mounting the overlay that uses it, and it serves any number of overlays.
 
 use crate::store::fail;
 use crate::{Error, Lower, host};
@@ -49,6 +49,8 @@ pub struct Opened {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
+    /// A mount that is nowhere yet, and not just a folder.
+    detached: bool,
     attached: Option<PathBuf>,
 }
 
@@ -124,7 +126,10 @@ impl Lowers {
 
     /// Copies of lowers that the kernel refused, attached for as long as they live.
     pub fn attached(&self, lowers: &[Arc<Opened>]) -> Result<Vec<Arc<Opened>>, Error> {
-        lowers.iter().map(|lower| self.attached_copy(lower).map(Arc::new)).collect()
+        let copy = |lower: &Arc<Opened>| {
+            if lower.detached { self.attached_copy(lower).map(Arc::new) } else { Ok(Arc::clone(lower)) }
+        };
+        lowers.iter().map(copy).collect()
     }
 
     fn open_one(
@@ -155,8 +160,9 @@ impl Lowers {
                 _ => Error::Mount { step: "map the owners of a layer", source },
             })?;
         }
-        let opened = Opened { fd, mode: look.st_mode & 0o7777, uid: look.st_uid, gid: look.st_gid, attached: None };
         let detached = user_namespace.is_some() || *lower == Lower::HostMask;
+        let (mode, uid, gid) = (look.st_mode & 0o7777, look.st_uid, look.st_gid);
+        let opened = Opened { fd, mode, uid, gid, detached, attached: None };
         if detached && self.attach.load(Ordering::Relaxed) { self.attach(opened) } else { Ok(opened) }
     }
 
@@ -164,14 +170,16 @@ impl Lowers {
         let place = self.mnt.join(base::Id::random().to_string());
         fs::create_dir(&place).map_err(fail("make", &place))?;
         opened.attached = Some(place.clone());
+        opened.detached = false;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        rustix::mount::move_mount(&opened.fd, "", CWD, &place, flags).map_err(|e| fail("attach a layer at", &place)(e.into()))?;
+        rustix::mount::move_mount(&opened.fd, "", CWD, &place, flags)
+            .map_err(|e| fail("attach a layer at", &place)(e.into()))?;
         Ok(opened)
     }
 
     fn attached_copy(&self, lower: &Opened) -> Result<Opened, Error> {
         let fd = lower.fd.try_clone().map_err(step("copy a layer"))?;
-        self.attach(Opened { fd, mode: lower.mode, uid: lower.uid, gid: lower.gid, attached: None })
+        self.attach(Opened { fd, mode: lower.mode, uid: lower.uid, gid: lower.gid, detached: true, attached: None })
     }
 }
 

@@ -82,7 +82,8 @@ fn prepare(rw: &Path, owner: u32, top: &Opened) -> Result<Writable, Error> {
     if !make("work", 0o700)? {
         forget_volatile(rw)?;
     }
-    let open = |name: &str| rustix::fs::openat(&rw_fd, name, folder, Mode::empty()).map_err(|e| fail("open", rw)(e.into()));
+    let open =
+        |name: &str| rustix::fs::openat(&rw_fd, name, folder, Mode::empty()).map_err(|e| fail("open", rw)(e.into()));
     Ok(Writable { upper: open("upper")?, work: open("work")? })
 }
 
@@ -98,8 +99,8 @@ fn dress(rw: BorrowedFd<'_>, owner: u32, top: &Opened) -> io::Result<()> {
     Ok(rustix::fs::chmodat(rw, "upper", Mode::from_raw_mode(top.mode), AtFlags::empty())?)
 }
 
-/// overlayfs refuses a folder that was once mounted `volatile`: it cannot know whether the machine went down meanwhile. Here the data
-/// were allowed to be lost, so the mark goes.
+/// overlayfs refuses a folder that was once mounted `volatile`: it cannot know whether the machine went down meanwhile.
+/// Here the data were allowed to be lost, so the mark goes.
 fn forget_volatile(rw: &Path) -> Result<(), Error> {
     let mark = rw.join("work/work/incompat");
     match std::fs::remove_dir_all(&mark) {
@@ -118,7 +119,8 @@ fn overlay(hand: Hand, lowers: &[Arc<Opened>], writable: &Writable, sync: Sync) 
     }
     set(hand, fs, "upperdir", writable.upper.as_fd()).map_err(at("set the upper folder"))?;
     set(hand, fs, "workdir", writable.work.as_fd()).map_err(at("set the work folder"))?;
-    // Each can be a default of the distribution's kernel. They would write into the upper folder what is no plain difference any more.
+    // Each can be a default of the distribution's kernel. They would write into the upper folder what is no plain
+    // difference any more.
     for option in ["index", "redirect_dir", "metacopy"] {
         rustix::mount::fsconfig_set_string(fs, option, "off").map_err(at("set the options of the overlay"))?;
     }
@@ -132,8 +134,43 @@ fn overlay(hand: Hand, lowers: &[Arc<Opened>], writable: &Writable, sync: Sync) 
 fn set(hand: Hand, fs: BorrowedFd<'_>, key: &str, folder: BorrowedFd<'_>) -> Result<(), Errno> {
     match hand {
         Hand::Fd => rustix::mount::fsconfig_set_fd(fs, key, folder),
-        Hand::Path => {
-            rustix::mount::fsconfig_set_string(fs, key, format!("/proc/self/fd/{}", folder.as_raw_fd()))
-        }
+        Hand::Path => rustix::mount::fsconfig_set_string(fs, key, format!("/proc/self/fd/{}", folder.as_raw_fd())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Lower;
+    use std::fs;
+
+    /// What kernels before 6.15 need works on every later one too.
+    #[test]
+    fn detached_lowers_can_be_attached_for_older_kernels() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir_all(at("mnt")).unwrap();
+        fs::create_dir_all(at("layer")).unwrap();
+        fs::write(at("layer/file"), b"1").unwrap();
+        let lowers = Lowers::new(at("mnt"));
+        lowers.hide(&["/file".into()]);
+        let which = [Lower::HostMask, Lower::Folder(at("layer"))];
+        let opened = lowers.open(&which, None, |_| unreachable!()).unwrap();
+        let attached = lowers.attached(&opened).unwrap();
+        assert_eq!(fs::read_dir(at("mnt")).unwrap().count(), 1);
+        let writable = prepare(&at("rw"), 0, &opened[0]).unwrap();
+        let mount = overlay(Hand::Path, &attached, &writable, Sync::Never).unwrap();
+        drop((attached, opened));
+        assert_eq!(fs::read_dir(at("mnt")).unwrap().count(), 0);
+        let inside = format!("/proc/self/fd/{}", mount.as_raw_fd());
+        assert_eq!(fs::read_dir(&inside).unwrap().count(), 0);
+
+        lowers.attach_from_now();
+        let again = lowers.open(&which, None, |_| unreachable!()).unwrap();
+        assert_eq!(fs::read_dir(at("mnt")).unwrap().count(), 1);
+        // As the next process finds them.
+        Lowers::new(at("mnt")).sweep();
+        assert_eq!(fs::read_dir(at("mnt")).unwrap().count(), 0);
+        drop(again);
     }
 }

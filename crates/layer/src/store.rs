@@ -58,8 +58,8 @@ impl Store {
 
     /// Unpacks a tar stream (plain, gzip or zstd, found by its first bytes) and reads it to its end.
     ///
-    /// Verifies `expected` when given; a layer of that name that is there already is returned at once, without reading the stream.
-    /// The same layer twice at once is unpacked once when `expected` is given, and kept once in any case.
+    /// Verifies `expected` when given; a layer of that name that is there already is returned at once, without reading
+    /// the stream. The same layer twice at once is unpacked once when `expected` is given, and kept once in any case.
     pub fn unpack(&self, tar: &mut dyn io::Read, expected: Option<&Digest>) -> Result<Digest, Error> {
         let _turn = expected.map(|digest| self.turn(*digest));
         if let Some(digest) = expected
@@ -100,10 +100,14 @@ impl Store {
         }
     }
 
+    /// Whether all layers are safe against a power cut.
+    pub fn is_synced(&self) -> Result<bool, Error> {
+        Ok(self.unsynced()?.is_empty())
+    }
+
     /// Makes all layers safe against a power cut (syncfs(2)). Takes as long as the disk needs: not for a start path.
     pub fn sync(&self) -> Result<(), Error> {
-        let unsynced: Vec<PathBuf> =
-            self.list()?.iter().map(|d| self.folder(d).join("unsynced")).filter(|path| path.exists()).collect();
+        let unsynced = self.unsynced()?;
         if unsynced.is_empty() {
             return Ok(());
         }
@@ -115,7 +119,8 @@ impl Store {
         Ok(())
     }
 
-    /// Hides files and folders of the host from the `host` image: the engine's own data, run state, configuration and keys.
+    /// Hides files and folders of the host from the `host` image: the engine's own data, run state, configuration and
+    /// keys.
     ///
     /// Replaces what was hidden before; takes effect at the next mount.
     pub fn hide_from_host_image(&self, paths: &[PathBuf]) {
@@ -124,9 +129,9 @@ impl Store {
 
     /// Mounts an overlay of `lowers` (topmost first) and the writable folder `rw` as a detached mount.
     ///
-    /// `rw` gets `upper` and `work`. The root of a fresh `upper` looks like the topmost lower's root; its owner is that root's owner
-    /// counted from `owner`. With `user_namespace` every lower is id-mapped with its maps, so that root on disk is root of the container.
-    /// The mapped lowers are kept for the next mount in the same namespace.
+    /// `rw` gets `upper` and `work`. The root of a fresh `upper` looks like the topmost lower's root; its owner is that
+    /// root's owner counted from `owner`. With `user_namespace` every lower is id-mapped with its maps, so that root on
+    /// disk is root of the container. The mapped lowers are kept for the next mount in the same namespace.
     pub fn mount(
         &self,
         lowers: &[Lower],
@@ -165,6 +170,12 @@ impl Store {
             Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => Ok(false),
             Err(e) => Err(fail("name", &path)(e)),
         }
+    }
+
+    /// The marks of layers that may not be on disk yet.
+    fn unsynced(&self) -> Result<Vec<PathBuf>, Error> {
+        let marks = self.list()?.into_iter().map(|digest| self.folder(&digest).join("unsynced"));
+        Ok(marks.filter(|mark| mark.exists()).collect())
     }
 
     fn turn(&self, digest: Digest) -> Turn<'_> {

@@ -45,7 +45,12 @@ struct UserNamespace {
 
 impl UserNamespace {
     fn new() -> UserNamespace {
-        let child = Command::new("unshare").args(["--user", "cat"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let child = Command::new("unshare")
+            .args(["--user", "cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         let path = format!("/proc/{}/ns/user", child.id());
         let ours = fs::read_link("/proc/self/ns/user").unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -140,7 +145,11 @@ fn the_same_layer_at_once_is_kept_once() {
 #[test]
 fn opening_sweeps_half_done_layers_and_those_a_power_cut_may_have_hurt() {
     let (folder, store) = store();
-    let tars = [Tar::new().file("safe", b"1").finish(), Tar::new().file("this boot", b"2").finish(), Tar::new().file("other boot", b"3").finish()];
+    let tars = [
+        Tar::new().file("safe", b"1").finish(),
+        Tar::new().file("this boot", b"2").finish(),
+        Tar::new().file("other boot", b"3").finish(),
+    ];
     let safe = store.unpack(&mut &tars[0][..], None).unwrap();
     store.sync().unwrap();
     let young = store.unpack(&mut &tars[1][..], None).unwrap();
@@ -157,7 +166,8 @@ fn opening_sweeps_half_done_layers_and_those_a_power_cut_may_have_hurt() {
 #[test]
 fn an_overlay_shows_its_layers_top_first_and_writes_above_them() {
     let (folder, store) = store();
-    let bottom = add(&store, Tar::new().file("a", b"bottom").file("gone", b"x").file("d/hidden", b"x").file("e/seen", b"x"));
+    let bottom =
+        add(&store, Tar::new().file("a", b"bottom").file("gone", b"x").file("d/hidden", b"x").file("e/seen", b"x"));
     let top = add(
         &store,
         Tar::new()
@@ -254,7 +264,12 @@ fn the_host_image_shows_the_machine_without_what_is_hidden() {
     fs::write(base.join("keys/deep/secret"), b"s").unwrap();
     fs::write(base.join("open"), b"o").unwrap();
     std::os::unix::fs::symlink("keys", base.join("link")).unwrap();
-    store.hide_from_host_image(&[base.join("link/deep"), base.join("layers"), base.join("later/x"), base.join("keys/deep/secret")]);
+    store.hide_from_host_image(&[
+        base.join("link/deep"),
+        base.join("layers"),
+        base.join("later/x"),
+        base.join("keys/deep/secret"),
+    ]);
     let lowers = [Lower::HostMask, Lower::Folder("/".into())];
     for (n, namespace) in [None, Some(namespace.fd.as_fd())].into_iter().enumerate() {
         let rw = base.join(format!("rw{n}"));
@@ -281,7 +296,8 @@ fn a_file_system_without_id_maps_is_named_in_the_error() {
     let namespace = UserNamespace::new();
     // procfs cannot be id-mapped.
     let lowers = [Lower::Folder("/proc".into())];
-    let error = store.mount(&lowers, &folder.path().join("rw"), Some(namespace.fd.as_fd()), BASE, Sync::Never).unwrap_err();
+    let error =
+        store.mount(&lowers, &folder.path().join("rw"), Some(namespace.fd.as_fd()), BASE, Sync::Never).unwrap_err();
     assert!(error.to_string().contains("--userns=host"), "{error}");
 }
 
@@ -294,7 +310,8 @@ fn whiteouts_on_disk_are_devices_of_the_kernel() {
     assert_eq!(stat.rdev(), 0);
 }
 
-/// Not a check of speed, which belongs to the bench: prints what a mount costs here (`cargo test -- --ignored --nocapture`).
+/// Not a check of speed, which belongs to the bench: prints what a mount costs here (`cargo test -- --ignored
+/// --nocapture`).
 #[test]
 #[ignore = "a measurement"]
 fn measure_mounts() {

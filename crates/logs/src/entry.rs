@@ -49,7 +49,14 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
 /// The escape (padded with zeros) of what `text` begins with and the bytes it replaces; `None` when it needs none.
 fn escape_at(text: &[u8]) -> Option<([u8; 6], usize)> {
     let unicode = |high: u8, byte: u8| {
-        [b'\\', b'u', HEX[usize::from(high >> 4)], HEX[usize::from(high & 15)], HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
+        [
+            b'\\',
+            b'u',
+            HEX[usize::from(high >> 4)],
+            HEX[usize::from(high & 15)],
+            HEX[usize::from(byte >> 4)],
+            HEX[usize::from(byte & 15)],
+        ]
     };
     match text {
         [byte @ (b'"' | b'\\'), ..] => Some(([b'\\', *byte, 0, 0, 0, 0], 1)),
@@ -172,7 +179,10 @@ mod tests {
 
     #[test]
     fn an_entry_is_what_docker_writes() {
-        assert_eq!(text(b"line\n"), "{\"log\":\"line\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:05.123456789Z\"}\n");
+        assert_eq!(
+            text(b"line\n"),
+            "{\"log\":\"line\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:05.123456789Z\"}\n"
+        );
     }
 
     #[test]
@@ -183,8 +193,14 @@ mod tests {
         };
         assert_eq!(log(b"\"\\ \t\r\n\x00\x1b\x7f/'"), "\\\"\\\\ \\u0009\\r\\n\\u0000\\u001b\x7f/'");
         assert_eq!(log(b"<a href=\"&\">"), "\\u003ca href=\\\"\\u0026\\\"\\u003e");
-        assert_eq!(log("é\u{20ac}\u{2027}\u{2028}\u{2029}\u{1f600}".as_bytes()), "é\u{20ac}\u{2027}\\u2028\\u2029\u{1f600}");
-        assert_eq!(log(b"a\xffb\xe2\x82c\xf0\x90\x80\xed\xa0\x80"), format!("a{0}b{0}{0}c{0}{0}{0}{0}{0}{0}", "\\ufffd"));
+        assert_eq!(
+            log("é\u{20ac}\u{2027}\u{2028}\u{2029}\u{1f600}".as_bytes()),
+            "é\u{20ac}\u{2027}\\u2028\\u2029\u{1f600}"
+        );
+        assert_eq!(
+            log(b"a\xffb\xe2\x82c\xf0\x90\x80\xed\xa0\x80"),
+            format!("a{0}b{0}{0}c{0}{0}{0}{0}{0}{0}", "\\ufffd")
+        );
     }
 
     #[test]
@@ -200,13 +216,26 @@ mod tests {
     fn other_shapes_of_the_format_are_read() {
         let text = br#"{ "time":"1970-01-01T00:00:01Z", "log":"\ud83d\ude00\n","attrs":{"a":"b"},"stream":"stderr"}"#;
         let entry = parse(text).unwrap();
-        assert_eq!((entry.stream, entry.time, entry.line), (Stream::Stderr, 1_000_000_000, "\u{1f600}\n".as_bytes().to_vec()));
+        assert_eq!(
+            (entry.stream, entry.time, entry.line),
+            (Stream::Stderr, 1_000_000_000, "\u{1f600}\n".as_bytes().to_vec())
+        );
     }
 
     #[test]
     fn broken_entries_are_refused() {
-        for text in ["", "{", "{}", "{\"log\":\"a", "{\"log\":\"\\", "{\"log\":\"\\u12", "{\"log\":\"a\",\"stream\":\"std", "null",
-            "{\"log\":\"a\",\"stream\":\"stdin\",\"time\":\"1970-01-01T00:00:01Z\"}", "\0\0\0\0"] {
+        for text in [
+            "",
+            "{",
+            "{}",
+            "{\"log\":\"a",
+            "{\"log\":\"\\",
+            "{\"log\":\"\\u12",
+            "{\"log\":\"a\",\"stream\":\"std",
+            "null",
+            "{\"log\":\"a\",\"stream\":\"stdin\",\"time\":\"1970-01-01T00:00:01Z\"}",
+            "\0\0\0\0",
+        ] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
             assert_eq!(time_of(text.as_bytes().get(..text.len() / 2).unwrap()), None);
         }

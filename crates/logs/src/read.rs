@@ -74,7 +74,8 @@ impl Reader {
             let Some(time) = entry::time_of(line).or_else(|| Some(entry::parse(line)?.time)) else { continue };
             if self.range.until.is_some_and(|until| time > until) {
                 self.done = true;
-            } else if self.range.since.is_none_or(|since| time >= since) && self.given.is_none_or(|given| time > given) {
+            } else if self.range.since.is_none_or(|since| time >= since) && self.given.is_none_or(|given| time > given)
+            {
                 let Some(entry) = entry::parse(line) else { continue };
                 self.last = time;
                 return Ok(Some(entry));

@@ -12,7 +12,9 @@ fn target(folder: &Path) -> Target {
 
 /// The entries of seconds `range`, as text.
 fn entries(range: std::ops::Range<u32>) -> String {
-    range.map(|n| format!("{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"1970-01-01T00:00:{n:02}Z\"}}\n")).collect()
+    range
+        .map(|n| format!("{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"1970-01-01T00:00:{n:02}Z\"}}\n"))
+        .collect()
 }
 
 fn append(path: &Path, text: &str) {

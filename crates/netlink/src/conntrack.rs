@@ -1,7 +1,7 @@
 //! Forgets tracked UDP flows, so that their next packet finds the rules of its own time
 //! (linux/netfilter/nfnetlink_conntrack.h).
 
-use crate::batch::{ACK, Attributes, Batch, DUMP};
+use crate::batch::{Attributes, Batch, DUMP};
 use crate::{Error, Reader, Socket};
 use std::net::Ipv4Addr;
 
@@ -66,7 +66,7 @@ impl Socket {
         })?;
         for name in names {
             let mut batch = Batch::new();
-            batch.push("forget a UDP flow", (CT_DELETE, ACK), &FAMILY_IPV4, |a| {
+            batch.push("forget a UDP flow", (CT_DELETE, 0), &FAMILY_IPV4, |a| {
                 a.nest_behind(TUPLE_ORIG, &name, |_| {});
             });
             match self.run(&mut batch) {
@@ -106,8 +106,75 @@ impl Flows {
         let is_udp = original.find(PROTO_NUM) == Some(&[UDP]);
         is_udp
             && match self {
-                Flows::AnsweredBy(address) => flow.nested(TUPLE_REPLY).nested(TUPLE_IP).ipv4(IP_V4_SRC) == Some(address),
+                Flows::AnsweredBy(address) => {
+                    flow.nested(TUPLE_REPLY).nested(TUPLE_IP).ipv4(IP_V4_SRC) == Some(address)
+                }
                 Flows::SentTo(port) => original.find(PROTO_DST_PORT) == Some(&port.to_be_bytes()),
             }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nft::{BaseChain, CT_DNAT, ChainKind, Hook, Transaction};
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    fn flows_to(socket: &mut Socket, port: u16) -> usize {
+        let mut list = Batch::new();
+        list.push("list the tracked flows", (CT_GET, DUMP), &FAMILY_IPV4, |_| {});
+        let mut count = 0;
+        let mut look = |body: &[u8]| count += usize::from(Flows::SentTo(port).matches(Reader::behind(body, HEADER)));
+        socket.ask(&mut list, &mut look).unwrap();
+        count
+    }
+
+    /// A namespace in which connections are tracked, with one UDP flow to each of two ports.
+    fn with_flows(check: impl FnOnce(&mut Socket)) {
+        let netns = sys::netns::create().unwrap();
+        let inside = || {
+            let mut batch = Batch::new();
+            batch.set_up(1);
+            Socket::route().unwrap().run(&mut batch).unwrap();
+            let mut socket = Socket::netfilter().unwrap();
+            let mut t = Transaction::new();
+            t.add_table("t");
+            let chain = BaseChain { name: "c", kind: ChainKind::Nat, hook: Hook::Output, priority: -100 };
+            t.add_chain("t", &chain);
+            // The kernel tracks connections as soon as a rule wants to know of them.
+            t.add_rule("t", "c", |rule| rule.status(CT_DNAT).accept());
+            t.commit(&mut socket).unwrap();
+            for port in [1001, 1002] {
+                let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+                let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+                client.send_to(b"?", server.local_addr().unwrap()).unwrap();
+            }
+            assert_eq!((flows_to(&mut socket, 1001), flows_to(&mut socket, 1002)), (1, 1));
+            check(&mut socket);
+        };
+        crate::netns::within(netns.as_fd(), inside).unwrap();
+    }
+
+    #[test]
+    fn only_the_named_flows_are_forgotten() {
+        with_flows(|socket| {
+            socket.forget_udp(&[Flows::SentTo(1001)]).unwrap();
+            assert_eq!((flows_to(socket, 1001), flows_to(socket, 1002)), (0, 1));
+            socket.forget_udp(&[Flows::AnsweredBy(Ipv4Addr::new(127, 0, 0, 2))]).unwrap();
+            assert_eq!(flows_to(socket, 1002), 1);
+            socket.forget_udp(&[Flows::AnsweredBy(Ipv4Addr::LOCALHOST)]).unwrap();
+            assert_eq!(flows_to(socket, 1002), 0);
+        });
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_filter_is_asked_flow_by_flow() {
+        with_flows(|socket| {
+            socket.forget_one_by_one(&[Flows::SentTo(1001), Flows::SentTo(7)]).unwrap();
+            assert_eq!((flows_to(socket, 1001), flows_to(socket, 1002)), (0, 1));
+            socket.forget_one_by_one(&[Flows::AnsweredBy(Ipv4Addr::LOCALHOST)]).unwrap();
+            assert_eq!(flows_to(socket, 1002), 0);
+        });
     }
 }

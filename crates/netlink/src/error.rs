@@ -32,10 +32,7 @@ impl Error {
 
     /// What was to be done did not find its object: it is gone already (ENOENT, ENODEV, ESRCH, ENXIO, EADDRNOTAVAIL).
     pub fn is_absent(&self) -> bool {
-        matches!(
-            self.errno(),
-            Some(Errno::NOENT | Errno::NODEV | Errno::SRCH | Errno::NXIO | Errno::ADDRNOTAVAIL)
-        )
+        matches!(self.errno(), Some(Errno::NOENT | Errno::NODEV | Errno::SRCH | Errno::NXIO | Errno::ADDRNOTAVAIL))
     }
 
     /// The object is there already (EEXIST).

@@ -3,8 +3,8 @@
 use crate::batch::{Attributes, Batch, CREATE, EXCL};
 use crate::socket::DUMP_FLAGS;
 use crate::{Error, Reader, Socket};
-use rustix::fd::AsRawFd;
-use std::os::fd::BorrowedFd;
+use rustix::io::Errno;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
@@ -15,16 +15,16 @@ const IFNAME: u16 = 3;
 const MTU: u16 = 4;
 const MASTER: u16 = 10;
 const LINKINFO: u16 = 18;
-const AF_SPEC: u16 = 26;
+const GROUP: u16 = 27;
 const NET_NS_FD: u16 = 28;
 const NUM_TX_QUEUES: u16 = 31;
 const NUM_RX_QUEUES: u16 = 32;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
+const INFO_SLAVE_KIND: u16 = 4;
+const INFO_SLAVE_DATA: u16 = 5;
+const BRIDGE_PORT_MODE: u16 = 4;
 const VETH_PEER: u16 = 1;
-const AF_INET6: u16 = 10;
-const ADDR_GEN_MODE: u16 = 8;
-const ADDR_GEN_NONE: u8 = 1;
 
 const UP: u32 = 1;
 const HEADER: usize = 16;
@@ -115,11 +115,29 @@ impl Batch {
         self.push("attach the link to its bridge", (NEWLINK, 0), &header(index, false), |a| a.u32(MASTER, master));
     }
 
-    /// The link gets no IPv6 link-local address when it comes up.
-    pub fn no_ipv6_address(&mut self, index: Index) {
-        self.push("switch IPv6 addresses off", (NEWLINK, 0), &header(index, false), |a| {
-            a.nest(AF_SPEC, |a| a.nest(AF_INET6, |a| a.u8(ADDR_GEN_MODE, ADDR_GEN_NONE)));
+    /// A bridge may send a frame back by the port it came in by. A container that reaches itself by a published port
+    /// needs this where br_netfilter rewrites destinations within the bridge (dockerd switches that on).
+    pub fn set_hairpin(&mut self, name: &str) {
+        self.push("set the bridge port's hairpin mode", (NEWLINK, 0), &header(0, false), |a| {
+            a.text(IFNAME, name);
+            a.nest(LINKINFO, |a| {
+                a.text(INFO_SLAVE_KIND, "bridge");
+                a.nest(INFO_SLAVE_DATA, |a| a.u8(BRIDGE_PORT_MODE, 1));
+            });
         });
+    }
+
+    /// Puts a link into a group, for [`Batch::delete_group`].
+    pub fn set_group(&mut self, name: &str, group: u32) {
+        self.push("put the link into a group", (NEWLINK, 0), &header(0, false), |a| {
+            a.text(IFNAME, name);
+            a.u32(GROUP, group);
+        });
+    }
+
+    /// Removes all links of a group at once: the kernel waits for its readers once, not once per link.
+    pub fn delete_group(&mut self, group: u32) {
+        self.push("remove the links", (DELLINK, 0), &header(0, false), |a| a.u32(GROUP, group));
     }
 }
 
@@ -138,6 +156,15 @@ fn peer(a: &mut Attributes<'_>, pair: &VethPair<'_>) {
 }
 
 impl Socket {
+    /// The number of the link of this name, if there is one; cheaper than [`Socket::link`] (SIOCGIFINDEX).
+    pub fn link_index(&self, name: &str) -> Result<Option<Index>, Error> {
+        match rustix::net::netdevice::name_to_index(self, name) {
+            Ok(index) => Ok(Some(index)),
+            Err(Errno::NODEV | Errno::NXIO) => Ok(None),
+            Err(e) => Err(Error::Refused { step: "find the link", words: None, source: e.into() }),
+        }
+    }
+
     /// The link of this name, if there is one.
     pub fn link(&mut self, name: &str) -> Result<Option<Link>, Error> {
         let mut found = None;

@@ -8,7 +8,7 @@ use crate::{Error, Reader};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, sockopt};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The kernel fills at most 32 KiB per part of a dump (af_netlink.c, netlink_recvmsg).
 const BUFFER: usize = 32 << 10;
@@ -52,19 +52,27 @@ impl Socket {
     /// it were tried nevertheless.
     pub fn run(&mut self, batch: &mut Batch) -> Result<(), Error> {
         let last = batch.count().wrapping_sub(1);
-        self.exchange(batch, last, last, &mut |_| {})
+        first(self.exchange(batch, last, last, &mut |_| {})?)
+    }
+
+    /// As [`Socket::run`], but what is not there is no failure: for removals.
+    pub fn run_where_present(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        let last = batch.count().wrapping_sub(1);
+        let mut refusals = self.exchange(batch, last, last, &mut |_| {})?;
+        refusals.retain(|e| !e.is_absent());
+        first(refusals)
     }
 
     /// Sends one request that has answers, a dump too, and gives each answer's body (behind its `nlmsghdr`) to `each`.
     pub(crate) fn ask(&mut self, batch: &mut Batch, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
-        self.exchange(batch, 0, 0, &mut each)
+        first(self.exchange(batch, 0, 0, &mut each)?)
     }
 
     /// As [`Socket::run`], for a batch whose last request gets no answer (nftables before Linux 6.10 acknowledges no
     /// end of a batch).
     pub(crate) fn run_framed(&mut self, batch: &mut Batch) -> Result<(), Error> {
         let last = batch.count().wrapping_sub(2);
-        self.exchange(batch, last, last, &mut |_| {})
+        first(self.exchange(batch, last, last, &mut |_| {})?)
     }
 
     fn exchange(
@@ -73,9 +81,9 @@ impl Socket {
         acknowledged: usize,
         last: usize,
         each: &mut dyn FnMut(&[u8]),
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Error>, Error> {
         if batch.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if let Some(step) = batch.too_long() {
             return Err(Error::TooLong { step });
@@ -101,14 +109,14 @@ impl Socket {
         first: u32,
         last: usize,
         each: &mut dyn FnMut(&[u8]),
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Error>, Error> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(BUFFER, 0);
-        let mut conversation = Conversation { batch, first, last, refusal: None, finished: false };
+        let mut conversation = Conversation { batch, first, last, refusals: Vec::new(), finished: false };
         let read = self.read_all(&mut buffer, &mut conversation, each);
         self.buffer = buffer;
         read?;
-        conversation.refusal.map_or(Ok(()), Err)
+        Ok(conversation.refusals)
     }
 
     fn read_all(
@@ -121,7 +129,7 @@ impl Socket {
             let got = rustix::io::retry_on_intr(|| rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::DONTWAIT));
             let length = match got {
                 Ok((_, length)) => length,
-                Err(Errno::AGAIN) if conversation.refusal.is_some() => return Ok(()),
+                Err(Errno::AGAIN) if !conversation.refusals.is_empty() => return Ok(()),
                 Err(Errno::AGAIN) => return Err(Error::Garbled { step: conversation.batch.step(0) }),
                 Err(e) => return Err(Error::Socket { step: "read from", source: e.into() }),
             };
@@ -131,12 +139,22 @@ impl Socket {
     }
 }
 
+fn first(refusals: Vec<Error>) -> Result<(), Error> {
+    refusals.into_iter().next().map_or(Ok(()), Err)
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// What has been heard of the answers to one batch.
 struct Conversation<'a> {
     batch: &'a Batch,
     first: u32,
     last: usize,
-    refusal: Option<Error>,
+    refusals: Vec<Error>,
     finished: bool,
 }
 
@@ -158,9 +176,9 @@ impl Conversation<'_> {
 
     fn settle(&mut self, index: usize, message: &Heard<'_>) {
         let code = message.body.get(..4).and_then(|b| b.try_into().ok()).map_or(0, i32::from_ne_bytes);
-        if code < 0 && self.refusal.is_none() {
+        if code < 0 {
             let source = io::Error::from_raw_os_error(code.saturating_neg());
-            self.refusal = Some(Error::Refused { step: self.batch.step(index), words: message.words(), source });
+            self.refusals.push(Error::Refused { step: self.batch.step(index), words: message.words(), source });
         }
         self.finished |= index >= self.last;
     }

@@ -20,10 +20,15 @@ impl Bridge {
         undo.push(move || self.give_back(address));
         let host_link = format!("{PREFIX}{}", Id::random().short());
         let prefix = self.subnet().prefix_len();
-        let network = Ipv4Net::new(address, prefix)
-            .map_err(|_| Error::Invalid(format!("{address}/{prefix} is no address")))?;
-        let wiring =
-            Wiring { host_link: &host_link, bridge: self.index, mtu: self.mtu, address: network, gateway: self.gateway };
+        let network =
+            Ipv4Net::new(address, prefix).map_err(|_| Error::Invalid(format!("{address}/{prefix} is no address")))?;
+        let wiring = Wiring {
+            host_link: &host_link,
+            bridge: self.index,
+            mtu: self.mtu,
+            address: network,
+            gateway: self.gateway,
+        };
         let name = host_link.clone();
         undo.push(move || self.remove_link_or_tell(&name));
         self.routes.with(|host| Ok(container::wire(netns, host, &wiring)))??;
@@ -42,31 +47,39 @@ impl Bridge {
 
     /// Takes back what `attach` and `publish` did. The netns may be gone already.
     ///
-    /// Goes on after a failure, and tells the first. The address is given out again only when the veth is gone.
+    /// Waits for the kernel, about 20 ms: see [`Bridge::leave`] for a container that has ended, and
+    /// [`Bridge::detach_all`] for several.
     pub fn detach(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        let ports = self.unpublish(endpoint);
-        let link = self.remove_link(&endpoint.host_link);
-        if link.is_ok() {
-            self.give_back(endpoint.address);
+        self.detach_all(std::slice::from_ref(endpoint))
+    }
+
+    /// As [`Bridge::detach`], for many endpoints in the time of one. Goes on after a failure, and tells the first. The
+    /// addresses are given out again only when the veths are gone.
+    pub fn detach_all(&self, endpoints: &[Endpoint]) -> Result<(), Error> {
+        let ports = endpoints.iter().map(|e| self.unpublish(e)).fold(Ok(()), Result::and);
+        let names: Vec<&str> = endpoints.iter().map(|e| e.host_link.as_str()).collect();
+        let links = self.routes.with(|socket| delete_links(socket, &names));
+        if links.is_ok() {
+            endpoints.iter().for_each(|e| self.give_back(e.address));
         }
-        ports.and(link)
+        ports.and(links)
     }
 
     fn take_address(&self) -> Result<Ipv4Addr, Error> {
-        let taken = self.pool.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let take = || self.pool.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = take().or_else(|| {
+            self.send_off();
+            take()
+        });
         taken.ok_or(Error::AddressesExhausted(self.subnet()))
     }
 
-    fn give_back(&self, address: Ipv4Addr) {
+    pub(crate) fn give_back(&self, address: Ipv4Addr) {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner).give_back(address);
     }
 
-    fn remove_link(&self, name: &str) -> Result<(), Error> {
-        self.routes.with(|socket| delete_links(socket, [name].into_iter()))
-    }
-
     fn remove_link_or_tell(&self, name: &str) {
-        if let Err(e) = self.remove_link(name) {
+        if let Err(e) = self.routes.with(|socket| delete_links(socket, &[name])) {
             tracing::warn!("cannot remove {name}: {}", base::chain(&e));
         }
     }

@@ -49,18 +49,19 @@ pub(crate) fn wire(netns: BorrowedFd<'_>, host: &mut Socket, wiring: &Wiring<'_>
             mtu: wiring.mtu,
             peer: Peer { name: LINK, mac: mac(wiring.address.addr()), netns },
         });
+        pair.set_hairpin(wiring.host_link);
         host.run(&mut pair)?;
         let mut socket = Socket::route()?;
-        let link = socket.link(LINK)?.ok_or_else(|| Error::io("find eth0", std::io::ErrorKind::NotFound))?;
+        let index = socket.link_index(LINK)?.ok_or_else(|| Error::io("find eth0", std::io::ErrorKind::NotFound))?;
         let mut batch = Batch::new();
         batch.set_up(LOOPBACK);
-        batch.add_address(link.index, wiring.address);
-        batch.set_up(link.index);
+        batch.add_address(index, wiring.address);
+        batch.set_up(index);
         batch.add_default_route(wiring.gateway);
         Ok(socket.run(&mut batch)?)
     })
 }
 
-fn inside(netns: BorrowedFd<'_>, work: impl FnOnce() -> Result<(), Error> + Send) -> Result<(), Error> {
+fn inside(netns: BorrowedFd<'_>, work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     netlink::netns::within(netns, work).map_err(|e| Error::io("enter the network namespace", e))?
 }

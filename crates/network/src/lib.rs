@@ -5,7 +5,7 @@
 //! chain FORWARD would drop our packets, a few rules there (module `forwarding`).
 //!
 //! ```text
-//!  Bridge::up ──> attach ──> publish ──> unpublish ──> detach ──> Bridge::down
+//!  Bridge::up ──> attach ──> publish ──> unpublish ──> leave or detach ──> Bridge::down
 //!  bridge, table   address,    map elements, bound sockets
 //!                  veth pair
 //! ```
@@ -25,6 +25,7 @@ mod bridge;
 mod container;
 mod error;
 mod forwarding;
+mod leave;
 mod model;
 mod owner;
 mod pool;

@@ -84,7 +84,11 @@ impl Ports {
         let mut held = self.lock();
         let mine = |p: &&Port| {
             let place = (p.protocol, p.host_ip, p.host_port);
-            if held.get(&place).is_some_and(|h| h.container == container) { held.remove(&place).is_some() } else { false }
+            if held.get(&place).is_some_and(|h| h.container == container) {
+                held.remove(&place).is_some()
+            } else {
+                false
+            }
         };
         ports.iter().filter(mine).cloned().collect()
     }

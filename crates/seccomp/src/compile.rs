@@ -41,7 +41,10 @@ pub(crate) fn program(native: Machine, profile: &Seccomp) -> Result<Vec<Instruct
     let start = assembler.load(ARCHITECTURE, next);
     let program = assembler.finish(start);
     if program.len() > MAX_INSTRUCTIONS {
-        return Err(Error::Invalid(format!("it needs {} instructions, {MAX_INSTRUCTIONS} are possible", program.len())));
+        return Err(Error::Invalid(format!(
+            "it needs {} instructions, {MAX_INSTRUCTIONS} are possible",
+            program.len()
+        )));
     }
     Ok(program)
 }
@@ -50,8 +53,7 @@ pub(crate) fn program(native: Machine, profile: &Seccomp) -> Result<Vec<Instruct
 fn machines(native: Machine, profile: &Seccomp) -> Result<Vec<Machine>, Error> {
     let mut machines = vec![native];
     for name in &profile.architectures {
-        let known = Machine::of_name(name)
-            .ok_or_else(|| Error::Invalid(format!("unknown architecture {name:?}")))?;
+        let known = Machine::of_name(name).ok_or_else(|| Error::Invalid(format!("unknown architecture {name:?}")))?;
         if let Some(machine) = known.filter(|machine| native.companions().contains(machine))
             && !machines.contains(&machine)
         {
@@ -63,7 +65,8 @@ fn machines(native: Machine, profile: &Seccomp) -> Result<Vec<Machine>, Error> {
 
 /// The part for one audit architecture. `x32` is for x86_64: whether that convention is allowed beside it.
 fn one_machine(assembler: &mut Assembler, rules: &Rules<'_>, machine: Machine, x32: Option<bool>) -> Label {
-    let mut ranges: Vec<_> = rules.ranges(machine).into_iter().map(|(start, verdict)| (start, machine, verdict)).collect();
+    let mut ranges: Vec<_> =
+        rules.ranges(machine).into_iter().map(|(start, verdict)| (start, machine, verdict)).collect();
     match x32 {
         None => {}
         Some(true) => {

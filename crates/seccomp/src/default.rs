@@ -14,7 +14,7 @@ const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 const NEW_NAMESPACES: u64 = 0x7e02_0000;
 
 /// Address families a container may use, as blocks `(mask, value)` of the low half of socket(2)'s first argument:
-/// all below 256 but AF_ALG (38, CVE-2026-31431) and AF_VSOCK (40).
+/// all below 128 but AF_ALG (38, CVE-2026-31431) and AF_VSOCK (40).
 ///
 /// The kernel takes the family as an `int`. A comparison of all 64 bits (as `> 40` would be) lets 38 through with any bit
 /// set in the upper half; blocks of the low half do not. The kernel knows no family from 46 on (Linux 6.18).

@@ -19,11 +19,12 @@ struct Call {
 
 impl Call {
     fn word(&self, offset: u32) -> u32 {
-        let half = |value: u64, high: bool| u32::try_from(if high { value >> 32 } else { value & 0xffff_ffff }).unwrap();
+        let half =
+            |value: u64, high: bool| u32::try_from(if high { value >> 32 } else { value & 0xffff_ffff }).unwrap();
         match offset {
             0 => self.number,
             4 => self.audit,
-            16..64 if offset % 4 == 0 => half(self.args[(offset as usize - 16) / 8], offset % 8 == 4),
+            16..64 if offset.is_multiple_of(4) => half(self.args[(offset as usize - 16) / 8], offset % 8 == 4),
             _ => panic!("the kernel refuses a load from {offset}"),
         }
     }
@@ -80,13 +81,18 @@ impl<'a> Reading<'a> {
     fn expected(&self, call: &Call) -> Action {
         let Some(machine) = machine_of(self.native, self.profile, call) else { return Action::KILL_PROCESS };
         let lenient = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"];
-        let denies = !lenient.contains(&self.profile.default_action.as_str()) && self.profile.default_errno_ret != Some(38);
+        let denies =
+            !lenient.contains(&self.profile.default_action.as_str()) && self.profile.default_errno_ret != Some(38);
         let beyond = self.newest.get(&machine).is_some_and(|newest| call.number > *newest);
         if denies && beyond && ordinary(machine, call.number) {
             return Action::NO_SUCH_CALL;
         }
         let all = self.rules.get(&(machine, call.number)).map(Vec::as_slice).unwrap_or_default();
-        let rules = || all.iter().map(|rule| (rule, action(&rule.action, rule.errno_ret))).filter(|(_, word)| *word != self.default);
+        let rules = || {
+            all.iter()
+                .map(|rule| (rule, action(&rule.action, rule.errno_ret)))
+                .filter(|(_, word)| *word != self.default)
+        };
         let unconditional = rules().find(|(rule, _)| rule.args.is_empty());
         let fitting = || rules().find(|(rule, _)| fits(machine, &rule.args, call));
         unconditional.or_else(fitting).map_or(self.default, |(_, word)| word)
@@ -102,7 +108,8 @@ fn ordinary(machine: Machine, number: u32) -> bool {
 }
 
 fn machine_of(native: Machine, profile: &Seccomp, call: &Call) -> Option<Machine> {
-    let allowed = |machine: &Machine| *machine == native || profile.architectures.iter().any(|name| name == machine.name());
+    let allowed =
+        |machine: &Machine| *machine == native || profile.architectures.iter().any(|name| name == machine.name());
     let mut all = [native].into_iter().chain(native.companions().iter().copied());
     let wide = native == Machine::X86_64 && call.audit == native.audit() && call.number >= X32_BIT;
     match wide {
@@ -192,7 +199,9 @@ fn a_profile_that_denies_little_means_the_same_compiled() {
         action: action.to_owned(),
         ..SeccompRule::default()
     };
-    for default in ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRACE", "SCMP_ACT_KILL", "SCMP_ACT_TRAP"] {
+    for default in
+        ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRACE", "SCMP_ACT_KILL", "SCMP_ACT_TRAP"]
+    {
         let syscalls = vec![
             rule(&["mkdir", "no_such_call", "set_tls"], "SCMP_ACT_ERRNO"),
             rule(&["mkdir", "chmod"], "SCMP_ACT_KILL"),
@@ -200,7 +209,8 @@ fn a_profile_that_denies_little_means_the_same_compiled() {
             rule(&["read", "getpid"], "SCMP_ACT_ALLOW"),
         ];
         for native in NATIVES {
-            let profile = Seccomp { default_action: default.to_owned(), syscalls: syscalls.clone(), ..for_machine(native, 0) };
+            let profile =
+                Seccomp { default_action: default.to_owned(), syscalls: syscalls.clone(), ..for_machine(native, 0) };
             compare_everywhere(native, &profile);
         }
     }
@@ -275,7 +285,12 @@ fn a_default_filter_is_short_and_one_for_the_kernel() {
 #[test]
 fn a_profile_too_long_for_the_kernel_is_refused() {
     let args = |value| vec![SeccompArg { index: 0, value, value_two: 0, op: "SCMP_CMP_EQ".to_owned() }];
-    let rule = |value| SeccompRule { names: vec!["read".to_owned()], action: "SCMP_ACT_ALLOW".to_owned(), errno_ret: None, args: args(value) };
+    let rule = |value| SeccompRule {
+        names: vec!["read".to_owned()],
+        action: "SCMP_ACT_ALLOW".to_owned(),
+        errno_ret: None,
+        args: args(value),
+    };
     let profile = |count| Seccomp {
         default_action: "SCMP_ACT_ERRNO".to_owned(),
         syscalls: (0..count).map(|value| rule(value << 7)).collect(),
@@ -299,13 +314,14 @@ fn any_rule() -> impl Strategy<Value = SeccompRule> {
         .prop_map(|(index, value, value_two, op)| SeccompArg { index, value, value_two, op: format!("SCMP_CMP_{op}") });
     const NAMES: &[&str] = &["read", "clone", "socket"];
     const ACTIONS: &[&str] = &["ALLOW", "ERRNO", "KILL", "LOG", "TRAP", "TRACE"];
-    (prop::collection::vec(arg, 0..4), prop::sample::select(ACTIONS), prop::sample::select(NAMES))
-        .prop_map(|(args, action, name)| SeccompRule {
+    (prop::collection::vec(arg, 0..4), prop::sample::select(ACTIONS), prop::sample::select(NAMES)).prop_map(
+        |(args, action, name)| SeccompRule {
             names: vec![name.to_owned()],
             action: format!("SCMP_ACT_{action}"),
             errno_ret: None,
             args,
-        })
+        },
+    )
 }
 
 proptest! {

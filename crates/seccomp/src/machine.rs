@@ -20,6 +20,7 @@ pub(crate) const X32_BIT: u32 = 0x4000_0000;
 const ARM_PRIVATE: u32 = 0x000f_0000;
 
 /// Architectures the specification names and whose calls a kernel for x86 or ARM never makes.
+#[rustfmt::skip]
 const FOREIGN: &[&str] = &[
     "SCMP_ARCH_LOONGARCH64", "SCMP_ARCH_M68K", "SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64", "SCMP_ARCH_MIPS64N32",
     "SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PARISC", "SCMP_ARCH_PARISC64",
@@ -44,6 +45,7 @@ const ARM_MORE: &[(&str, u32)] = &[
 ];
 
 /// Calls with a number of their own on x32 (arch/x86/entry/syscalls/syscall_64.tbl, "x32").
+#[rustfmt::skip]
 const X32_OWN: &[(&str, u32)] = &[
     ("rt_sigaction", 512), ("rt_sigreturn", 513), ("ioctl", 514), ("readv", 515), ("writev", 516), ("recvfrom", 517),
     ("sendmsg", 518), ("recvmsg", 519), ("execve", 520), ("ptrace", 521), ("rt_sigpending", 522),
@@ -56,16 +58,24 @@ const X32_OWN: &[(&str, u32)] = &[
 
 /// Calls of x86_64 that x32 has not (the same table, "64").
 const X32_NONE: &[&str] = &[
-    "_sysctl", "create_module", "epoll_ctl_old", "epoll_wait_old", "get_kernel_syms", "get_thread_area", "nfsservctl",
-    "query_module", "set_thread_area", "uselib", "vserver",
+    "_sysctl",
+    "create_module",
+    "epoll_ctl_old",
+    "epoll_wait_old",
+    "get_kernel_syms",
+    "get_thread_area",
+    "nfsservctl",
+    "query_module",
+    "set_thread_area",
+    "uselib",
+    "vserver",
 ];
 
 type Table = Vec<(&'static str, u32)>;
 
 impl Machine {
     /// The one the kernel itself is built for.
-    pub(crate) const NATIVE: Machine =
-        if cfg!(target_arch = "aarch64") { Machine::Aarch64 } else { Machine::X86_64 };
+    pub(crate) const NATIVE: Machine = if cfg!(target_arch = "aarch64") { Machine::Aarch64 } else { Machine::X86_64 };
 
     /// The architecture of that name in the specification; `Some(None)` for one that cannot occur here, `None` for no name at all.
     pub(crate) fn of_name(name: &str) -> Option<Option<Machine>> {

@@ -60,6 +60,7 @@ pub(crate) const SYS_ADMIN: &str = "
 ";
 
 /// Allowed with one other capability: its number (include/uapi/linux/capability.h) and the calls.
+#[rustfmt::skip]
 pub(crate) const BY_CAPABILITY: &[(u32, &str)] = &[
     (2, "open_by_handle_at"),                                                                // CAP_DAC_READ_SEARCH
     (16, "delete_module finit_module init_module"),                                          // CAP_SYS_MODULE
@@ -77,6 +78,7 @@ pub(crate) const BY_CAPABILITY: &[(u32, &str)] = &[
 ];
 
 /// All capabilities of Linux 6.18 by number (include/uapi/linux/capability.h).
+#[rustfmt::skip]
 pub(crate) const CAPABILITIES: [&str; 41] = [
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
     "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",

@@ -83,8 +83,7 @@ fn parse(json: &str, place: &Place) -> Result<Seccomp, Error> {
         }
     }
     let flags = file.flags.unwrap_or_default();
-    let profile =
-        Seccomp { default_action, default_errno_ret: file.default_errno_ret, architectures, flags, syscalls };
+    let profile = Seccomp { default_action, default_errno_ret: file.default_errno_ret, architectures, flags, syscalls };
     crate::rules::Rules::read(&profile)?;
     crate::rules::install_flags(&profile)?;
     Ok(profile)
@@ -185,7 +184,10 @@ mod tests {
 
     #[test]
     fn null_lists_and_the_old_single_name_are_read() {
-        assert_eq!(names(r#"{"name":"read","names":null,"action":"SCMP_ACT_ALLOW","args":null,"comment":""}"#), ["read"]);
+        assert_eq!(
+            names(r#"{"name":"read","names":null,"action":"SCMP_ACT_ALLOW","args":null,"comment":""}"#),
+            ["read"]
+        );
     }
 
     #[test]
@@ -220,7 +222,8 @@ mod tests {
             r#"{"defaultAction":"SCMP_ACT_SOMETHING"}"#.to_owned(),
             r#"{"defaultAction":"SCMP_ACT_NOTIFY"}"#.to_owned(),
             r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["NONE"]}"#.to_owned(),
-            r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"a"}]}"#.to_owned(),
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"a"}]}"#
+                .to_owned(),
             rule(r#"{"name":"read","names":["write"],"action":"SCMP_ACT_ALLOW"}"#),
             rule(r#"{"names":[""],"action":"SCMP_ACT_ALLOW"}"#),
             rule(r#"{"names":["read"],"action":""}"#),

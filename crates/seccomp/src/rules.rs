@@ -185,8 +185,7 @@ impl<'a> Rules<'a> {
         let mut verdicts: BTreeMap<u32, (Verdict, bool)> = BTreeMap::new();
         for (name, alternative) in &self.calls {
             let Some(number) = machine.number(name) else { continue };
-            let (verdict, settled) =
-                verdicts.entry(number).or_insert_with(|| (Verdict::plain(self.default), false));
+            let (verdict, settled) = verdicts.entry(number).or_insert_with(|| (Verdict::plain(self.default), false));
             if *settled {
                 continue;
             }

@@ -170,7 +170,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("daemon.json");
         std::fs::write(&path, file).expect("a file");
-        let words = ["engine", "--config-file", path.to_str().expect("a path")].iter().chain(arguments);
+        let words = ["engine", "--config-file", path.to_str().expect("a path")].into_iter().chain(arguments.iter().copied());
         let flags = Flags::try_parse_from(words).expect("flags");
         load(&flags).map_err(|error| base::chain(&error).replace(path.to_str().expect("a path"), "FILE"))
     }

@@ -1,10 +1,10 @@
 //! One accepted connection, over a unix socket or tcp.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A client's connection. After a hijack the server gets it back as it is.
@@ -14,12 +14,36 @@ pub enum Conn {
     Tcp(TcpStream),
 }
 
-impl AsFd for Conn {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+impl Conn {
+    /// Another descriptor of the same connection, with a readiness of its own.
+    pub fn duplicate(&self) -> io::Result<Conn> {
         match self {
-            Conn::Unix(stream) => stream.as_fd(),
-            Conn::Tcp(stream) => stream.as_fd(),
+            Conn::Unix(stream) => {
+                let own = stream.as_fd().try_clone_to_owned()?;
+                UnixStream::from_std(own.into()).map(Conn::Unix)
+            }
+            Conn::Tcp(stream) => {
+                let own = stream.as_fd().try_clone_to_owned()?;
+                TcpStream::from_std(own.into()).map(Conn::Tcp)
+            }
         }
+    }
+
+    /// Waits until one of `interest` may hold.
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        match self {
+            Conn::Unix(stream) => stream.ready(interest).await,
+            Conn::Tcp(stream) => stream.ready(interest).await,
+        }
+    }
+
+    /// The next [`Conn::ready`] waits for news.
+    pub fn forget_readiness(&self, interest: Interest) {
+        let nothing = || Err(io::Error::from(io::ErrorKind::WouldBlock));
+        let _: io::Result<()> = match self {
+            Conn::Unix(stream) => stream.try_io(interest, nothing),
+            Conn::Tcp(stream) => stream.try_io(interest, nothing),
+        };
     }
 }
 

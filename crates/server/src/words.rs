@@ -7,6 +7,18 @@ use crate::status::Refusal;
 use http::StatusCode;
 use runtime::{Failure, Step};
 
+/// What Docker says before the reason why a port cannot be published.
+const NO_CONNECTIVITY: &str =
+    "failed to set up container networking: driver failed programming external connectivity";
+
+/// The refusal of a start. A port that is taken is told with the endpoint it was for, as Docker does.
+pub fn of_start(error: engine::Error, name: &str, endpoint: &str) -> Refusal {
+    let mut refusal = Refusal::from(error);
+    let with_endpoint = format!("{NO_CONNECTIVITY} on endpoint {name} ({endpoint})");
+    refusal.message = refusal.message.replacen(NO_CONNECTIVITY, &with_endpoint, 1);
+    refusal
+}
+
 /// The refusal of `error`, when Docker has words of its own for it.
 pub fn of(error: &engine::Error) -> Option<Refusal> {
     match error {
@@ -33,7 +45,7 @@ fn of_network(error: &network::Error) -> Option<Refusal> {
         network::Error::PortTaken { ip, port, owner, .. } => {
             let owner = owner.as_deref().map(|o| format!(" (by {o})")).unwrap_or_default();
             Some(Refusal::internal(format!(
-                "failed to set up container networking: driver failed programming external connectivity: Bind for {ip}:{port} failed: port is already allocated{owner}"
+                "{NO_CONNECTIVITY}: Bind for {ip}:{port} failed: port is already allocated{owner}"
             )))
         }
         _ => None,
@@ -156,6 +168,23 @@ mod tests {
         assert_eq!(
             exec_not_started(&failure),
             "OCI runtime exec failed: exec failed: unable to start container process: exec: \"nope\": executable file not found in $PATH: unknown"
+        );
+    }
+
+    #[test]
+    fn a_taken_port_is_told_with_its_endpoint() {
+        let taken = || network::Error::PortTaken {
+            ip: [0, 0, 0, 0].into(),
+            port: 80,
+            protocol: network::Protocol::Tcp,
+            owner: Some("nginx (pid 812)".into()),
+        };
+        let refusal = of_start(engine::Error::Network(taken()), "web", "abc");
+        assert_eq!(
+            refusal,
+            Refusal::internal(
+                "failed to set up container networking: driver failed programming external connectivity on endpoint web (abc): Bind for 0.0.0.0:80 failed: port is already allocated (by nginx (pid 812))"
+            )
         );
     }
 

@@ -14,7 +14,7 @@ const BPF_F_ALLOW_MULTI: u32 = 1 << 1;
 const BPF_F_REPLACE: u32 = 1 << 2;
 
 /// The most programs of one kind a cgroup can have (include/linux/bpf-cgroup.h, BPF_CGROUP_MAX_PROGS).
-const MAX_ATTACHED: usize = 64;
+const MAX_ATTACHED: u32 = 64;
 
 /// An extended BPF instruction (`struct bpf_insn`, Documentation/bpf/standardization/instruction-set.rst).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,12 +121,12 @@ pub fn detach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) ->
 
 /// The device programs attached to a v2 cgroup itself, without its ancestors'. One that is gone by now is left out.
 pub fn device_programs(cgroup: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
-    let mut ids = [0u32; MAX_ATTACHED];
+    let mut ids = [0u32; MAX_ATTACHED as usize];
     let mut query = Query {
         target: cgroup.as_fd().as_raw_fd(),
         attach_type: BPF_CGROUP_DEVICE,
         ids: address(ids.as_mut_ptr()),
-        count: MAX_ATTACHED as u32,
+        count: MAX_ATTACHED,
         ..Query::default()
     };
     call(BPF_PROG_QUERY, &mut query)?;

@@ -4,8 +4,8 @@
 //! following a link and without leaving the mount (openat2(2)), and what was opened is looked at again. The target is
 //! a new folder that nobody else knows.
 
-use crate::file::{self, Attributes};
 use crate::clear;
+use crate::file::{self, Attributes};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::collections::HashMap;

@@ -51,7 +51,8 @@ impl Place {
 }
 
 fn names(path: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -169,7 +170,9 @@ fn links_out_of_the_image_are_copied_and_never_followed() {
     fs::write(outside.join("secret"), "secret").unwrap();
     fs::set_permissions(outside.join("secret"), fs::Permissions::from_mode(0o600)).unwrap();
     let before = fs::metadata(outside.join("secret")).unwrap();
-    for (target, name) in [("../outside", "folder"), ("../outside/secret", "file"), ("/etc/passwd", "absolute"), ("loop", "loop")] {
+    for (target, name) in
+        [("../outside", "folder"), ("../outside/secret", "file"), ("/etc/passwd", "absolute"), ("loop", "loop")]
+    {
         symlink(target, place.source.join(name)).unwrap();
         lchown(place.source.join(name), Some(BASE + 5), Some(BASE + 5)).unwrap();
     }
@@ -204,7 +207,8 @@ fn a_failed_copy_leaves_an_empty_volume() {
     let mut inner = place.source();
     for _ in 0..400 {
         rustix::fs::mkdirat(&inner, "d", Mode::RWXU).unwrap();
-        inner = rustix::fs::openat(&inner, "d", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        inner = rustix::fs::openat(&inner, "d", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .unwrap();
     }
     assert!(matches!(place.copy_up(), Err(Error::Io { action: "fill", .. })));
     assert!(place.names().is_empty());

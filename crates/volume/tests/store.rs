@@ -18,7 +18,8 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn names(root: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(root).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(root).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -50,7 +51,8 @@ fn anonymous_volumes_have_64_hex_digits_and_are_listed_with_the_others() {
 #[test]
 fn names_that_lead_elsewhere_are_refused_everywhere() {
     let (_folder, root, store) = store();
-    for name in ["", ".", "..", "a/b", "/etc", "../x", ".new-1", "-a", "_a", "a b", "a\n", "a\0", "ä", &"x".repeat(256)] {
+    for name in ["", ".", "..", "a/b", "/etc", "../x", ".new-1", "-a", "_a", "a b", "a\n", "a\0", "ä", &"x".repeat(256)]
+    {
         assert!(matches!(store.create(Some(name), BTreeMap::new()), Err(Error::Name(_))), "{name:?}");
         assert!(matches!(store.get(name), Err(Error::Name(_))), "{name:?}");
         assert!(matches!(store.remove(name), Err(Error::Name(_))), "{name:?}");

@@ -31,6 +31,14 @@ fails() {
     if said=$("$@" 2>&1); then echo "did not fail: $*: $said"; exit 1; fi
 }
 
+# Process ids of command lines that begin so.
+running() {
+    for folder in /proc/[0-9]*; do
+        line=$(tr '\0' ' ' 2>/dev/null <"$folder/cmdline")
+        case "$line" in "$1"*) echo "${folder#/proc/}" ;; esac
+    done
+}
+
 state() { dhow inspect -f "{{.State.$1}}" "$2"; }
 
 group() { echo /sys/fs/cgroup/dhow/$(dhow inspect -f '{{.Id}}' "$1"); }
@@ -141,13 +149,13 @@ t_exec() {
     dhow run -d --name inner busybox sleep 1000
     is "$(dhow exec inner cat /proc/self/cgroup)" 0::/
     dhow exec -d inner sleep 4242
-    within 5 "pgrep -f 'sleep 4242'"
-    is "$(cat "/proc/$(pgrep -f 'sleep 4242' | head -n 1)/cgroup")" "0::/dhow/$(dhow inspect -f '{{.Id}}' inner)"
+    within 5 '[ -n "$(running "sleep 4242")" ]'
+    is "$(cat "/proc/$(running 'sleep 4242')/cgroup")" "0::/dhow/$(dhow inspect -f '{{.Id}}' inner)"
     code=0; dhow exec inner sh -c 'exit 9' || code=$?
     is $code 9
     is "$(dhow exec -u alice inner id -u)" 1000
     dhow rm -f inner
-    within 5 "! pgrep -f 'sleep 4242'"
+    within 5 '[ -z "$(running "sleep 4242")" ]'
 }
 
 t_pause() {
@@ -162,12 +170,12 @@ t_pause() {
 
 t_kill_takes_all() {
     dhow run -d --name many --pid host busybox sh -c 'sleep 5151 & sleep 5151 & sleep 5151'
-    within 5 '[ "$(pgrep -f "^sleep 5151" | wc -l)" = 3 ]'
+    within 5 '[ "$(running "sleep 5151" | wc -l)" = 3 ]'
     dhow kill many
     within 5 '[ "$(state Status many)" = exited ]'
     is "$(state ExitCode many)" 137
     dhow rm -f many
-    within 5 "! pgrep -f '^sleep 5151'"
+    within 5 '[ -z "$(running "sleep 5151")" ]'
 }
 
 t_stop() {
@@ -205,7 +213,7 @@ t_outgoing() {
     nsenter --net=/run/other httpd -p 10.9.0.2:80 -h /run/page
     # It knows no way back to the bridge's addresses: only a masqueraded packet is answered.
     is "$(dhow_run busybox wget -T 5 -q -O - http://10.9.0.2/)" there
-    pkill httpd
+    kill $(running httpd)
 }
 
 # Another machine, as far as the network can tell: 10.9.0.2 beside our 10.9.0.1.
@@ -215,11 +223,13 @@ other_machine() {
     unshare --net=/run/other true
     nsenter --net=/run/other sleep 100000 &
     within 5 "! [ /proc/$!/ns/net -ef /proc/self/ns/net ]"
-    ip link add wire type veth peer name wire1
-    ip link set wire1 netns $!
+    # busybox cannot name the peer.
+    ip link add wire type veth
+    wire=$(ip -o link show | sed -n 's/^[0-9]*: \(.*\)@wire: .*/\1/p')
+    ip link set "$wire" netns $!
     ip addr add 10.9.0.1/24 dev wire
     ip link set wire up
-    nsenter --net=/run/other sh -c 'ip addr add 10.9.0.2/24 dev wire1; ip link set wire1 up; ip link set lo up'
+    nsenter --net=/run/other sh -c "ip addr add 10.9.0.2/24 dev $wire; ip link set $wire up; ip link set lo up"
 }
 
 t_user_namespace() {
@@ -309,8 +319,7 @@ t_nothing_is_left() {
 
 t_the_engine_ends() {
     kill "$(cat /run/engine.pid)"
-    within 10 "! pgrep -f 'dhow engine'"
-    within 10 "! pgrep -f dhow"
+    within 10 '[ -z "$(running "dhow ")" ]'
     is "$(ls -d /sys/fs/cgroup/dhow* 2>/dev/null)" ""
     is "$(ip -o link show | grep -E 'dhow|veth')" ""
 }

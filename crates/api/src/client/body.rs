@@ -15,7 +15,10 @@ pub enum Payload {
     /// Sent as `application/json`.
     Json(Bytes),
     /// Sent as `application/x-tar`; `length` in bytes if it is known.
-    Tar { chunks: mpsc::Receiver<io::Result<Bytes>>, length: Option<u64> },
+    Tar {
+        chunks: mpsc::Receiver<io::Result<Bytes>>,
+        length: Option<u64>,
+    },
 }
 
 /// The feeding end of a [`Payload::Tar`], for a thread that blocks.

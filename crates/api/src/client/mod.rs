@@ -115,8 +115,7 @@ impl Client {
 
     async fn open(&self) -> Result<SendRequest<Sending>, Error> {
         let socket = Socket::connect(&self.endpoint).await?;
-        let (sender, connection) =
-            Builder::new().handshake(TokioIo::new(socket)).await.map_err(Error::Broken)?;
+        let (sender, connection) = Builder::new().handshake(TokioIo::new(socket)).await.map_err(Error::Broken)?;
         tokio::spawn(async move {
             // A broken connection is reported to whoever waits for its answer.
             let _ = connection.with_upgrades().await;

@@ -76,7 +76,8 @@ fn a_refusal_without_words_still_says_something() {
 
 #[test]
 fn lines_are_split_wherever_the_chunks_end() {
-    let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab\r\r\n4\r\n\ncd\n\r\n2\r\nef\r\n0\r\n\r\n";
+    let answer =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab\r\r\n4\r\n\ncd\n\r\n2\r\nef\r\n0\r\n\r\n";
     let (client, _thread, _folder) = canned(vec![vec![answer]]);
     run(async {
         let mut answer = client.call(Method::GET, "/events", Payload::Empty).await.expect("an answer");

@@ -1,6 +1,7 @@
 //! Owner, mode, extended attributes and time of what was unpacked, in the order that keeps all of them.
 //!
-//! chown(2) clears set-user-id bits and `security.capability`; so owner first, then mode, then attributes, the time last.
+//! chown(2) clears set-user-id bits and `security.capability`; so owner first, then mode, then attributes, the time
+//! last.
 
 use crate::{Entry, EntryKind};
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
@@ -40,13 +41,15 @@ pub fn on_name(folder: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> io::Result
     Ok(rustix::fs::utimensat(folder, name, &times(entry), no_follow)?)
 }
 
-/// overlayfs' own attributes are ours to write: from an archive they could redirect a lookup into another folder of a lower layer.
+/// overlayfs' own attributes are ours to write: from an archive they could redirect a lookup into another folder of a
+/// lower layer.
 fn kept(entry: &Entry) -> impl Iterator<Item = (&[u8], &[u8])> {
     let own = |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
     entry.xattrs.iter().filter(move |(name, _)| !own(name)).map(|(name, value)| (&name[..], &value[..]))
 }
 
-/// What this file system or this kernel cannot keep is left out, as other engines do; capabilities are never lost silently.
+/// What this file system or this kernel cannot keep is left out, as other engines do; capabilities are never lost
+/// silently.
 fn tolerate(name: &[u8], set: Result<(), Errno>) -> io::Result<()> {
     match set {
         Err(Errno::OPNOTSUPP) => Ok(()),

@@ -6,11 +6,11 @@ use crate::{Entry, Error};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Folders kept open at most: far more than one path is deep, far less than the fds of a process.
@@ -154,7 +154,8 @@ impl<'root> Folders<'root> {
         Ok(())
     }
 
-    /// A parent that an earlier entry hid: a fresh folder that hides what is below, as image-spec's order-free rule asks.
+    /// A parent that an earlier entry hid: a fresh folder that hides what is below, as image-spec's order-free rule
+    /// asks.
     fn uncover(&mut self, path: &[u8], folder: &OwnedFd, name: &[u8]) -> io::Result<()> {
         if self.occupant(folder, name)? != Occupant::Whiteout {
             return Ok(());
@@ -169,7 +170,8 @@ impl<'root> Folders<'root> {
     fn beneath(&self, path: &[u8], access: OFlags) -> io::Result<OwnedFd> {
         let path = if path.is_empty() { b"." } else { path };
         let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         loop {
             match rustix::fs::openat2(self.root, path, flags, Mode::empty(), resolve) {
                 // A rename elsewhere on the system raced with the walk (openat2(2), EAGAIN).

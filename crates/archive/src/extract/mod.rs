@@ -1,11 +1,13 @@
 //! A layer's tar becomes a folder that overlayfs can take as a lower layer (image-spec 1.1, layer.md).
 //!
-//! Every path is opened below the root fd by openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS (Linux 5.6): a symlink of the
-//! archive can point where it likes, nothing is ever written through it. The tree must be private to the caller until this ends.
+//! Every path is opened below the root fd by openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS (Linux 5.6): a
+//! symlink of the archive can point where it likes, nothing is ever written through it. The tree must be private to the
+//! caller until this ends.
 //!
 //! - A later entry replaces an earlier one; folders merge.
 //! - Missing parents are made, mode 0755, owner 0:0.
-//! - Owners, modes and times of folders are set at the end: what is written into a folder does not disturb them, and neither a
+//! - Owners, modes and times of folders are set at the end: what is written into a folder does not disturb them, and
+//!   neither a
 //!   set-group-id bit nor a default ACL leaks into what is unpacked after it.
 //! - Nothing is synced: that is the layer store's policy.
 
@@ -22,10 +24,10 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use std::os::fd::OwnedFd;
 use whiteout::Whiteout;
 
 /// What was unpacked.
@@ -173,7 +175,8 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// linkat(2) without AT_SYMLINK_FOLLOW below openat2(2): the target is a name in this layer, never what a symlink points to.
+    /// linkat(2) without AT_SYMLINK_FOLLOW below openat2(2): the target is a name in this layer, never what a symlink
+    /// points to.
     fn hardlink(&mut self, place: &Place<'_>, entry: &Entry) -> Result<(), Error> {
         let target = normal(&entry.link)?;
         if target.is_empty() {
@@ -207,8 +210,8 @@ impl Tree<'_> {
         attributes::on_name(folder.as_fd(), name, entry)
     }
 
-    /// `name` of the lower layers is gone. What this layer itself has under the name stays (image-spec 1.1, layer.md, "Whiteouts"),
-    /// but hides all that is below it.
+    /// `name` of the lower layers is gone. What this layer itself has under the name stays (image-spec 1.1, layer.md,
+    /// "Whiteouts"), but hides all that is below it.
     fn hide(&mut self, path: &[u8], folder: &[u8], name: &[u8]) -> io::Result<()> {
         let open = self.folders.open(folder)?;
         match rustix::fs::mknodat(&*open, name, FileType::CharacterDevice, Mode::empty(), 0) {

@@ -76,7 +76,10 @@ fn files_folders_links_and_devices_become_what_the_tar_says() {
     let tar = Tar::new()
         .entry(Head { path: b"./", flag: b'5', mode: 0o750, uid: 3, gid: 4, ..Head::default() }, b"")
         .entry(Head { path: b"./etc/", flag: b'5', mode: 0o1755, uid: 7, gid: 8, time: 1000, ..Head::default() }, b"")
-        .entry(Head { path: b"etc/su", mode: 0o4711, uid: 70_000, gid: 9, size: 5, time: 1234, ..Head::default() }, b"hello")
+        .entry(
+            Head { path: b"etc/su", mode: 0o4711, uid: 70_000, gid: 9, size: 5, time: 1234, ..Head::default() },
+            b"hello",
+        )
         .symlink("etc/link", "../../../../etc/passwd")
         .hardlink("etc/hard", "/etc/su")
         .entry(Head { path: b"dev/null", flag: b'3', mode: 0o666, device: (1, 3), ..Head::default() }, b"")
@@ -112,7 +115,10 @@ fn long_and_odd_names_survive() {
     let tar = Tar::new()
         .pax(&[("path", long.as_bytes()), ("mtime", b"-1.5")])
         .file("short", b"pax")
-        .entry(Head { path: b"././@LongLink", flag: b'L', size: 251, ..Head::default() }, &[&[b'g'; 250][..], b"\0"].concat())
+        .entry(
+            Head { path: b"././@LongLink", flag: b'L', size: 251, ..Head::default() },
+            &[&[b'g'; 250][..], b"\0"].concat(),
+        )
         .file("short", b"gnu")
         .entry(Head { path: b"caf\xe9", size: 1, ..Head::default() }, b"1");
     yard.unpack(&tar.finish()).unwrap();
@@ -296,8 +302,12 @@ fn sparse_files_stay_sparse_and_lies_about_size_are_refused() {
     content.resize(512, 0);
     content.extend_from_slice(b"end");
     let sparse = |real: &[u8]| {
-        let pax: &[(&str, &[u8])] =
-            &[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.name", b"s"), ("GNU.sparse.realsize", real)];
+        let pax: &[(&str, &[u8])] = &[
+            ("GNU.sparse.major", b"1"),
+            ("GNU.sparse.minor", b"0"),
+            ("GNU.sparse.name", b"s"),
+            ("GNU.sparse.realsize", real),
+        ];
         Tar::new().pax(pax).file("GNUSparseFile.0/s", &content).file("after", b"x").finish()
     };
     yard.unpack(&sparse(b"1099511627776")).unwrap();
@@ -362,7 +372,18 @@ impl Dice {
 
 #[test]
 fn no_mutation_panics_or_writes_outside_the_root() {
-    let names = ["a", "../outside/canary", "l", "l/canary", ".wh.a", "l/.wh..wh..opq", "/outside/canary", "a/b", ".wh..", "b/../l/x"];
+    let names = [
+        "a",
+        "../outside/canary",
+        "l",
+        "l/canary",
+        ".wh.a",
+        "l/.wh..wh..opq",
+        "/outside/canary",
+        "a/b",
+        ".wh..",
+        "b/../l/x",
+    ];
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     for _ in 0..1500 {
         let yard = Yard::new();

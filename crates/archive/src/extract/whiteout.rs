@@ -15,9 +15,14 @@ pub enum Whiteout<'a> {
     /// Left over from AUFS, to be ignored.
     Metadata,
     /// All that lower layers have in `folder` is gone.
-    Opaque { folder: &'a [u8] },
+    Opaque {
+        folder: &'a [u8],
+    },
     /// `name` in `folder` is gone.
-    Of { folder: &'a [u8], name: &'a [u8] },
+    Of {
+        folder: &'a [u8],
+        name: &'a [u8],
+    },
 }
 
 /// Reads a normal `path`; `written` is how the archive spelled it.

@@ -34,7 +34,11 @@ impl Tree {
         };
         set("cpu", "cpu.shares", cpu.shares.filter(|shares| *shares != 0).map(|shares| shares.to_string()))?;
         self.set_quota(name, cpu)?;
-        set("cpu", "cpu.rt_period_us", cpu.realtime_period.filter(|period| *period != 0).map(|period| period.to_string()))?;
+        set(
+            "cpu",
+            "cpu.rt_period_us",
+            cpu.realtime_period.filter(|period| *period != 0).map(|period| period.to_string()),
+        )?;
         set("cpu", "cpu.rt_runtime_us", cpu.realtime_runtime.map(|runtime| runtime.to_string()))?;
         set("cpuset", "cpuset.cpus", cpu.cpus.clone().filter(|cpus| !cpus.is_empty()))?;
         set("cpuset", "cpuset.mems", cpu.mems.clone().filter(|mems| !mems.is_empty()))

@@ -48,7 +48,11 @@ impl Tree {
             listed.and(thawed)?;
             if !self.emptied(name)? && !patience.wait() {
                 let stuck = std::io::ErrorKind::TimedOut.into();
-                return Err(Error::Io { action: "kill all processes of", path: self.any()?.path().join(name), source: stuck });
+                return Err(Error::Io {
+                    action: "kill all processes of",
+                    path: self.any()?.path().join(name),
+                    source: stuck,
+                });
             }
         }
         Ok(())

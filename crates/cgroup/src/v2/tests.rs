@@ -14,8 +14,20 @@ struct Fake {
 }
 
 const FILES: &[&str] = &[
-    "cpu.max", "cpu.stat", "cpu.weight", "cpuset.cpus", "io.max", "io.weight", "memory.current", "memory.events",
-    "memory.low", "memory.max", "memory.stat", "memory.swap.max", "pids.current", "pids.max",
+    "cpu.max",
+    "cpu.stat",
+    "cpu.weight",
+    "cpuset.cpus",
+    "io.max",
+    "io.weight",
+    "memory.current",
+    "memory.events",
+    "memory.low",
+    "memory.max",
+    "memory.stat",
+    "memory.swap.max",
+    "pids.current",
+    "pids.max",
 ];
 
 impl Fake {
@@ -103,7 +115,9 @@ fn unified_entries_are_files_of_the_group_and_of_no_other_place() {
     let unified = |key: &str| Resources { unified: [(key.to_owned(), "77".to_owned())].into(), ..Resources::default() };
     fake.update(&unified("memory.max")).unwrap();
     assert_eq!(fake.read("memory.max"), "77");
-    for key in ["../cgroup.procs", "memory.max/../../x", "cgroup.procs", "cgroup.freeze", ".max", "memory", "memory.", ""] {
+    for key in
+        ["../cgroup.procs", "memory.max/../../x", "cgroup.procs", "cgroup.freeze", ".max", "memory", "memory.", ""]
+    {
         assert!(matches!(fake.update(&unified(key)), Err(Error::Invalid(_))), "{key:?}");
     }
     assert!(matches!(fake.update(&unified("hugetlb.2MB.max")), Err(Error::Unsupported(_))));

@@ -185,11 +185,28 @@ mod tests {
 
     #[test]
     fn flags_are_read_as_docker_reads_them() {
-        let flags = read(&["-it", "--rm=false", "--init", "-eA=b", "-e=C=d", "-p80:80", "--memory-swap", "-1", "i", "sh", "-c", "x", "--rm"])
-            .expect("good flags");
+        let flags = read(&[
+            "-it",
+            "--rm=false",
+            "--init",
+            "-eA=b",
+            "-e=C=d",
+            "-p80:80",
+            "--memory-swap",
+            "-1",
+            "i",
+            "sh",
+            "-c",
+            "x",
+            "--rm",
+        ])
+        .expect("good flags");
         assert!(flags.interactive && flags.tty && !flags.rm && flags.init == Some(true));
         assert_eq!((flags.env, flags.publish), (vec!["A=b".to_owned(), "C=d".to_owned()], vec!["80:80".to_owned()]));
-        assert_eq!((flags.memory_swap, flags.operands), (Some(-1), ["i", "sh", "-c", "x", "--rm"].map(str::to_owned).to_vec()));
+        assert_eq!(
+            (flags.memory_swap, flags.operands),
+            (Some(-1), ["i", "sh", "-c", "x", "--rm"].map(str::to_owned).to_vec())
+        );
     }
 
     #[test]
@@ -212,9 +229,18 @@ mod tests {
             (&["-Z", "i"], "unknown shorthand flag: 'Z' in -Z"),
             (&["--name"], "flag needs an argument: --name"),
             (&["-m", "1x", "i"], "invalid argument \"1x\" for \"-m, --memory\" flag: invalid suffix: 'x'"),
-            (&["--rm=foo", "i"], "invalid argument \"foo\" for \"--rm\" flag: strconv.ParseBool: parsing \"foo\": invalid syntax"),
-            (&["--dns", "foo", "i"], "invalid argument \"foo\" for \"--dns\" flag: IP address is not correctly formatted: foo"),
-            (&["--mount", "src", "i"], "invalid argument \"src\" for \"--mount\" flag: invalid field 'src' must be a key=value pair"),
+            (
+                &["--rm=foo", "i"],
+                "invalid argument \"foo\" for \"--rm\" flag: strconv.ParseBool: parsing \"foo\": invalid syntax",
+            ),
+            (
+                &["--dns", "foo", "i"],
+                "invalid argument \"foo\" for \"--dns\" flag: IP address is not correctly formatted: foo",
+            ),
+            (
+                &["--mount", "src", "i"],
+                "invalid argument \"src\" for \"--mount\" flag: invalid field 'src' must be a key=value pair",
+            ),
         ] {
             let failure = read(words).expect_err("a wrong flag");
             assert_eq!(failure.code(), 125);

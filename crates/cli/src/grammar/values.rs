@@ -25,8 +25,7 @@ pub fn bytes(text: &str) -> Result<i64, String> {
     let wrong = || format!("invalid size: '{text}'");
     let end = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ').ok_or_else(wrong)?;
     let (number, suffix) = (text[..=end].trim_end_matches(' '), &text[end + 1..]);
-    let number: f64 =
-        number.parse().map_err(|_| format!("strconv.ParseFloat: parsing {number:?}: invalid syntax"))?;
+    let number: f64 = number.parse().map_err(|_| format!("strconv.ParseFloat: parsing {number:?}: invalid syntax"))?;
     if number.is_sign_negative() || !number.is_finite() {
         return Err(wrong());
     }
@@ -214,8 +213,21 @@ pub struct Ulimit {
 /// `NAME=SOFT[:HARD]`, `-1` for no limit.
 pub fn ulimit(text: &str) -> Result<Ulimit, String> {
     const NAMES: [&str; 15] = [
-        "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
-        "rttime", "sigpending", "stack",
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
     ];
     let wrong = || format!("invalid ulimit argument: {text}");
     let (name, limits) = text.split_once('=').ok_or_else(wrong)?;
@@ -238,11 +250,16 @@ pub struct DeviceAmount {
 }
 
 fn device_amount(text: &str, read: impl Fn(&str) -> Option<i64>) -> Result<DeviceAmount, String> {
-    let (path, amount) = text.split_once(':').filter(|(path, _)| !path.is_empty()).ok_or(format!("bad format: {text}"))?;
+    let (path, amount) =
+        text.split_once(':').filter(|(path, _)| !path.is_empty()).ok_or(format!("bad format: {text}"))?;
     if !path.starts_with("/dev/") {
         return Err(format!("bad format for device path: {text}"));
     }
-    let wrong = || format!("invalid rate for device: {text}. The correct format is <device-path>:<number>[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb");
+    let wrong = || {
+        format!(
+            "invalid rate for device: {text}. The correct format is <device-path>:<number>[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb"
+        )
+    };
     Ok(DeviceAmount { path: path.to_owned(), amount: read(amount).ok_or_else(wrong)? })
 }
 
@@ -263,7 +280,13 @@ mod tests {
     #[test]
     fn sizes_are_powers_of_1024() {
         for (text, size) in [
-            ("0", 0), ("64m", 64 << 20), ("1g", 1 << 30), ("1.5g", 3 << 29), ("32MB", 32 << 20), ("1GiB", 1 << 30), ("7b", 7),
+            ("0", 0),
+            ("64m", 64 << 20),
+            ("1g", 1 << 30),
+            ("1.5g", 3 << 29),
+            ("32MB", 32 << 20),
+            ("1GiB", 1 << 30),
+            ("7b", 7),
             ("5 k", 5 << 10),
         ] {
             assert_eq!(bytes(text), Ok(size), "{text}");
@@ -277,7 +300,13 @@ mod tests {
 
     #[test]
     fn processors_are_exact() {
-        for (text, nano) in [("0.5", 500_000_000), ("2", 2_000_000_000), (".25", 250_000_000), ("1.333", 1_333_000_000), ("0.000000001", 1)] {
+        for (text, nano) in [
+            ("0.5", 500_000_000),
+            ("2", 2_000_000_000),
+            (".25", 250_000_000),
+            ("1.333", 1_333_000_000),
+            ("0.000000001", 1),
+        ] {
             assert_eq!(nano_cpus(text), Ok(nano), "{text}");
         }
         for text in ["", ".", "abc", "-1", "1e3", "0.0000000001", "99999999999999999999"] {
@@ -288,8 +317,13 @@ mod tests {
     #[test]
     fn durations_are_gos() {
         for (text, nano) in [
-            ("0", 0), ("100ms", 100_000_000), ("1m30s", 90_000_000_000), ("1.5h", 5_400_000_000_000), ("-2s", -2_000_000_000),
-            ("3us", 3_000), ("1µs", 1_000),
+            ("0", 0),
+            ("100ms", 100_000_000),
+            ("1m30s", 90_000_000_000),
+            ("1.5h", 5_400_000_000_000),
+            ("-2s", -2_000_000_000),
+            ("3us", 3_000),
+            ("1µs", 1_000),
         ] {
             assert_eq!(duration(text), Ok(nano), "{text}");
         }
@@ -305,7 +339,9 @@ mod tests {
         for text in ["foo", "foo=1", "nofile=20:10", "nofile=a", "nofile=-1:5"] {
             assert!(ulimit(text).is_err(), "{text}");
         }
-        for (text, host) in [("a:1.2.3.4", "a:1.2.3.4"), ("b=::1", "b:::1"), ("d=[::2]", "d:::2"), ("c:host-gateway", "c:host-gateway")] {
+        for (text, host) in
+            [("a:1.2.3.4", "a:1.2.3.4"), ("b=::1", "b:::1"), ("d=[::2]", "d:::2"), ("c:host-gateway", "c:host-gateway")]
+        {
             assert_eq!(extra_host(text).as_deref(), Ok(host));
         }
         for text in ["foo", ":1.2.3.4", "a:b"] {
@@ -313,7 +349,13 @@ mod tests {
         }
         assert!(domain(".").is_ok() && domain("a-b.example.").is_ok());
         assert!(domain("a b").is_err() && domain("-a.b").is_err() && domain("1.2").is_err());
-        assert!(sysctl("net.core.somaxconn=1").is_ok() && sysctl("kernel.panic=1").is_err() && sysctl("net.x").is_err());
-        assert!(device_bytes("/dev/sda:1mb").is_ok() && device_bytes("sda:1").is_err() && device_number("/dev/sda:-1").is_err());
+        assert!(
+            sysctl("net.core.somaxconn=1").is_ok() && sysctl("kernel.panic=1").is_err() && sysctl("net.x").is_err()
+        );
+        assert!(
+            device_bytes("/dev/sda:1mb").is_ok()
+                && device_bytes("sda:1").is_err()
+                && device_number("/dev/sda:-1").is_err()
+        );
     }
 }

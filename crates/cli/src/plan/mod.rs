@@ -69,9 +69,7 @@ pub fn plan(flags: &ContainerFlags, detach: bool, around: &Surroundings<'_>) -> 
     let (image, command) = flags.operands.split_first().ok_or("an image is needed")?;
     if !matches!(flags.pull.as_str(), "always" | "missing" | "never") {
         let text = &flags.pull;
-        return Err(format!(
-            "invalid pull option: '{text}': must be one of \"always\", \"missing\" or \"never\""
-        ));
+        return Err(format!("invalid pull option: '{text}': must be one of \"always\", \"missing\" or \"never\""));
     }
     let attached = if detach { Attached::default() } else { attached(flags) };
     let mut body = config(flags, command, around)?;
@@ -186,7 +184,8 @@ fn namespaces(flags: &ContainerFlags, host: &mut Object) -> Result<(), String> {
     let one_of = |value: &Option<String>, words: &[&str]| {
         value.as_deref().is_none_or(|text| text.is_empty() || words.contains(&text))
     };
-    let pid_of_container = flags.pid.as_deref().is_some_and(|text| text.strip_prefix("container:").is_some_and(|c| !c.is_empty()));
+    let pid_of_container =
+        flags.pid.as_deref().is_some_and(|text| text.strip_prefix("container:").is_some_and(|c| !c.is_empty()));
     if !pid_of_container && !one_of(&flags.pid, &["host"]) {
         return Err("--pid: invalid PID mode".to_owned());
     }
@@ -241,7 +240,8 @@ fn restart_policy(text: &str) -> Result<Value, String> {
 
 /// `os/arch[/variant]` from what people write of it, such as `arm64` or `linux/x86_64`.
 fn platform(text: &str) -> Result<String, String> {
-    let wrong = || format!("error parsing specified platform: {text:?}: cannot parse platform specifier: invalid argument");
+    let wrong =
+        || format!("error parsing specified platform: {text:?}: cannot parse platform specifier: invalid argument");
     let parts: Vec<&str> = text.split('/').collect();
     let good = |part: &&str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))

@@ -165,7 +165,9 @@ fn read_only_bind(mount: &mut Object) -> Result<(), String> {
     }
     if has("ReadOnlyForceRecursive") {
         if !read_only {
-            return Err("option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction".to_owned());
+            return Err(
+                "option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction".to_owned()
+            );
         }
         if options.get("Propagation") != Some(&json!("rprivate")) {
             return Err(

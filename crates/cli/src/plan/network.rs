@@ -29,8 +29,7 @@ pub fn parse(text: &str) -> Result<Attachment, String> {
         return Ok(attachment);
     }
     for field in super::mount::fields(text)? {
-        let (key, value) =
-            field.split_once('=').ok_or_else(|| format!("invalid field {field}"))?;
+        let (key, value) = field.split_once('=').ok_or_else(|| format!("invalid field {field}"))?;
         match key.trim().to_lowercase().as_str() {
             "name" => attachment.name = value.to_owned(),
             "alias" => attachment.aliases.push(value.to_owned()),
@@ -39,8 +38,7 @@ pub fn parse(text: &str) -> Result<Attachment, String> {
             "link-local-ip" => attachment.link_local.push(ip(value)?),
             "mac-address" => attachment.mac = Some(value.to_owned()),
             "driver-opt" => {
-                let (key, value) =
-                    value.split_once('=').ok_or("invalid key value pair format in driver options")?;
+                let (key, value) = value.split_once('=').ok_or("invalid key value pair format in driver options")?;
                 attachment.driver_options.insert(key.trim().to_owned(), value.trim().to_owned());
             }
             "gw-priority" => {
@@ -105,7 +103,8 @@ pub(super) fn write(flags: &ContainerFlags, body: &mut Object) -> Result<(), Str
 
 /// `--ip`, `--network-alias` and the like speak of the first network.
 fn older_flags(flags: &ContainerFlags, first: &mut Attachment) -> Result<(), String> {
-    let both = |old: &str, new: &str| Err(format!("conflicting options: cannot specify both {old} and per-network {new}"));
+    let both =
+        |old: &str, new: &str| Err(format!("conflicting options: cannot specify both {old} and per-network {new}"));
     if !flags.network_alias.is_empty() {
         if !first.aliases.is_empty() {
             return both("--network-alias", "alias");

@@ -70,11 +70,8 @@ fn published(text: &str) -> Result<Vec<Binding>, String> {
         Some((first, last)) if one_inside && first != last => format!("{first}-{last}"),
         Some((first, _)) => (first + (port - inner.0)).to_string(),
     };
-    let binding = |port: u16| Binding {
-        port: format!("{port}/{protocol}"),
-        host_ip: ip.to_owned(),
-        host_port: host_port(port),
-    };
+    let binding =
+        |port: u16| Binding { port: format!("{port}/{protocol}"), host_ip: ip.to_owned(), host_port: host_port(port) };
     Ok((inner.0..=inner.1).map(binding).collect())
 }
 
@@ -82,9 +79,10 @@ fn published(text: &str) -> Result<Vec<Binding>, String> {
 fn long_form(text: &str) -> Result<String, String> {
     let (mut published, mut target, mut protocol) = ("", "", "tcp");
     for field in text.split(',') {
-        let (key, value) = field.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
-            format!("invalid publish opts format (should be name=value but got '{field}')")
-        })?;
+        let (key, value) = field
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty())
+            .ok_or_else(|| format!("invalid publish opts format (should be name=value but got '{field}')"))?;
         match key {
             "published" => published = value,
             "target" => target = value,
@@ -105,7 +103,8 @@ fn protocol(text: &str) -> (&str, String) {
 
 fn range(text: &str) -> Result<(u16, u16), String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let port = |text: &str| text.parse::<u16>().map_err(|_| format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
+    let port =
+        |text: &str| text.parse::<u16>().map_err(|_| format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
     let (first, last) = (port(first)?, port(last)?);
     if last < first {
         return Err(format!("invalid range specified for port: {text}"));

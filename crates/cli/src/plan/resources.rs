@@ -125,7 +125,10 @@ fn gpus(text: &str) -> Result<Value, String> {
             "count" if value == "all" => count = Some(-1),
             "count" => {
                 let number = value.parse::<i64>();
-                count = Some(number.map_err(|_| format!("invalid count ({value}): value must be either \"all\" or an integer"))?);
+                count = Some(
+                    number
+                        .map_err(|_| format!("invalid count ({value}): value must be either \"all\" or an integer"))?,
+                );
             }
             "device" => ids = value.split(',').map(str::to_owned).collect(),
             "driver" => driver = value.to_owned(),

@@ -59,7 +59,10 @@ fn the_process_is_described() {
         ("i true -x", json!({ "Cmd": ["true", "-x"] })),
         ("-t i", json!({ "Tty": true })),
         ("-i i cat", json!({ "AttachStdin": true, "OpenStdin": true, "StdinOnce": true, "Cmd": ["cat"] })),
-        ("-w /x -u 1:2 --entrypoint /bin/sh i -c hi", json!({ "User": "1:2", "Cmd": ["-c", "hi"], "WorkingDir": "/x", "Entrypoint": ["/bin/sh"] })),
+        (
+            "-w /x -u 1:2 --entrypoint /bin/sh i -c hi",
+            json!({ "User": "1:2", "Cmd": ["-c", "hi"], "WorkingDir": "/x", "Entrypoint": ["/bin/sh"] }),
+        ),
         ("--entrypoint= i", json!({ "Entrypoint": [""] })),
         ("-e A=b -e HOMEX -e PATHY= -e NOPE i", json!({ "Env": ["A=b", "HOMEX=hx", "PATHY=", "NOPE"] })),
         ("-h host.x --domainname dom i", json!({ "Hostname": "host.x", "Domainname": "dom" })),
@@ -98,14 +101,26 @@ fn streams_are_attached_as_asked() {
 fn limits_are_numbers() {
     for (line, expected) in [
         ("-m 64m i", json!({ "Memory": 67_108_864 })),
-        ("-m 1.5g --memory-swap -1 --memory-reservation 32M --memory-swappiness 30 i", json!({ "Memory": 1_610_612_736, "MemorySwap": -1, "MemoryReservation": 33_554_432, "MemorySwappiness": 30 })),
+        (
+            "-m 1.5g --memory-swap -1 --memory-reservation 32M --memory-swappiness 30 i",
+            json!({ "Memory": 1_610_612_736, "MemorySwap": -1, "MemoryReservation": 33_554_432, "MemorySwappiness": 30 }),
+        ),
         ("--oom-kill-disable --oom-score-adj -500 i", json!({ "OomKillDisable": true, "OomScoreAdj": -500 })),
-        ("--cpus 1.333 --cpu-shares 512 --cpuset-cpus 0-1 --cpuset-mems 0 i", json!({ "NanoCpus": 1_333_000_000, "CpuShares": 512, "CpusetCpus": "0-1", "CpusetMems": "0" })),
+        (
+            "--cpus 1.333 --cpu-shares 512 --cpuset-cpus 0-1 --cpuset-mems 0 i",
+            json!({ "NanoCpus": 1_333_000_000, "CpuShares": 512, "CpusetCpus": "0-1", "CpusetMems": "0" }),
+        ),
         ("-c 10 --cpu-period 1000 --cpu-quota 500 i", json!({ "CpuShares": 10, "CpuPeriod": 1000, "CpuQuota": 500 })),
         ("--pids-limit -1 i", json!({ "PidsLimit": -1 })),
-        ("--ulimit nofile=10:20 --ulimit core=-1 i", json!({ "Ulimits": [{ "Name": "core", "Soft": -1, "Hard": -1 }, { "Name": "nofile", "Soft": 10, "Hard": 20 }] })),
+        (
+            "--ulimit nofile=10:20 --ulimit core=-1 i",
+            json!({ "Ulimits": [{ "Name": "core", "Soft": -1, "Hard": -1 }, { "Name": "nofile", "Soft": 10, "Hard": 20 }] }),
+        ),
         ("--shm-size 1g i", json!({ "ShmSize": 1_073_741_824 })),
-        ("--device-read-bps /dev/sda:1mb --device-write-iops /dev/sda:100 --blkio-weight 100 i", json!({ "BlkioWeight": 100, "BlkioDeviceReadBps": [{ "Path": "/dev/sda", "Rate": 1_048_576 }], "BlkioDeviceWriteIOps": [{ "Path": "/dev/sda", "Rate": 100 }] })),
+        (
+            "--device-read-bps /dev/sda:1mb --device-write-iops /dev/sda:100 --blkio-weight 100 i",
+            json!({ "BlkioWeight": 100, "BlkioDeviceReadBps": [{ "Path": "/dev/sda", "Rate": 1_048_576 }], "BlkioDeviceWriteIOps": [{ "Path": "/dev/sda", "Rate": 100 }] }),
+        ),
         ("--cgroup-parent /x --runtime foo i", json!({ "CgroupParent": "/x", "Runtime": "foo" })),
     ] {
         assert_eq!(host(line), expected, "{line}");
@@ -116,21 +131,28 @@ fn limits_are_numbers() {
 fn devices_are_mapped() {
     let device = |host: &str, inside: &str, mode: &str| json!({ "PathOnHost": host, "PathInContainer": inside, "CgroupPermissions": mode });
     assert_eq!(
-        host("--device /dev/fuse --device /dev/a:/dev/b --device /dev/c:/dev/d:r --device /dev/e:rw --device v.com/class=name i"),
+        host(
+            "--device /dev/fuse --device /dev/a:/dev/b --device /dev/c:/dev/d:r --device /dev/e:rw --device v.com/class=name i"
+        ),
         json!({
             "Devices": [device("/dev/fuse", "/dev/fuse", "rwm"), device("/dev/a", "/dev/b", "rwm"), device("/dev/c", "/dev/d", "r"), device("/dev/e", "/dev/e", "rw")],
             "DeviceRequests": [{ "Driver": "cdi", "DeviceIDs": ["v.com/class=name"] }],
         })
     );
     assert_eq!(host("--gpus all i")["DeviceRequests"][0]["Count"], -1);
-    assert_eq!(host("--gpus device=0,capabilities=utility i")["DeviceRequests"][0]["Capabilities"], json!([["utility", "gpu"]]));
+    assert_eq!(
+        host("--gpus device=0,capabilities=utility i")["DeviceRequests"][0]["Capabilities"],
+        json!([["utility", "gpu"]])
+    );
     assert_eq!(host("--gpus \"device=0,1\" i")["DeviceRequests"][0]["DeviceIDs"], json!(["0", "1"]));
 }
 
 #[test]
 fn ports_are_spread_out() {
     let bound = |ip: &str, port: &str| json!({ "HostIp": ip, "HostPort": port });
-    let body = asked("-p 80 -p 8080:80 -p 127.0.0.1:9000-9001:90-91/udp -p [::1]:1:2 -p 127.0.0.1::5 -p published=7,target=8 --expose 99 i");
+    let body = asked(
+        "-p 80 -p 8080:80 -p 127.0.0.1:9000-9001:90-91/udp -p [::1]:1:2 -p 127.0.0.1::5 -p published=7,target=8 --expose 99 i",
+    );
     assert_eq!(
         body["HostConfig"]["PortBindings"],
         json!({
@@ -153,11 +175,26 @@ fn mounts_are_sorted_into_their_kinds() {
     for (mount, expected) in [
         ("type=bind,src=/a,dst=/b,ro", json!({ "Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": true })),
         ("type=bind,src=./a,dst=/b,readonly=false", json!({ "Type": "bind", "Source": "/here/a", "Target": "/b" })),
-        ("type=bind,src=/a,dst=/b,bind-propagation=rshared,bind-recursive=disabled", json!({ "Type": "bind", "Source": "/a", "Target": "/b", "BindOptions": { "Propagation": "rshared", "NonRecursive": true } })),
-        ("source=v,target=/c,volume-nocopy,volume-label=a=b", json!({ "Type": "volume", "Source": "v", "Target": "/c", "VolumeOptions": { "NoCopy": true, "Labels": { "a": "b" } } })),
-        ("src=v,dst=/c,volume-driver=local,volume-opt=a=b,volume-subpath=x", json!({ "Type": "volume", "Source": "v", "Target": "/c", "VolumeOptions": { "Subpath": "x", "DriverConfig": { "Name": "local", "Options": { "a": "b" } } } })),
-        ("type=tmpfs,dst=/t,tmpfs-size=64m,tmpfs-mode=1770", json!({ "Type": "tmpfs", "Target": "/t", "TmpfsOptions": { "SizeBytes": 67_108_864, "Mode": 1016 } })),
-        ("type=image,src=alpine,dst=/i,image-subpath=etc", json!({ "Type": "image", "Source": "alpine", "Target": "/i", "ImageOptions": { "Subpath": "etc" } })),
+        (
+            "type=bind,src=/a,dst=/b,bind-propagation=rshared,bind-recursive=disabled",
+            json!({ "Type": "bind", "Source": "/a", "Target": "/b", "BindOptions": { "Propagation": "rshared", "NonRecursive": true } }),
+        ),
+        (
+            "source=v,target=/c,volume-nocopy,volume-label=a=b",
+            json!({ "Type": "volume", "Source": "v", "Target": "/c", "VolumeOptions": { "NoCopy": true, "Labels": { "a": "b" } } }),
+        ),
+        (
+            "src=v,dst=/c,volume-driver=local,volume-opt=a=b,volume-subpath=x",
+            json!({ "Type": "volume", "Source": "v", "Target": "/c", "VolumeOptions": { "Subpath": "x", "DriverConfig": { "Name": "local", "Options": { "a": "b" } } } }),
+        ),
+        (
+            "type=tmpfs,dst=/t,tmpfs-size=64m,tmpfs-mode=1770",
+            json!({ "Type": "tmpfs", "Target": "/t", "TmpfsOptions": { "SizeBytes": 67_108_864, "Mode": 1016 } }),
+        ),
+        (
+            "type=image,src=alpine,dst=/i,image-subpath=etc",
+            json!({ "Type": "image", "Source": "alpine", "Target": "/i", "ImageOptions": { "Subpath": "etc" } }),
+        ),
     ] {
         assert_eq!(host(&format!("--mount {mount} i")), json!({ "Mounts": [expected] }), "{mount}");
     }
@@ -194,14 +231,32 @@ fn the_rest_of_the_host_side() {
         ("--init --privileged --read-only i", json!({ "Init": true, "Privileged": true, "ReadonlyRootfs": true })),
         ("--init=false i", json!({ "Init": false })),
         ("--restart on-failure:3 i", json!({ "RestartPolicy": { "Name": "on-failure", "MaximumRetryCount": 3 } })),
-        ("--cap-add NET_ADMIN --cap-add all --cap-drop chown --cap-drop CAP_SYS_ADMIN i", json!({ "CapAdd": ["ALL", "CAP_NET_ADMIN"], "CapDrop": ["CAP_CHOWN", "CAP_SYS_ADMIN"] })),
-        ("--security-opt seccomp=unconfined --security-opt systempaths=unconfined i", json!({ "SecurityOpt": ["seccomp=unconfined"], "MaskedPaths": [], "ReadonlyPaths": [] })),
+        (
+            "--cap-add NET_ADMIN --cap-add all --cap-drop chown --cap-drop CAP_SYS_ADMIN i",
+            json!({ "CapAdd": ["ALL", "CAP_NET_ADMIN"], "CapDrop": ["CAP_CHOWN", "CAP_SYS_ADMIN"] }),
+        ),
+        (
+            "--security-opt seccomp=unconfined --security-opt systempaths=unconfined i",
+            json!({ "SecurityOpt": ["seccomp=unconfined"], "MaskedPaths": [], "ReadonlyPaths": [] }),
+        ),
         (&seccomp, json!({ "SecurityOpt": ["seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}", "no-new-privileges"] })),
-        ("--ipc host --pid host --uts host --userns host --cgroupns host i", json!({ "IpcMode": "host", "PidMode": "host", "UTSMode": "host", "UsernsMode": "host", "CgroupnsMode": "host" })),
+        (
+            "--ipc host --pid host --uts host --userns host --cgroupns host i",
+            json!({ "IpcMode": "host", "PidMode": "host", "UTSMode": "host", "UsernsMode": "host", "CgroupnsMode": "host" }),
+        ),
         ("--ipc container:x --pid container:y i", json!({ "IpcMode": "container:x", "PidMode": "container:y" })),
-        ("--add-host b=::1 --dns 8.8.8.8 --dns-search . --dns-opt b --group-add adm i", json!({ "ExtraHosts": ["b:::1"], "Dns": ["8.8.8.8"], "DnsSearch": ["."], "DnsOptions": ["b"], "GroupAdd": ["adm"] })),
-        ("--log-driver json-file --log-opt max-size=10m i", json!({ "LogConfig": { "Type": "json-file", "Config": { "max-size": "10m" } } })),
-        ("--annotation a=b --sysctl net.x=1 --storage-opt size=10G --volumes-from x:ro i", json!({ "Annotations": { "a": "b" }, "Sysctls": { "net.x": "1" }, "StorageOpt": { "size": "10G" }, "VolumesFrom": ["x:ro"] })),
+        (
+            "--add-host b=::1 --dns 8.8.8.8 --dns-search . --dns-opt b --group-add adm i",
+            json!({ "ExtraHosts": ["b:::1"], "Dns": ["8.8.8.8"], "DnsSearch": ["."], "DnsOptions": ["b"], "GroupAdd": ["adm"] }),
+        ),
+        (
+            "--log-driver json-file --log-opt max-size=10m i",
+            json!({ "LogConfig": { "Type": "json-file", "Config": { "max-size": "10m" } } }),
+        ),
+        (
+            "--annotation a=b --sysctl net.x=1 --storage-opt size=10G --volumes-from x:ro i",
+            json!({ "Annotations": { "a": "b" }, "Sysctls": { "net.x": "1" }, "StorageOpt": { "size": "10G" }, "VolumesFrom": ["x:ro"] }),
+        ),
     ] {
         assert_eq!(host(line), expected, "{line}");
     }
@@ -234,16 +289,28 @@ fn docker_s_words_for_what_cannot_be() {
         ("-p 1.2.3:1:2 i", "invalid IP address: 1.2.3"),
         ("-p 80/foo i", "invalid proto: foo"),
         ("-p 5-3 i", "invalid containerPort: 5-3"),
-        ("--expose x i", "invalid range format for --expose: x, error: strconv.ParseUint: parsing \"x\": invalid syntax"),
-        ("--security-opt seccomp=/nonexist i", "opening seccomp profile (/nonexist) failed: open /nonexist: no such file or directory"),
+        (
+            "--expose x i",
+            "invalid range format for --expose: x, error: strconv.ParseUint: parsing \"x\": invalid syntax",
+        ),
+        (
+            "--security-opt seccomp=/nonexist i",
+            "opening seccomp profile (/nonexist) failed: open /nonexist: no such file or directory",
+        ),
         ("--device /a:/b:c i", "bad mode specified: c"),
         ("--health-cmd x --no-healthcheck i", "--no-healthcheck conflicts with --health-* options"),
         ("--health-retries -1 i", "--health-retries cannot be negative"),
         ("--network-alias x i", "network-scoped aliases are only supported for user-defined networks"),
-        ("--network host --network my i", "conflicting options: cannot attach both user-defined and non-user-defined network-modes"),
+        (
+            "--network host --network my i",
+            "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
+        ),
         ("--network a --network a i", "network \"a\" is specified multiple times"),
         ("--env-file /nonexist i", "open /nonexist: no such file or directory"),
-        ("--platform a/b/c/d i", "error parsing specified platform: \"a/b/c/d\": cannot parse platform specifier: invalid argument"),
+        (
+            "--platform a/b/c/d i",
+            "error parsing specified platform: \"a/b/c/d\": cannot parse platform specifier: invalid argument",
+        ),
         ("--pull bogus i", "invalid pull option: 'bogus': must be one of \"always\", \"missing\" or \"never\""),
         ("--userns bogus i", "--userns: invalid USER mode"),
         ("--uts bogus i", "--uts: invalid UTS mode"),
@@ -257,7 +324,13 @@ fn docker_s_words_for_what_cannot_be() {
     ] {
         assert_eq!(planned(line).map(|_| ()), Err(why.to_owned()), "{line}");
     }
-    for line in ["--mount type=bind,src=/a i", "--mount dst=/x,bogus=1 i", "--mount type=tmpfs,dst=/x,volume-nocopy i", "--mount '\"dst=/x' i", "--network name= i"] {
+    for line in [
+        "--mount type=bind,src=/a i",
+        "--mount dst=/x,bogus=1 i",
+        "--mount type=tmpfs,dst=/x,volume-nocopy i",
+        "--mount '\"dst=/x' i",
+        "--network name= i",
+    ] {
         assert!(planned(line).is_err(), "{line}");
     }
 }

@@ -73,10 +73,16 @@ fn plain_table(columns: &Columns, rows: &[Row]) -> String {
     text
 }
 
-/// Cells separated by tabs, in columns at least 10 wide with 3 spaces between them, as docker sets Go's tabwriter.
+/// Cells separated by tabs, in columns at least 10 wide, as docker sets Go's tabwriter for its lists.
 pub fn aligned(text: &str) -> String {
+    aligned_to(text, 10)
+}
+
+/// Cells separated by tabs, in columns at least `width` wide with 3 spaces between them.
+pub fn aligned_to(text: &str, width: usize) -> String {
+    const PADDING: usize = 3;
     // Go's minimal width counts the padding, this writer's does not.
-    let mut writer = tabwriter::TabWriter::new(Vec::new()).minwidth(7).padding(3);
+    let mut writer = tabwriter::TabWriter::new(Vec::new()).minwidth(width.saturating_sub(PADDING)).padding(PADDING);
     let written = writer.write_all(text.as_bytes()).and_then(|()| writer.flush());
     match (written, writer.into_inner()) {
         (Ok(()), Ok(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),

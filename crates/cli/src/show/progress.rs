@@ -96,7 +96,10 @@ impl Progress {
     fn say(&self, text: &str) -> Result<(), Failure> {
         let write = || match self.to {
             To::Stdout => super::print(text),
-            To::Stderr => Ok(super::complain(text.trim_end_matches('\n'))),
+            To::Stderr => {
+                super::complain(text.trim_end_matches('\n'));
+                Ok(())
+            }
             To::Nowhere => Ok(()),
         };
         match &self.bars {

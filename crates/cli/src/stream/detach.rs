@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn keys_are_read_as_docker_reads_them() {
-        for (text, keys) in [("a", vec![97]), ("ctrl-a,Z", vec![1, 90]), ("ctrl-@,ctrl-_", vec![0, 31]), ("ctrl-\\", vec![28])] {
+        for (text, keys) in
+            [("a", vec![97]), ("ctrl-a,Z", vec![1, 90]), ("ctrl-@,ctrl-_", vec![0, 31]), ("ctrl-\\", vec![28])]
+        {
             assert_eq!(Detach::parse(text), Ok(Detach { keys, held: 0 }), "{text}");
         }
         for text in ["foo", "ctrl-", "ctrl-A", "a,,b", "ctrl-aa"] {

@@ -88,10 +88,7 @@ fn is_missing_image(failure: &Failure) -> bool {
 }
 
 async fn request(session: &Session, plan: &Plan) -> Result<Created, Failure> {
-    let path = query(
-        "/containers/create",
-        &[("name", plan.name.as_deref()), ("platform", plan.platform.as_deref())],
-    );
+    let path = query("/containers/create", &[("name", plan.name.as_deref()), ("platform", plan.platform.as_deref())]);
     let body = Payload::Json(plan.body.to_string().into());
     Ok(session.client().call(Method::POST, &path, body).await?.json().await?)
 }

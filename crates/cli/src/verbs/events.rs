@@ -56,12 +56,8 @@ struct Actor {
 }
 
 impl Verb for Events {
-    const ABOUT: About = About {
-        name: "events",
-        usage: "[OPTIONS]",
-        does: "Get real time events from the server",
-        needs: Needs::None,
-    };
+    const ABOUT: About =
+        About { name: "events", usage: "[OPTIONS]", does: "Get real time events from the server", needs: Needs::None };
 
     async fn run(self, session: &Session) -> Outcome {
         let template = match self.format.as_str() {
@@ -101,9 +97,14 @@ impl Events {
 /// Templates name the fields as Go does, not as the JSON does.
 fn capitals(event: &mut serde_json::Value) {
     let Some(map) = event.as_object_mut() else { return };
-    for (json, go) in
-        [("time", "Time"), ("timeNano", "TimeNano"), ("scope", "Scope"), ("status", "Status"), ("id", "ID"), ("from", "From")]
-    {
+    for (json, go) in [
+        ("time", "Time"),
+        ("timeNano", "TimeNano"),
+        ("scope", "Scope"),
+        ("status", "Status"),
+        ("id", "ID"),
+        ("from", "From"),
+    ] {
         if let Some(value) = map.get(json).cloned() {
             map.insert(go.to_owned(), value);
         }

@@ -112,9 +112,7 @@ impl Exec {
             "AttachStderr": !self.detach,
             "Env": environment(&self.env_file, &self.env, &around).map_err(Failure::Said)?,
         });
-        for (key, value) in
-            [("User", &self.user), ("WorkingDir", &self.workdir), ("DetachKeys", &self.detach_keys)]
-        {
+        for (key, value) in [("User", &self.user), ("WorkingDir", &self.workdir), ("DetachKeys", &self.detach_keys)] {
             if let Some(text) = value {
                 body[key] = json!(text);
             }

@@ -19,12 +19,8 @@ pub struct Info {
 }
 
 impl Verb for Info {
-    const ABOUT: About = About {
-        name: "info",
-        usage: "[OPTIONS]",
-        does: "Display system-wide information",
-        needs: Needs::None,
-    };
+    const ABOUT: About =
+        About { name: "info", usage: "[OPTIONS]", does: "Display system-wide information", needs: Needs::None };
 
     async fn run(self, session: &Session) -> Outcome {
         let info: Value = session.client().get("/info").await?;
@@ -75,7 +71,8 @@ const LINES: &[(&str, &str)] = &[
 ];
 
 fn layout(info: &Value) -> String {
-    let mut out = format!("Client: Dhow\n Version:    {}\n Context:    default\n\nServer:\n", env!("CARGO_PKG_VERSION"));
+    let mut out =
+        format!("Client: Dhow\n Version:    {}\n Context:    default\n\nServer:\n", env!("CARGO_PKG_VERSION"));
     for (label, key) in LINES {
         match &info[*key] {
             Value::Null => {}

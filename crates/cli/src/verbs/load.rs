@@ -49,7 +49,8 @@ impl Verb for Load {
         let platform = self.platform.as_ref().map(|text| {
             let mut parts = text.split('/');
             let (os, arch) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            serde_json::json!({ "os": os, "architecture": arch, "variant": parts.next().unwrap_or_default() }).to_string()
+            serde_json::json!({ "os": os, "architecture": arch, "variant": parts.next().unwrap_or_default() })
+                .to_string()
         });
         // Without a terminal only the names are wanted, as docker asks for.
         let quiet = self.quiet || !rustix::termios::isatty(rustix::stdio::stdout());

@@ -54,7 +54,7 @@ impl Verb for Port {
             None => all(&ports),
             Some(port) => one(&ports, port, name)?,
         };
-        lines.sort_by_key(|(key, text)| (key.clone(), text.contains('['), text.clone()));
+        lines.sort_by_key(|(key, text)| (*key, text.contains('['), text.clone()));
         print(lines.into_iter().map(|(_, text)| text + "\n").collect::<String>())?;
         Ok(0)
     }
@@ -75,7 +75,9 @@ fn all(ports: &Ports) -> Vec<(u16, String)> {
 fn one(ports: &Ports, wanted: &str, name: &str) -> Result<Vec<(u16, String)>, Failure> {
     let (number, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
     if number.parse::<u16>().is_err() {
-        return Err(Failure::said(format!("Error: invalid port ({number}): strconv.ParseUint: parsing {number:?}: invalid syntax")));
+        return Err(Failure::said(format!(
+            "Error: invalid port ({number}): strconv.ParseUint: parsing {number:?}: invalid syntax"
+        )));
     }
     match ports.get(&format!("{number}/{protocol}")) {
         Some(Some(bindings)) if !bindings.is_empty() => {

@@ -71,12 +71,8 @@ impl Verb for Containers {
 }
 
 impl Verb for Images {
-    const ABOUT: About = About {
-        name: "image prune",
-        usage: "[OPTIONS]",
-        does: "Remove unused images",
-        needs: Needs::None,
-    };
+    const ABOUT: About =
+        About { name: "image prune", usage: "[OPTIONS]", does: "Remove unused images", needs: Needs::None };
 
     async fn run(self, session: &Session) -> Outcome {
         let warning = match self.all {

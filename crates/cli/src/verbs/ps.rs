@@ -205,7 +205,12 @@ pub(super) fn ports(mut ports: Vec<Port>) -> String {
     let mut groups: Vec<(String, u16, u16)> = Vec::new();
     for port in ports {
         if !port.ip.is_empty() && port.public_port != port.private_port {
-            mapped.push(format!("{}->{}/{}", joined(&port.ip, &port.public_port.to_string()), port.private_port, port.r#type));
+            mapped.push(format!(
+                "{}->{}/{}",
+                joined(&port.ip, &port.public_port.to_string()),
+                port.private_port,
+                port.r#type
+            ));
             continue;
         }
         let key = if port.ip.is_empty() { port.r#type } else { format!("{}/{}", port.ip, port.r#type) };

@@ -16,12 +16,8 @@ pub struct Rename {
 }
 
 impl Verb for Rename {
-    const ABOUT: About = About {
-        name: "rename",
-        usage: "CONTAINER NEW_NAME",
-        does: "Rename a container",
-        needs: Needs::Exactly(2),
-    };
+    const ABOUT: About =
+        About { name: "rename", usage: "CONTAINER NEW_NAME", does: "Rename a container", needs: Needs::Exactly(2) };
 
     async fn run(self, session: &Session) -> Outcome {
         let [old, new] = [self.operands[0].trim(), self.operands[1].trim()];

@@ -84,20 +84,14 @@ pub(super) struct Attachment<'a> {
     pub keys: Option<&'a str>,
 }
 
-
 /// Attaches, starts and stays until the end; the container's exit code.
 pub(super) async fn foreground(session: &Session, to: &Attachment<'_>, detach: Detach, proxy: bool) -> Outcome {
     let client = session.client();
     let condition = if to.remove { "removed" } else { "next-exit" };
     let (taken, wait) = tokio::join!(attach(client, to), wait(client, to.id, condition));
     let taken = taken?;
-    let streams = Foreground {
-        path: format!("/containers/{}", to.id),
-        tty: to.tty,
-        stdin: to.attached.stdin,
-        proxy,
-        detach,
-    };
+    let streams =
+        Foreground { path: format!("/containers/{}", to.id), tty: to.tty, stdin: to.attached.stdin, proxy, detach };
     let running = streams.start(taken)?;
     let wait = wait?;
     if let Err(failure) = start(client, to.id).await {

@@ -24,10 +24,8 @@ impl Verb for Tag {
 
     async fn run(self, session: &Session) -> Outcome {
         let (repository, tag) = split(&self.operands[1]);
-        let path = query(
-            &format!("/images/{}/tag", in_path(&self.operands[0])),
-            &[("repo", Some(repository)), ("tag", tag)],
-        );
+        let path =
+            query(&format!("/images/{}/tag", in_path(&self.operands[0])), &[("repo", Some(repository)), ("tag", tag)]);
         session.client().post(&path, Payload::Empty).await?;
         Ok(0)
     }
@@ -46,5 +44,9 @@ pub(super) fn split(reference: &str) -> (&str, Option<&str>) {
 
 /// A reference in a request's path: its slashes and colons stay as they are.
 pub(super) fn in_path(reference: &str) -> String {
-    reference.split('/').map(|part| api::client::encode(part).replace("%3A", ":").replace("%40", "@")).collect::<Vec<_>>().join("/")
+    reference
+        .split('/')
+        .map(|part| api::client::encode(part).replace("%3A", ":").replace("%40", "@"))
+        .collect::<Vec<_>>()
+        .join("/")
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::grammar::{About, Needs};
 use crate::session::Session;
+use crate::show::listing::aligned_to;
 use crate::show::print;
 use crate::words::{Outcome, Verb};
 
@@ -35,25 +36,15 @@ impl Verb for Top {
 
     async fn run(self, session: &Session) -> Outcome {
         let options = (self.operands.len() > 1).then(|| self.operands[1..].join(" "));
-        let path =
-            query(&format!("/containers/{}/top", encode(&self.operands[0])), &[("ps_args", options.as_deref())]);
+        let path = query(&format!("/containers/{}/top", encode(&self.operands[0])), &[("ps_args", options.as_deref())]);
         let answer: Processes = session.client().get(&path).await?;
         let mut text = answer.titles.join("\t") + "\n";
         for process in answer.processes.iter().flatten() {
             text.push_str(&process.join("\t"));
             text.push('\n');
         }
-        print(wide(&text))?;
+        // docker sets wider columns here.
+        print(aligned_to(&text, 20))?;
         Ok(0)
-    }
-}
-
-/// Columns at least 20 wide, as docker sets its table here.
-fn wide(text: &str) -> String {
-    use std::io::Write;
-    let mut writer = tabwriter::TabWriter::new(Vec::new()).minwidth(17).padding(3);
-    match writer.write_all(text.as_bytes()).and_then(|()| writer.flush()).map(|()| writer.into_inner()) {
-        Ok(Ok(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-        _ => text.to_owned(),
     }
 }

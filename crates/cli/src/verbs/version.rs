@@ -19,12 +19,8 @@ pub struct Version {
 }
 
 impl Verb for Version {
-    const ABOUT: About = About {
-        name: "version",
-        usage: "[OPTIONS]",
-        does: "Show the Dhow version information",
-        needs: Needs::None,
-    };
+    const ABOUT: About =
+        About { name: "version", usage: "[OPTIONS]", does: "Show the Dhow version information", needs: Needs::None };
 
     async fn run(self, session: &Session) -> Outcome {
         let server: Value = session.client().get("/version").await?;

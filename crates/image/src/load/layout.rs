@@ -1,4 +1,5 @@
-//! OCI layouts: `index.json`, indexes within it, manifests by digest (image-spec 1.1, image-layout.md and image-index.md).
+//! OCI layouts: `index.json`, indexes within it, manifests by digest (image-spec 1.1, image-layout.md and
+//! image-index.md).
 
 use super::{Arrived, Contents, digest, record_is_image};
 use crate::catalog::name_in;
@@ -44,7 +45,8 @@ fn choose(contents: &Contents, entry: &Descriptor, depth: usize) -> Result<Descr
 
 /// For this machine, or the only one there is. Attestations have the platform `unknown/unknown`.
 fn best<'a>(contents: &Contents, entry: &Descriptor, index: &'a Index) -> Result<&'a Descriptor, Error> {
-    let is_image = |d: &&Descriptor| d.platform.as_ref().is_none_or(|p| p.os != "unknown" && p.architecture != "unknown");
+    let is_image =
+        |d: &&Descriptor| d.platform.as_ref().is_none_or(|p| p.os != "unknown" && p.architecture != "unknown");
     let all: Vec<&Descriptor> = index.manifests.iter().filter(is_image).collect();
     let fits = |d: &&&Descriptor| d.platform.as_ref().is_some_and(runs_here);
     if let Some(best) = all.iter().filter(fits).max_by_key(|d| d.platform.as_ref().and_then(|p| p.variant.clone())) {
@@ -105,7 +107,8 @@ fn blob<'a>(contents: &'a Contents, entry: &Descriptor) -> Result<&'a [u8], Erro
 /// Refuses a document that is a manifest to one reader and an index to another (CVE-2021-41190).
 fn parse<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Error> {
     let broken = |e: serde_json::Error| Error::Archive(format!("{what} is broken: {e}"));
-    let keys: std::collections::HashMap<String, serde::de::IgnoredAny> = serde_json::from_slice(bytes).map_err(broken)?;
+    let keys: std::collections::HashMap<String, serde::de::IgnoredAny> =
+        serde_json::from_slice(bytes).map_err(broken)?;
     let has = |key: &str| keys.keys().any(|other| other.eq_ignore_ascii_case(key));
     if has("manifests") && (has("config") || has("layers") || has("fsLayers")) {
         return Err(Error::Archive(format!("{what} is ambiguous: both a manifest and an index")));

@@ -4,10 +4,12 @@
 //!   archive --read--> documents in memory, layers already in the stores --docker|oci--> images --add--> index
 //! ```
 //!
-//! The archive is read once, in whatever order it comes. What looks like a layer is stored and unpacked while it passes; whether an
-//! image needs it shows only when the archive's own index has been read. What none needs, and everything after an error, is removed.
+//! The archive is read once, in whatever order it comes. What looks like a layer is stored and unpacked while it
+//! passes; whether an image needs it shows only when the archive's own index has been read. What none needs, and
+//! everything after an error, is removed.
 //!
-//! An archive with `manifest.json` is read as Docker's, even if it is an OCI layout as well (as Docker's own are since 25.0).
+//! An archive with `manifest.json` is read as Docker's, even if it is an OCI layout as well (as Docker's own are since
+//! 25.0).
 
 mod docker;
 mod layout;
@@ -85,7 +87,8 @@ impl Store {
             let now = now();
             for (record, names) in records {
                 let id = record.id;
-                // An image that is here already keeps its manifest; the archive's may only be another wrapping of the same layers.
+                // An image that is here already keeps its manifest; the archive's may only be another wrapping of the
+                // same layers.
                 catalog.records.entry(id).or_insert_with(|| Arc::new(record));
                 names.iter().for_each(|name| catalog.name(name, id, &now));
             }
@@ -97,7 +100,11 @@ impl Store {
 
 impl Arrived {
     /// An image whose manifest we write: its layers are named as they came.
-    pub fn with_own_manifest(config: Vec<u8>, layers: Vec<Descriptor>, names: Vec<Reference>) -> Result<Arrived, Error> {
+    pub fn with_own_manifest(
+        config: Vec<u8>,
+        layers: Vec<Descriptor>,
+        names: Vec<Reference>,
+    ) -> Result<Arrived, Error> {
         let manifest = Manifest {
             schema_version: 2,
             media_type: Some(media::MANIFEST.to_owned()),
@@ -105,7 +112,8 @@ impl Arrived {
             layers,
             annotations: BTreeMap::new(),
         };
-        let manifest = serde_json::to_vec(&manifest).map_err(|e| Error::Archive(format!("cannot write a manifest: {e}")))?;
+        let manifest =
+            serde_json::to_vec(&manifest).map_err(|e| Error::Archive(format!("cannot write a manifest: {e}")))?;
         Ok(Arrived { manifest, media_type: media::MANIFEST.to_owned(), config, names })
     }
 }
@@ -150,7 +158,13 @@ pub(crate) fn digest(bytes: &[u8]) -> Digest {
 }
 
 fn descriptor(media_type: &str, digest: Digest, size: usize) -> Descriptor {
-    Descriptor { media_type: media_type.to_owned(), digest, size: size as u64, annotations: BTreeMap::new(), platform: None }
+    Descriptor {
+        media_type: media_type.to_owned(),
+        digest,
+        size: size as u64,
+        annotations: BTreeMap::new(),
+        platform: None,
+    }
 }
 
 /// `blobs/sha256/HEX` names its own digest.

@@ -120,7 +120,8 @@ impl State {
         if self.is_taken(new.key) {
             return Some(refused("the exec already runs"));
         }
-        let container = new.container.and_then(|key| self.processes.get(&key)).filter(|process| process.exited.is_none());
+        let container =
+            new.container.and_then(|key| self.processes.get(&key)).filter(|process| process.exited.is_none());
         let Some(container) = container else { return Some(refused("the container does not run")) };
         let (ends, theirs) = match own_ends(new.stdio) {
             Ok(ends) => ends,

@@ -13,7 +13,9 @@ use std::rc::Rc;
 impl State {
     /// Takes a new connection, if there is one. A second engine is turned away while the first lives.
     pub fn accept(&mut self) -> bool {
-        let Ok(socket) = accept_with(&self.seat.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) else { return false };
+        let Ok(socket) = accept_with(&self.seat.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) else {
+            return false;
+        };
         let own = rustix::process::geteuid();
         if rustix::net::sockopt::socket_peercred(&socket).map_or(true, |peer| peer.uid != own) {
             return true;
@@ -80,7 +82,8 @@ impl State {
             pump.turn(&mut NullSink)?;
             pump.clear();
         }
-        let found: Vec<_> = self.processes.iter().map(|(key, process)| (process.adopted(*key), fds_of(process))).collect();
+        let found: Vec<_> =
+            self.processes.iter().map(|(key, process)| (process.adopted(*key), fds_of(process))).collect();
         for (adopted, fds) in found {
             self.tell(&Told::Found(Box::new(adopted)), fds);
         }

@@ -61,7 +61,8 @@ impl Drop for Bench {
         // A keeper that still lives here has containers, or exits that nobody collected.
         let Ok((keeper, found, events)) = self.try_connect() else { return };
         let pid = keeper.pid();
-        let running: Vec<_> = found.iter().map(|found| &found.process).filter(|process| process.exited.is_none()).collect();
+        let running: Vec<_> =
+            found.iter().map(|found| &found.process).filter(|process| process.exited.is_none()).collect();
         running.iter().for_each(|process| drop(kill(process.pid)));
         let ended = running.iter().all(|_| events.recv_timeout(DEADLINE).is_ok());
         found.iter().for_each(|found| drop(keeper.release(found.process.key)));

@@ -114,7 +114,9 @@ fn garbage_on_the_socket_harms_nobody() {
     let pid = keeper.pid();
     let mut other = UnixStream::connect(bench.path("keeper.sock")).unwrap();
     drop(keeper);
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"dhow\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", b"dhow\x09\0\0\0"] {
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"dhow\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", b"dhow\x09\0\0\0"]
+    {
         let _ = other.write_all(garbage);
         let mut answer = Vec::new();
         let _ = other.read_to_end(&mut answer);
@@ -140,8 +142,9 @@ fn an_idle_keeper_is_small() {
     let private = kib("Private_Dirty:") + kib("Private_Clean:");
     println!("keeper: {} KiB private ({} dirty), {} KiB PSS", private, kib("Private_Dirty:"), kib("Pss:"));
     assert!(kib("Private_Dirty:") < 1024);
-    let open: Vec<_> = fs::read_dir(format!("/proc/{}/fd", keeper.pid())).unwrap().map(|entry| {
-        fs::read_link(entry.unwrap().path()).unwrap()
-    }).collect();
+    let open: Vec<_> = fs::read_dir(format!("/proc/{}/fd", keeper.pid()))
+        .unwrap()
+        .map(|entry| fs::read_link(entry.unwrap().path()).unwrap())
+        .collect();
     assert!(open.len() < 20, "{open:?}");
 }

@@ -64,7 +64,8 @@ impl Engine {
 
     /// Launches and pumps.
     pub fn run(&mut self, bench: &Bench, key: Id, script: &str, stdio: Stdio) -> Started {
-        let mut started = self.launch(bench, key, script, stdio).unwrap_or_else(|error| panic!("{}", base::chain(&error)));
+        let mut started =
+            self.launch(bench, key, script, stdio).unwrap_or_else(|error| panic!("{}", base::chain(&error)));
         let streams = std::mem::replace(&mut started.streams, Streams::Gone);
         let streams = match streams {
             Streams::Pipes { stdin, stdout, stderr } => {
@@ -167,7 +168,11 @@ fn mounts() -> Vec<MountStep> {
             attributes: 0,
         },
     };
-    vec![new("/proc", "proc", &[]), new("/dev", "tmpfs", &[]), new("/dev/pts", "devpts", &[("ptmxmode", "0666"), ("mode", "0620")])]
+    vec![
+        new("/proc", "proc", &[]),
+        new("/dev", "tmpfs", &[]),
+        new("/dev/pts", "devpts", &[("ptmxmode", "0666"), ("mode", "0620")]),
+    ]
 }
 
 pub fn process(script: &str, stdio: Stdio) -> ProcessPlan {

@@ -28,7 +28,9 @@ fn main() -> ExitCode {
 fn run(filter: &str) -> ExitCode {
     assert!(rustix::process::geteuid().is_root(), "these tests need root");
     let mut failed = Vec::new();
-    for (name, test) in connecting::TESTS.iter().chain(running::TESTS).copied().filter(|(name, _)| name.contains(filter)) {
+    for (name, test) in
+        connecting::TESTS.iter().chain(running::TESTS).copied().filter(|(name, _)| name.contains(filter))
+    {
         let (name, test): Test = (name, test);
         let passed = catch_unwind(test).is_ok();
         println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });

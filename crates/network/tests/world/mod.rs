@@ -6,15 +6,17 @@
 //!
 //! A namespace goes with its last descriptor, and every link, table and socket of a test with it.
 
+#![allow(dead_code, reason = "each file of tests uses a part")]
+
 use ipnet::Ipv4Net;
 use netlink::link::{Peer, VethPair};
 use netlink::{Batch, Socket};
-use network::{Bridge, Endpoint, Options};
+use network::{Bridge, Endpoint, Options, PortRequest, Protocol};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 pub const HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 pub const OTHER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
@@ -35,10 +37,13 @@ impl World {
             let peer = Peer { name: "up0", mac: [2, 0, 0, 0, 0, 2], netns: world.other.as_fd() };
             batch.add_veth(&VethPair { name: "up0", master: None, mtu: 1500, peer });
             Socket::route().unwrap().run(&mut batch).unwrap();
-            settle("up0", HOST);
+            address("up0", HOST);
+            let mut batch = Batch::new();
+            batch.set_up(1);
+            Socket::route().unwrap().run(&mut batch).unwrap();
         });
         within(&world.other, || {
-            settle("up0", OTHER);
+            address("up0", OTHER);
             let mut batch = Batch::new();
             batch.add_default_route(HOST);
             Socket::route().unwrap().run(&mut batch).unwrap();
@@ -47,7 +52,7 @@ impl World {
     }
 
     /// Runs `work` in the host's namespace.
-    pub fn on_host<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub fn on_host<T>(&self, work: impl FnOnce() -> T) -> T {
         within(&self.host, work)
     }
 
@@ -55,16 +60,29 @@ impl World {
         self.on_host(|| Bridge::up(options(), endpoints)).unwrap()
     }
 
-    /// Attaches a container that serves on TCP and UDP port 80.
-    pub fn container(&self, bridge: &Bridge) -> Container {
+    /// A bridge and a table of this name.
+    pub fn up_as(&self, name: &str, subnet: Option<&str>) -> Bridge {
+        let subnet = subnet.map(|s| s.parse().unwrap());
+        self.on_host(|| Bridge::up(Options { bridge: name.into(), table: name.into(), subnet, mtu: 0 }, &[])).unwrap()
+    }
+
+    /// Attaches a container in which nothing runs.
+    pub fn bare_container(&self, bridge: &Bridge) -> Container {
         let netns = sys::netns::create().unwrap();
         let endpoint = self.on_host(|| bridge.attach(netns.as_fd())).unwrap();
-        let (tcp, udp) = within(&netns, || {
+        Container { netns, endpoint }
+    }
+
+    /// Attaches a container that serves on TCP and UDP port 80.
+    pub fn container(&self, bridge: &Bridge) -> Container {
+        let container = self.bare_container(bridge);
+        let (tcp, udp) = within(&container.netns, || {
             (TcpListener::bind("0.0.0.0:80").unwrap(), UdpSocket::bind("0.0.0.0:80").unwrap())
         });
+        let address = container.endpoint.address;
         std::thread::spawn(move || serve_tcp(&tcp));
-        std::thread::spawn(move || serve_udp(&udp));
-        Container { netns, endpoint }
+        std::thread::spawn(move || serve_udp(&udp, address));
+        container
     }
 }
 
@@ -78,33 +96,75 @@ pub fn options() -> Options {
     Options { bridge: "dhow0".into(), table: "dhow0".into(), subnet, mtu: 0 }
 }
 
-pub fn within<T: Send>(netns: &OwnedFd, work: impl FnOnce() -> T + Send) -> T {
+pub fn within<T>(netns: &OwnedFd, work: impl FnOnce() -> T) -> T {
     netlink::netns::within(netns.as_fd(), work).unwrap()
 }
 
-/// `lo` and `link` up, and an address.
-fn settle(link: &str, address: Ipv4Addr) {
+/// Brings a link up, with an address. (`lo` of the other host stays down: see the test about 127.0.0.1.)
+fn address(link: &str, address: Ipv4Addr) {
     let mut socket = Socket::route().unwrap();
     let index = socket.link(link).unwrap().unwrap().index;
     let mut batch = Batch::new();
-    batch.set_up(1);
     batch.set_up(index);
     batch.add_address(index, Ipv4Net::new(address, 24).unwrap());
     socket.run(&mut batch).unwrap();
 }
 
+/// Takes 127.0.0.1 from `lo`, so that it leads out by the default route.
+pub fn lower_loopback() {
+    let mut batch = Batch::new();
+    batch.delete_address(1, "127.0.0.1/8".parse().unwrap());
+    Socket::route().unwrap().run(&mut batch).unwrap();
+}
+
+pub fn set(name: &str, value: &str) {
+    std::fs::write(format!("/proc/sys/net/{name}"), value).unwrap();
+}
+
+pub fn get(name: &str) -> String {
+    std::fs::read_to_string(format!("/proc/sys/net/{name}")).unwrap().trim().to_owned()
+}
+
+/// Port 80 on a port of all the host's addresses.
+pub fn request(protocol: Protocol, port: u16) -> PortRequest {
+    PortRequest { container_port: 80, protocol, host_ip: None, host_ports: (port, port) }
+}
+
+pub fn publish(world: &World, bridge: &Bridge, container: &mut Container, requests: &[PortRequest]) {
+    world.on_host(|| bridge.publish(&mut container.endpoint, requests)).unwrap();
+}
+
 /// Answers every connection with the address it sees, then ends; ends itself with the process.
-fn serve_tcp(listener: &TcpListener) {
+pub fn serve_tcp(listener: &TcpListener) {
     while let Ok((mut stream, from)) = listener.accept() {
         let _ = stream.write_all(from.ip().to_string().as_bytes());
     }
 }
 
-fn serve_udp(socket: &UdpSocket) {
+/// Answers every packet with the address it sees and its own.
+fn serve_udp(socket: &UdpSocket, me: Ipv4Addr) {
     let mut buffer = [0; 64];
     while let Ok((_, from)) = socket.recv_from(&mut buffer) {
-        let _ = socket.send_to(from.ip().to_string().as_bytes(), from);
+        let _ = socket.send_to(format!("{} {me}", from.ip()).as_bytes(), from);
     }
+}
+
+/// A socket that talks to one server.
+pub fn udp_client(from: &OwnedFd, to: (Ipv4Addr, u16)) -> UdpSocket {
+    within(from, || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.connect(to).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    })
+}
+
+/// What the server says to a packet; `None` if nothing.
+pub fn say(client: &UdpSocket) -> Option<String> {
+    client.send(b"?").ok()?;
+    let mut buffer = [0; 64];
+    let length = client.recv(&mut buffer).ok()?;
+    Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
 /// What a server at `to` says over TCP: the address it sees. `None` if there is no way.
@@ -118,24 +178,14 @@ pub fn ask_tcp(from: &OwnedFd, to: (Ipv4Addr, u16), wait: Duration) -> Option<St
     })
 }
 
-pub fn ask_udp(from: &OwnedFd, to: (Ipv4Addr, u16), wait: Duration) -> Option<String> {
-    within(from, || {
-        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        socket.connect(to).ok()?;
-        socket.set_read_timeout(Some(wait)).unwrap();
-        socket.send(b"?").ok()?;
-        let mut buffer = [0; 64];
-        let length = socket.recv(&mut buffer).ok()?;
-        Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
-    })
-}
-
 pub fn reach(from: &OwnedFd, to: (Ipv4Addr, u16)) -> String {
     ask_tcp(from, to, PATIENCE).unwrap_or_else(|| panic!("{to:?} cannot be reached"))
 }
 
+/// The address that a UDP server sees.
 pub fn reach_udp(from: &OwnedFd, to: (Ipv4Addr, u16)) -> String {
-    ask_udp(from, to, PATIENCE).unwrap_or_else(|| panic!("{to:?} cannot be reached"))
+    let answer = say(&udp_client(from, to)).unwrap_or_else(|| panic!("{to:?} cannot be reached"));
+    answer.split(' ').next().unwrap().to_owned()
 }
 
 pub fn unreachable(from: &OwnedFd, to: (Ipv4Addr, u16)) {
@@ -155,4 +205,42 @@ pub fn run(world: &World, line: &str) -> String {
 /// The links of the host's namespace.
 pub fn links(world: &World) -> Vec<String> {
     world.on_host(|| Socket::route().unwrap().links(None).unwrap()).into_iter().map(|l| l.name).collect()
+}
+
+/// Those of the bridge's containers.
+pub fn host_links(world: &World) -> Vec<String> {
+    links(world).into_iter().filter(|l| l.starts_with("dh") && !l.starts_with("dhow")).collect()
+}
+
+/// Waits for a condition.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// A process that does nothing, killed when dropped.
+pub struct Sleeper(Child);
+
+impl Sleeper {
+    pub fn in_own_user_and_network_namespace() -> Sleeper {
+        let child = Command::new("unshare").args(["--user", "--net", "sleep", "600"]).spawn().unwrap();
+        let sleeper = Sleeper(child);
+        let name = format!("/proc/{}/comm", sleeper.0.id());
+        until("sleep runs", || std::fs::read_to_string(&name).unwrap().trim() == "sleep");
+        sleeper
+    }
+
+    pub fn netns(&self) -> OwnedFd {
+        std::fs::File::open(format!("/proc/{}/ns/net", self.0.id())).unwrap().into()
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -79,6 +79,7 @@ mod tests {
     fn a_mount_that_names_controllers_stays() {
         let options = vec!["ro".into(), "memory".into()];
         let mount = Mount { kind: Some("cgroup".into()), options, ..Mount::default() };
-        assert_eq!(expand(std::slice::from_ref(&mount)).unwrap().as_ref(), [mount]);
+        let all = [mount];
+        assert_eq!(expand(&all).unwrap().as_ref(), all);
     }
 }

@@ -76,10 +76,13 @@ pub fn summary(image: &Image, has_virtual_size: bool) -> ImageSummary {
     }
 }
 
-/// Seconds since the epoch.
+/// Seconds since the epoch. One that is not told is Go's zero time, which clients show as such.
 pub fn created(image: &Image) -> i64 {
-    image.config.created.as_deref().map_or(0, times::seconds)
+    image.config.created.as_deref().map_or(GO_ZERO, times::seconds)
 }
+
+/// 0001-01-01T00:00:00Z in seconds since the epoch.
+const GO_ZERO: i64 = -62_135_596_800;
 
 /// `GET /images/{name}/history`, the newest first. Sizes of single layers are not told: an image's size is its layers' sum.
 pub fn history(image: &Image) -> Vec<HistoryItem> {
@@ -96,7 +99,7 @@ pub fn history(image: &Image) -> Vec<HistoryItem> {
 fn item(line: &oci::image::History) -> HistoryItem {
     HistoryItem {
         comment: line.comment.clone(),
-        created: line.created.as_deref().map_or(0, times::seconds),
+        created: line.created.as_deref().map_or(GO_ZERO, times::seconds),
         created_by: line.created_by.clone(),
         id: "<missing>".to_owned(),
         size: 0,

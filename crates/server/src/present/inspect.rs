@@ -85,10 +85,10 @@ fn config(typed: ContainerConfig, record: &Container) -> ContainerConfig {
         domainname: merged.domainname.clone(),
         user: merged.user.clone(),
         exposed_ports: Some(ports).filter(|p| !p.is_empty()),
-        env: Some(merged.env.clone()),
+        env: Some(merged.env.clone()).filter(|env| !env.is_empty()).or(typed.env),
         cmd: list(&merged.cmd),
         entrypoint: list(&merged.entrypoint),
-        volumes: Some(volumes).filter(|v| !v.is_empty()).or_else(|| typed.volumes.clone()),
+        volumes: Some(volumes).filter(|v| !v.is_empty()),
         working_dir: merged.working_dir.clone(),
         labels: Some(merged.labels.clone()),
         stop_signal: merged.stop_signal.clone().unwrap_or_default(),
@@ -120,6 +120,7 @@ fn host_config(typed: &Typed, merged: &Config) -> HostConfig {
         host.shm_size = SHM_SIZE;
     }
     host.memory_swap = translate::default_swap(host.memory, host.memory_swap);
+    host.memory_swappiness = host.memory_swappiness.filter(|swappiness| *swappiness >= 0);
     host.pids_limit = host.pids_limit.filter(|limit| *limit > 0);
     if !merged.privileged && !merged.system_paths_unconfined {
         host.masked_paths.get_or_insert_with(|| MASKED.map(str::to_owned).to_vec());

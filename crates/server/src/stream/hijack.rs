@@ -14,7 +14,6 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use std::os::fd::AsFd;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
@@ -111,7 +110,7 @@ async fn carry(upgraded: Upgraded, streams: Streams) {
         return;
     };
     let conn = parts.io.into_inner();
-    let watch = match Watch::new(conn.as_fd()) {
+    let watch = match Watch::new(&conn) {
         Ok(watch) => watch,
         Err(error) => return tracing::error!(%error, "a hijacked connection cannot be watched"),
     };

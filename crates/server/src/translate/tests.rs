@@ -4,6 +4,26 @@ use super::*;
 use container::{MountSource, NetworkMode, PidMode, PortProtocol, Protocol, PublishRequest, SeccompChoice};
 use serde_json::json;
 
+/// What `docker run` with many flags sends.
+const CLI_REQUEST: &str = r#"{
+    "Hostname": "", "Domainname": "", "User": "1000:1000", "AttachStdin": false, "AttachStdout": true, "AttachStderr": true,
+    "ExposedPorts": {"80/tcp": {}, "53/udp": {}}, "Tty": false, "OpenStdin": false, "StdinOnce": false,
+    "Env": ["A=b", "C"], "Cmd": ["sh", "-c", "true"], "Image": "busybox", "Volumes": {"/anon": {}}, "WorkingDir": "/w",
+    "Entrypoint": null, "OnBuild": null, "Labels": {"a": "b"}, "StopSignal": "SIGINT", "StopTimeout": 3,
+    "HostConfig": {
+        "Binds": ["/tmp/x:/x:ro,z", "data:/data"], "ContainerIDFile": "", "LogConfig": {"Type": "", "Config": {}},
+        "NetworkMode": "default", "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "18080"}, {"HostIp": "127.0.0.1", "HostPort": ""}]},
+        "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 5}, "AutoRemove": false, "ConsoleSize": [24, 80],
+        "CapAdd": ["NET_ADMIN"], "CapDrop": null, "CgroupnsMode": "", "Dns": ["1.1.1.1"], "ExtraHosts": ["a:1.2.3.4", "b:[::1]", "c:host-gateway"],
+        "GroupAdd": ["audio", 5], "Memory": 67108864, "NanoCpus": 500000000, "PidsLimit": 100, "ShmSize": 1024,
+        "SecurityOpt": ["no-new-privileges", "seccomp=unconfined", "label=disable", "apparmor=unconfined"],
+        "Tmpfs": {"/run": "rw,noexec,size=64k,mode=1777"}, "Ulimits": [{"Name": "nofile", "Soft": 1024, "Hard": 2048}],
+        "MaskedPaths": [], "ReadonlyPaths": [], "Init": true, "OomScoreAdj": 100, "PidMode": "container:other",
+        "Devices": [{"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/fuse", "CgroupPermissions": "rwm"}]
+    },
+    "NetworkingConfig": {"EndpointsConfig": {"default": {"IPAMConfig": {}, "Links": null, "Aliases": null}}}
+}"#;
+
 struct Machine;
 
 impl Around for Machine {
@@ -54,24 +74,7 @@ fn json_file() -> LogConfig {
 
 #[test]
 fn the_command_lines_of_the_docker_cli_are_understood() {
-    let meant = read(json!({
-        "Hostname": "", "Domainname": "", "User": "1000:1000", "AttachStdin": false, "AttachStdout": true, "AttachStderr": true,
-        "ExposedPorts": {"80/tcp": {}, "53/udp": {}}, "Tty": false, "OpenStdin": false, "StdinOnce": false,
-        "Env": ["A=b", "C"], "Cmd": ["sh", "-c", "true"], "Image": "busybox", "Volumes": {"/anon": {}}, "WorkingDir": "/w",
-        "Entrypoint": null, "OnBuild": null, "Labels": {"a": "b"}, "StopSignal": "SIGINT", "StopTimeout": 3,
-        "HostConfig": {
-            "Binds": ["/tmp/x:/x:ro,z", "data:/data"], "ContainerIDFile": "", "LogConfig": {"Type": "", "Config": {}},
-            "NetworkMode": "default", "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "18080"}, {"HostIp": "127.0.0.1", "HostPort": ""}]},
-            "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 5}, "AutoRemove": false, "ConsoleSize": [24, 80],
-            "CapAdd": ["NET_ADMIN"], "CapDrop": null, "CgroupnsMode": "", "Dns": ["1.1.1.1"], "ExtraHosts": ["a:1.2.3.4", "b:[::1]", "c:host-gateway"],
-            "GroupAdd": ["audio", 5], "Memory": 67108864, "NanoCpus": 500000000, "PidsLimit": 100, "ShmSize": 1024,
-            "SecurityOpt": ["no-new-privileges", "seccomp=unconfined", "label=disable", "apparmor=unconfined"],
-            "Tmpfs": {"/run": "rw,noexec,size=64k,mode=1777"}, "Ulimits": [{"Name": "nofile", "Soft": 1024, "Hard": 2048}],
-            "MaskedPaths": [], "ReadonlyPaths": [], "Init": true, "OomScoreAdj": 100, "PidMode": "container:other",
-            "Devices": [{"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/fuse", "CgroupPermissions": "rwm"}]
-        },
-        "NetworkingConfig": {"EndpointsConfig": {"default": {"IPAMConfig": {}, "Links": null, "Aliases": null}}}
-    })).expect("meant");
+    let meant = read(serde_json::from_str(CLI_REQUEST).expect("json")).expect("meant");
     let config = meant.config;
     assert_eq!((config.user.as_str(), config.stop_signal.as_deref(), config.stop_timeout), ("1000:1000", Some("SIGINT"), Some(3)));
     assert_eq!(config.entrypoint, None);

@@ -64,8 +64,9 @@ impl Around for Host<'_> {
         std::thread::available_parallelism().map_or(1, Into::into)
     }
 
+    /// One that is not there is a wrong request: a client takes 404 at creation for a missing image, and would pull it.
     fn neighbour(&self, name: &str) -> Result<Neighbour, Refusal> {
-        let snapshot = self.0.inspect(name)?;
+        let snapshot = self.0.inspect(name).map_err(|error| Refusal { status: StatusCode::BAD_REQUEST, ..error.into() })?;
         Ok(Neighbour { id: snapshot.container.id.to_string(), mounts: snapshot.container.mounts.clone() })
     }
 

@@ -1,12 +1,14 @@
 //! `POST /containers/{id}/start`
 
 use crate::app::App;
+use crate::present::network::stable_id;
 use crate::query::Query;
 use crate::status::{Answer, Refusal, no_content};
+use crate::words;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use engine::Change;
+use engine::{Change, Engine};
 use http::StatusCode;
 
 /// A body longer than this is more than an empty JSON object.
@@ -20,8 +22,18 @@ pub async fn post(State(app): State<App>, Path(id): Path<String>, query: Query, 
     if query.text("checkpoint").is_some() {
         return Err(Refusal::invalid("checkpoint is only supported in experimental mode"));
     }
-    let change = app.blocking(move |engine| engine.start(&id)).await?;
+    let change = app.blocking(move |engine| engine.start(&id).map_err(|error| why_not(engine, &id, error))).await?;
     Ok(changed(change))
+}
+
+fn why_not(engine: &Engine, id: &str, error: engine::Error) -> Refusal {
+    match engine.inspect(id) {
+        Ok(snapshot) => {
+            let endpoint = stable_id(&[&snapshot.container.id.to_string(), "bridge"]);
+            words::of_start(error, &snapshot.name, &endpoint)
+        }
+        Err(_) => error.into(),
+    }
 }
 
 /// 204, or 304 when nothing had to be done.
