@@ -123,7 +123,15 @@ mod tests {
     fn spellings_are_those_of_go() {
         let config = serde_json::to_value(HostConfig::default()).unwrap();
         let keys: Vec<&String> = config.as_object().unwrap().keys().collect();
-        for key in ["UTSMode", "BlkioDeviceReadIOps", "NanoCpus", "CpuRealtimePeriod", "IOMaximumIOps", "DnsOptions", "Ulimits"] {
+        for key in [
+            "UTSMode",
+            "BlkioDeviceReadIOps",
+            "NanoCpus",
+            "CpuRealtimePeriod",
+            "IOMaximumIOps",
+            "DnsOptions",
+            "Ulimits",
+        ] {
             assert!(keys.iter().any(|k| *k == key), "{key} is missing in {keys:?}");
         }
         let state = serde_json::to_value(ContainerState::default()).unwrap();

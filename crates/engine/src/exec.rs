@@ -119,7 +119,7 @@ impl Engine {
                 Ok(attachment)
             }
             Err(e) => {
-                progress.exit_code = Some(126);
+                progress.exit_code = Some(crate::containers::failure_code(&e));
                 exec.hub.finish();
                 Err(e)
             }

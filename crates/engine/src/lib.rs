@@ -9,7 +9,6 @@
 
 mod adopt;
 mod containers;
-mod departures;
 mod error;
 mod events;
 mod exec;

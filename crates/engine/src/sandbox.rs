@@ -127,7 +127,7 @@ impl Workshop {
             tracing::warn!("cannot let a parked process go: {e}");
         }
         if let Some(endpoint) = &sandbox.endpoint
-            && let Err(e) = self.bridge.detach(endpoint)
+            && let Err(e) = self.bridge.leave(endpoint)
         {
             tracing::warn!("cannot detach {}: {e}", endpoint.host_link);
         }

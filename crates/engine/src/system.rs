@@ -1,6 +1,5 @@
 //! The engine itself: opened, asked about, closed.
 
-use crate::departures::Departures;
 use crate::events::{Event, EventKind, Events, Subscription, now};
 use crate::exec::Exec;
 use crate::filters::Filters;
@@ -44,7 +43,6 @@ pub(crate) struct House {
     pub(crate) events: Events,
     pub(crate) filters: Filters,
     pub(crate) timers: Arc<Timers>,
-    pub(crate) departures: Departures,
     /// A user namespace with the maps of all containers, for id-mapped mounts.
     pub(crate) user_namespace: OwnedFd,
     /// Capabilities that this engine itself may give, bit n is number n.
@@ -115,7 +113,6 @@ impl Engine {
             capability_bound: capability_bound().map_err(io("read the bounding set"))?,
             pool: Pool::start(workshop, &settings).map_err(io("start the pool"))?,
             timers: Timers::start().map_err(io("start the timers"))?,
-            departures: Departures::start(bridge.clone()).map_err(io("start the departures"))?,
             settings,
             roots,
             images,

@@ -51,8 +51,8 @@ fn unescape(text: &str) -> String {
 }
 
 /// A folder of whiteouts at `hidden`, on a file system of its own: overlayfs refuses lowers that contain each other,
-/// and the engine's folders lie below `/`.
-pub fn mask(hidden: &[PathBuf]) -> Result<OwnedFd, Error> {
+/// and the engine's folders lie below `/`. Its owners are the host's, counted from `owner`.
+pub fn mask(hidden: &[PathBuf], owner: u32) -> Result<OwnedFd, Error> {
     let at = |what: &'static str| move |e: Errno| step(what)(e.into());
     let fs = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(at("open tmpfs"))?;
     rustix::mount::fsconfig_set_string(&fs, "source", "dhow-mask").map_err(at("name the mask"))?;
@@ -60,13 +60,23 @@ pub fn mask(hidden: &[PathBuf]) -> Result<OwnedFd, Error> {
     rustix::mount::fsconfig_create(&fs).map_err(at("create the mask"))?;
     let root = rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
         .map_err(at("mount the mask"))?;
-    copy_look(root.as_fd(), ".", Path::new("/")).map_err(step("copy the look of /"))?;
+    copy_look(root.as_fd(), ".", Path::new("/"), owner).map_err(step("copy the look of /"))?;
     let spellings: BTreeSet<PathBuf> =
         hidden.iter().flat_map(|path| [Some(path.clone()), real(path)]).flatten().collect();
     for path in spellings {
-        cover(root.as_fd(), &path).map_err(step("hide the engine's files from the host image"))?;
+        cover(root.as_fd(), &path, owner).map_err(step("hide the engine's files from the host image"))?;
     }
     Ok(root)
+}
+
+/// The host's id for an id of an image, in a container whose root is `owner`; one outside the container's range would be
+/// nobody there and becomes root.
+pub fn host_id(owner: u32, id: u32) -> u32 {
+    match (owner, id) {
+        (0, id) => id,
+        (owner, 0..65_536) => owner.saturating_add(id),
+        (owner, _) => owner,
+    }
 }
 
 /// The path without symlinks, as far as it exists: an overlay of `/` resolves the link inside and arrives there.
@@ -77,7 +87,7 @@ fn real(path: &Path) -> Option<PathBuf> {
     Some(real(path.parent()?)?.join(path.file_name()?))
 }
 
-fn cover(root: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+fn cover(root: BorrowedFd<'_>, path: &Path, owner: u32) -> io::Result<()> {
     let normal = |component: std::path::Component<'_>| matches!(component, std::path::Component::Normal(_));
     let parts: Vec<_> = path.components().filter(|c| normal(*c)).map(|c| c.as_os_str()).collect();
     let Some((name, parents)) = parts.split_last() else {
@@ -92,7 +102,7 @@ fn cover(root: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
             return Ok(());
         }
         match rustix::fs::mkdirat(&below, *part, Mode::from_raw_mode(0o755)) {
-            Ok(()) => copy_look(below.as_fd(), *part, &real)?,
+            Ok(()) => copy_look(below.as_fd(), *part, &real, owner)?,
             Err(Errno::EXIST) => {}
             Err(e) => return Err(e.into()),
         }
@@ -124,9 +134,9 @@ fn whiteout(folder: BorrowedFd<'_>, name: &std::ffi::OsStr) -> io::Result<()> {
 }
 
 /// A folder of the mask stands for the host's one: same owner, mode and time.
-fn copy_look(folder: BorrowedFd<'_>, name: impl rustix::path::Arg + Copy, real: &Path) -> io::Result<()> {
+fn copy_look(folder: BorrowedFd<'_>, name: impl rustix::path::Arg + Copy, real: &Path, owner: u32) -> io::Result<()> {
     let Ok(look) = std::fs::metadata(real) else { return Ok(()) };
-    let (uid, gid) = (Uid::from_raw(look.uid()), Gid::from_raw(look.gid()));
+    let (uid, gid) = (Uid::from_raw(host_id(owner, look.uid())), Gid::from_raw(host_id(owner, look.gid())));
     rustix::fs::chownat(folder, name, Some(uid), Some(gid), AtFlags::empty())?;
     rustix::fs::chmodat(folder, name, Mode::from_raw_mode(look.mode() & 0o7777), AtFlags::empty())?;
     let time = Timespec { tv_sec: look.mtime(), tv_nsec: look.mtime_nsec() };

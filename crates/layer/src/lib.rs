@@ -16,8 +16,9 @@
 //! survives a power cut after [`Store::sync`]; a layer that was still `unsynced` when the machine went down is removed
 //! at the next [`Store::open`], because nobody can know which of its bytes reached the disk.
 //!
-//! **Kernels.** Mounting needs Linux 6.7 (`lowerdir+`). Since 6.13 layers go in by fd, since 6.15 id-mapped lowers need
-//! not be attached anywhere; older kernels get `/proc/self/fd` paths and a place in `mnt/`.
+//! **Kernels.** Id-mapped layers need Linux 5.19. Since 6.15 lowers go into the overlay by fd and are mounted nowhere; for
+//! older kernels they are attached in `mnt/`, and since 6.7 added one by one, before that in one string. [`Store::open`]
+//! finds out which way it is.
 #![forbid(unsafe_code)]
 
 mod host;
@@ -25,6 +26,7 @@ mod lower;
 mod mount;
 mod store;
 mod unpack;
+mod way;
 
 pub use host::{Submount, host_submounts};
 pub use store::Store;

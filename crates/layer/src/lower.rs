@@ -4,6 +4,7 @@
 //! costs more than mounting the overlay that uses it, and it serves any number of overlays.
 
 use crate::store::fail;
+use crate::way::Way;
 use crate::{Error, Lower, host};
 use base::Digest;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -13,7 +14,6 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// overlayfs' limit (OVL_MAX_STACK).
@@ -26,8 +26,7 @@ const MOST_OPEN: usize = 2048;
 pub struct Lowers {
     /// Where mapped lowers are attached when the kernel wants it.
     mnt: PathBuf,
-    /// Set once a kernel refused a detached lower.
-    attach: AtomicBool,
+    way: Way,
     cache: Mutex<Cache>,
 }
 
@@ -49,28 +48,49 @@ pub struct Opened {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// A mount that is nowhere yet, and not just a folder.
-    detached: bool,
-    attached: Option<PathBuf>,
+    _attached: Option<Place>,
 }
 
+/// Whose files a mount shows.
+#[derive(Clone, Copy)]
+pub struct Ids<'a> {
+    pub namespace: Option<BorrowedFd<'a>>,
+    /// The host's id of the namespace's root.
+    pub owner: u32,
+}
+
+/// A folder in `mnt/` for one mount; dropped, both go.
+#[derive(Debug)]
+pub struct Place(PathBuf);
+
 impl Lowers {
-    pub fn new(mnt: PathBuf) -> Lowers {
-        Lowers { mnt, attach: AtomicBool::new(false), cache: Mutex::default() }
+    pub fn new(mnt: PathBuf, way: Way) -> Lowers {
+        Lowers { mnt, way, cache: Mutex::default() }
+    }
+
+    pub fn way(&self) -> Way {
+        self.way
     }
 
     /// Detaches what an earlier process attached.
     pub fn sweep(&self) {
         for entry in fs::read_dir(&self.mnt).into_iter().flatten().flatten() {
-            detach(&entry.path());
+            drop(Place(entry.path()));
         }
+    }
+
+    /// Somewhere to mount.
+    pub fn place(&self) -> Result<Place, Error> {
+        let path = self.mnt.join(base::Id::random().to_string());
+        fs::create_dir(&path).map_err(fail("make", &path))?;
+        Ok(Place(path))
     }
 
     /// Opens lowers in their order; `diff` says where a layer lies.
     pub fn open(
         &self,
         lowers: &[Lower],
-        user_namespace: Option<BorrowedFd<'_>>,
+        ids: Ids<'_>,
         diff: impl Fn(&Digest) -> PathBuf,
     ) -> Result<Vec<Arc<Opened>>, Error> {
         if lowers.is_empty() {
@@ -79,13 +99,13 @@ impl Lowers {
         if lowers.len() > MOST_LOWERS {
             return Err(Error::TooManyLayers { count: lowers.len(), most: MOST_LOWERS });
         }
-        let namespace = user_namespace.map(inode).transpose()?;
+        let namespace = ids.namespace.map(inode).transpose()?;
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.open.len() + lowers.len() > MOST_OPEN {
             cache.open.clear();
             cache.namespaces.clear();
         }
-        if let (Some(number), Some(fd)) = (namespace, user_namespace)
+        if let (Some(number), Some(fd)) = (namespace, ids.namespace)
             && !cache.namespaces.contains_key(&number)
         {
             let own = fd.try_clone_to_owned().map_err(step("keep the user namespace"))?;
@@ -98,7 +118,7 @@ impl Lowers {
                 opened.push(Arc::clone(known));
                 continue;
             }
-            let fresh = Arc::new(self.open_one(lower, &cache.hidden, user_namespace, &diff)?);
+            let fresh = Arc::new(self.open_one(lower, &cache.hidden, ids, &diff)?);
             cache.open.insert(key, Arc::clone(&fresh));
             opened.push(fresh);
         }
@@ -117,83 +137,66 @@ impl Lowers {
         cache.open.retain(|(lower, _), _| *lower != Lower::HostMask);
     }
 
-    /// From now on mapped lowers are attached in `mnt/` when they are opened.
-    pub fn attach_from_now(&self) {
-        if !self.attach.swap(true, Ordering::Relaxed) {
-            self.cache.lock().unwrap_or_else(PoisonError::into_inner).open.clear();
-        }
-    }
-
-    /// Copies of lowers that the kernel refused, attached for as long as they live.
-    pub fn attached(&self, lowers: &[Arc<Opened>]) -> Result<Vec<Arc<Opened>>, Error> {
-        let copy = |lower: &Arc<Opened>| {
-            if lower.detached { self.attached_copy(lower).map(Arc::new) } else { Ok(Arc::clone(lower)) }
-        };
-        lowers.iter().map(copy).collect()
-    }
-
     fn open_one(
         &self,
         lower: &Lower,
         hidden: &[PathBuf],
-        user_namespace: Option<BorrowedFd<'_>>,
+        ids: Ids<'_>,
         diff: impl Fn(&Digest) -> PathBuf,
     ) -> Result<Opened, Error> {
-        let (fd, path) = match lower {
-            Lower::HostMask => (host::mask(hidden)?, PathBuf::from("the mask of the host image")),
-            Lower::Layer(digest) => {
-                let path = diff(digest);
-                let fd = open_folder(&path, user_namespace.is_some()).map_err(|e| match e.kind() {
-                    io::ErrorKind::NotFound => Error::NotFound(*digest),
-                    _ => fail("open", &path)(e),
-                })?;
-                (fd, path)
-            }
-            Lower::Folder(path) => {
-                (open_folder(path, user_namespace.is_some()).map_err(fail("open", path))?, path.clone())
-            }
+        let path = match lower {
+            Lower::HostMask => return self.open_mask(hidden, ids.owner),
+            Lower::Layer(digest) => diff(digest),
+            Lower::Folder(path) => path.clone(),
         };
+        let fd = open_folder(&path, ids.namespace.is_some()).map_err(|e| match (e.kind(), lower) {
+            (io::ErrorKind::NotFound, Lower::Layer(digest)) => Error::NotFound(*digest),
+            _ => fail("open", &path)(e),
+        })?;
         let look = rustix::fs::fstat(&fd).map_err(|e| fail("look at", &path)(e.into()))?;
-        if let Some(namespace) = user_namespace {
+        let mut attached = None;
+        if let Some(namespace) = ids.namespace {
             sys::idmap::set_idmap(fd.as_fd(), namespace).map_err(|source| match source.kind() {
                 io::ErrorKind::InvalidInput => Error::NoIdMap { path: path.clone(), source },
                 _ => Error::Mount { step: "map the owners of a layer", source },
             })?;
+            attached = self.attach(&fd)?;
         }
-        let detached = user_namespace.is_some() || *lower == Lower::HostMask;
-        let (mode, uid, gid) = (look.st_mode & 0o7777, look.st_uid, look.st_gid);
-        let opened = Opened { fd, mode, uid, gid, detached, attached: None };
-        if detached && self.attach.load(Ordering::Relaxed) { self.attach(opened) } else { Ok(opened) }
+        Ok(Opened { fd, mode: look.st_mode & 0o7777, uid: look.st_uid, gid: look.st_gid, _attached: attached })
     }
 
-    fn attach(&self, mut opened: Opened) -> Result<Opened, Error> {
-        let place = self.mnt.join(base::Id::random().to_string());
-        fs::create_dir(&place).map_err(fail("make", &place))?;
-        opened.attached = Some(place.clone());
-        opened.detached = false;
+    /// Its files get the container's ids at once: a tmpfs cannot be id-mapped before Linux 6.3.
+    fn open_mask(&self, hidden: &[PathBuf], owner: u32) -> Result<Opened, Error> {
+        let fd = host::mask(hidden, owner)?;
+        let look = rustix::fs::stat("/").map_err(|e| fail("look at", Path::new("/"))(e.into()))?;
+        let attached = self.attach(&fd)?;
+        Ok(Opened { fd, mode: look.st_mode & 0o7777, uid: look.st_uid, gid: look.st_gid, _attached: attached })
+    }
+
+    /// Where the kernel wants no detached lowers.
+    fn attach(&self, mount: &OwnedFd) -> Result<Option<Place>, Error> {
+        if self.way == Way::Fds {
+            return Ok(None);
+        }
+        let place = self.place()?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        rustix::mount::move_mount(&opened.fd, "", CWD, &place, flags)
-            .map_err(|e| fail("attach a layer at", &place)(e.into()))?;
-        Ok(opened)
-    }
-
-    fn attached_copy(&self, lower: &Opened) -> Result<Opened, Error> {
-        let fd = lower.fd.try_clone().map_err(step("copy a layer"))?;
-        self.attach(Opened { fd, mode: lower.mode, uid: lower.uid, gid: lower.gid, detached: true, attached: None })
+        rustix::mount::move_mount(mount, "", CWD, place.path(), flags)
+            .map_err(|e| fail("attach a layer at", place.path())(e.into()))?;
+        Ok(Some(place))
     }
 }
 
-impl Drop for Opened {
+impl Place {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(place) = &self.attached {
-            detach(place);
-        }
+        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+        let _ = fs::remove_dir(&self.0);
     }
-}
-
-fn detach(place: &Path) {
-    let _ = rustix::mount::unmount(place, UnmountFlags::DETACH);
-    let _ = fs::remove_dir(place);
 }
 
 /// The folder itself, or a detached clone of its mount that can be id-mapped.

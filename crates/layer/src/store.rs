@@ -1,6 +1,7 @@
 //! The only file that knows how layers lie on disk.
 
-use crate::lower::Lowers;
+use crate::lower::{Ids, Lowers};
+use crate::way::{self, Way};
 use crate::{Error, Lower, Sync};
 use base::Digest;
 use std::collections::HashSet;
@@ -43,10 +44,15 @@ impl Store {
         let store = Store {
             root: root.to_owned(),
             boot: boot.trim().to_owned(),
-            lowers: Lowers::new(root.join("mnt")),
+            lowers: Lowers::new(root.join("mnt"), Way::find()),
             busy: Mutex::default(),
             free: Condvar::new(),
         };
+        if let Some(release) = way::too_old() {
+            tracing::warn!(
+                "Linux {release} cannot map the owners of layers: Linux 5.19 can; use --userns=host until then"
+            );
+        }
         store.lowers.sweep();
         store.sweep()?;
         Ok(store)
@@ -140,7 +146,8 @@ impl Store {
         owner: u32,
         sync: Sync,
     ) -> Result<OwnedFd, Error> {
-        let opened = self.lowers.open(lowers, user_namespace, |digest| self.diff(digest))?;
+        let ids = Ids { namespace: user_namespace, owner };
+        let opened = self.lowers.open(lowers, ids, |digest| self.diff(digest))?;
         crate::mount::mount(&self.lowers, &opened, rw, owner, sync)
     }
 

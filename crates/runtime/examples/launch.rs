@@ -12,10 +12,15 @@ use world::{World, bind, reap, spec};
 fn main() {
     let times: usize = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(100);
     let world = World::new();
+    // As an image has them, or the layer that an engine puts over it.
+    for folder in ["proc", "sys", "dev"] {
+        std::fs::create_dir_all(world.tree().join(folder)).expect("mkdir");
+    }
     let mut spec = spec(&["/bin/true"]);
     for name in ["hosts", "hostname", "resolv.conf"] {
         let file = world.home.path().join(name);
         std::fs::write(&file, "").expect("write");
+        std::fs::write(world.tree().join("etc").join(name), "").expect("write");
         spec.mounts.push(bind(&file, &format!("/etc/{name}"), &["rbind", "rprivate"]));
     }
     let names = ["park", "overlay", "prepare", "launch", "execve", "exit"];

@@ -24,6 +24,7 @@ pub fn exec(
     cgroup: &CgroupEntry,
     stdio: Stdio<'_>,
 ) -> Result<Starting, Failure> {
+    stdio.check(plan.terminal)?;
     let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
     let (procs, born) = match cgroup {
         CgroupEntry::V1(procs) => (procs.as_slice(), None),

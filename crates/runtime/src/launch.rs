@@ -19,6 +19,16 @@ pub enum Stdio<'a> {
     Terminal,
 }
 
+impl Stdio<'_> {
+    /// The plan and the streams must agree about the terminal.
+    pub(crate) fn check(self, terminal: bool) -> Result<(), Failure> {
+        match matches!(self, Stdio::Terminal) == terminal {
+            true => Ok(()),
+            false => Err(Failure::new(Step::Console, Errno::INVAL, "standard streams")),
+        }
+    }
+}
+
 /// A process between its fork and its execve.
 ///
 /// Put [`socket`](Self::socket) into an epoll and call [`on_readable`](Self::on_readable) until it gives the outcome.
@@ -54,6 +64,7 @@ pub fn launch(
     fds: &[BorrowedFd<'_>],
     stdio: Stdio<'_>,
 ) -> Result<Starting, Failure> {
+    stdio.check(plan.process.terminal)?;
     if let Stdio::Files(streams) = stdio {
         own_streams(&parked, plan, streams)?;
     }

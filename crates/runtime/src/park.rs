@@ -43,7 +43,8 @@ pub fn park(thread: &SingleThread, plan: &ParkPlan, fds: &[OwnedFd]) -> Result<P
     let mut namespaces = Namespaces::NEWPID;
     namespaces.set(Namespaces::NEWUSER, matches!(user, User::Born));
     namespaces.set(Namespaces::NEWNET, matches!(network, Network::Born));
-    let cgroup_procs = procs.iter().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>().map_err(at(Step::Park, "cgroup"))?;
+    let cgroup_procs =
+        procs.iter().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>().map_err(at(Step::Park, "cgroup"))?;
     let place = Place { user, network, cgroup_procs: procs };
     let (pid, pidfd, socket) = fork(thread, &Birth { namespaces, ..Birth::default() }, place)?;
     let parking = Parking { pid, pidfd, socket, user: plan.user.clone(), cgroup_procs };
@@ -77,7 +78,11 @@ fn named(fds: &[OwnedFd], index: FdIndex) -> Result<BorrowedFd<'_>, Failure> {
 }
 
 /// Forks a process that goes to its `place` and waits there for an order.
-pub(crate) fn fork(thread: &SingleThread, birth: &Birth<'_>, place: Place<'_>) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
+pub(crate) fn fork(
+    thread: &SingleThread,
+    birth: &Birth<'_>,
+    place: Place<'_>,
+) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
     let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
     match sys::fork(thread, birth).map_err(at(Step::Clone, "init"))? {
         Fork::Child(child) => stage::parked(&child, theirs, place),
@@ -110,9 +115,13 @@ impl Parking {
             match wire::listen(self.socket()) {
                 None => return Ok(None),
                 Some(Word::Said(wire::UNMAPPED, _)) => self.map_ids()?,
-                Some(Word::Said(wire::READY, _)) => return self.namespaces().map(Some).map_err(at(Step::Park, "namespaces")),
+                Some(Word::Said(wire::READY, _)) => {
+                    return self.namespaces().map(Some).map_err(at(Step::Park, "namespaces"));
+                }
                 Some(Word::Failed(failure)) => return Err(failure),
-                Some(Word::Said(..) | Word::End) => return Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended")),
+                Some(Word::Said(..) | Word::End) => {
+                    return Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended"));
+                }
             }
         }
     }
@@ -126,7 +135,9 @@ impl Parking {
 
     /// The process is our child and not yet reaped, so its number cannot have become another's.
     pub(crate) fn namespaces(&self) -> io::Result<ParkedNamespaces> {
-        let open = |kind| rustix::fs::open(format!("/proc/{}/ns/{kind}", self.pid), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let open = |kind| {
+            rustix::fs::open(format!("/proc/{}/ns/{kind}", self.pid), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        };
         let user = if self.user == UserNamespace::Host { None } else { Some(open("user")?) };
         Ok(ParkedNamespaces { user, network: open("net")? })
     }

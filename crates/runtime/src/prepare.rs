@@ -144,7 +144,18 @@ fn sysctls(linux: &Linux) -> Result<Vec<(String, String)>> {
 fn sysctl_path(key: &str) -> Result<String> {
     let dots_separate = key.find(['.', '/']).is_none_or(|at| key.as_bytes()[at] == b'.');
     let path: String = match dots_separate {
-        true => key.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect(),
+        true => key
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect(),
         false => key.to_owned(),
     };
     let plain = !path.is_empty() && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");

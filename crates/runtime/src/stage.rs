@@ -4,7 +4,7 @@ mod init;
 pub(crate) mod joining;
 mod masks;
 mod process;
-mod program;
+pub(crate) mod program;
 mod resolve;
 mod terminal;
 mod tree;

@@ -1,43 +1,64 @@
 //! The first process of a container that has no init of its own: starts the program, passes signals on, reaps orphans.
 
+use crate::stage::program;
+use crate::{Failure, ProcessPlan, Step};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
+use sys::process::{Birth, Fork, SingleThread};
 
 /// Runs `arguments` (the program first, looked for in PATH) and ends as it ends: its code, or 128 + the signal.
 ///
 /// A leading `--` is left out, as `docker-init -- PROGRAM` is called. 127 when the program is not there, 126 when it cannot
-/// be executed. To be called from a process that does nothing else.
+/// be executed. To be called from a process that does nothing else; needs /proc.
 pub fn init_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut arguments = arguments.into_iter().skip_while(|argument| argument == "--");
-    let Some(program) = arguments.next() else {
-        eprintln!("docker-init: no program");
-        return ExitCode::from(127);
+    let arguments = arguments.into_iter().skip_while(|argument| argument == "--");
+    let plan =
+        ProcessPlan { args: arguments.map(OsString::into_vec).collect(), env: environment(), ..ProcessPlan::default() };
+    let code = match start(&plan) {
+        Ok(child) => serve(child),
+        Err(e) => {
+            eprintln!("docker-init: cannot start: {e}");
+            126
+        }
     };
-    // Blocked before the program starts, so that no signal is lost. `Command` unblocks them in the child.
-    if let Err(e) = sys::signal::block_all() {
-        eprintln!("docker-init: cannot block signals: {e}");
-        return ExitCode::FAILURE;
-    }
-    let mut command = Command::new(&program);
-    // A group of its own: the terminal's signals then reach the program once, and not also through us.
-    let child = match command.args(arguments).process_group(0).spawn() {
-        Ok(child) => child,
-        Err(e) => return not_started(program, &e),
-    };
-    let Some(child) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return ExitCode::FAILURE };
-    // Fails without a terminal, which is as good.
-    let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), child);
-    ExitCode::from(serve(child))
+    ExitCode::from(code)
 }
 
-fn not_started(program: OsString, error: &std::io::Error) -> ExitCode {
-    let program = String::from_utf8_lossy(&program.into_vec()).into_owned();
-    eprintln!("docker-init: cannot execute {program}: {error}");
-    ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
+fn environment() -> Vec<Vec<u8>> {
+    let line = |(name, value): (OsString, OsString)| [name.into_vec(), value.into_vec()].join(&b'=');
+    std::env::vars_os().map(line).collect()
+}
+
+/// Signals are blocked before the program starts, so that none is lost.
+fn start(plan: &ProcessPlan) -> io::Result<Pid> {
+    sys::signal::block_all()?;
+    match sys::fork(&SingleThread::prove()?, &Birth::default())? {
+        Fork::Parent { pid, .. } => Pid::from_raw(pid).ok_or_else(|| io::ErrorKind::Other.into()),
+        Fork::Child(_) => {
+            let failure = become_program(plan);
+            eprintln!("docker-init: {failure}");
+            let missing = failure.errno == Errno::NOENT.raw_os_error();
+            sys::process::exit(if missing { 127 } else { 126 })
+        }
+    }
+}
+
+/// In a group of its own, in the foreground: the terminal's signals then reach the program once, and not also through us.
+fn become_program(plan: &ProcessPlan) -> Failure {
+    let _ = rustix::process::setpgid(None, None);
+    // Fails without a terminal, which is as good. The signal this would stop us with is blocked still.
+    let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpid());
+    if let Err(e) = sys::signal::reset_all() {
+        return crate::failure::at(Step::Execve, "signals")(e);
+    }
+    match program::find(plan) {
+        Ok(program) => program.run(),
+        Err(failure) => failure,
+    }
 }
 
 /// Waits for signals until the child has ended.

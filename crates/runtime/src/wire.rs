@@ -75,7 +75,11 @@ pub(crate) fn await_order(socket: BorrowedFd<'_>) -> io::Result<Option<(Plan, Ve
             return Ok(None);
         }
     }
-    let plan = if inline == 1 { postcard::from_bytes(plan) } else { postcard::from_bytes(&read_all(fds.pop().ok_or_else(broken)?)?) };
+    let plan = if inline == 1 {
+        postcard::from_bytes(plan)
+    } else {
+        postcard::from_bytes(&read_all(fds.pop().ok_or_else(broken)?)?)
+    };
     Ok(Some((plan.map_err(io::Error::other)?, fds)))
 }
 
@@ -125,5 +129,6 @@ pub(crate) fn listen(socket: BorrowedFd<'_>) -> Option<Word> {
 }
 
 fn failure(bytes: &[u8]) -> Failure {
-    postcard::from_bytes(bytes).unwrap_or_else(|_| Failure::new(Step::Park, Errno::PROTO, "a failure that cannot be read"))
+    postcard::from_bytes(bytes)
+        .unwrap_or_else(|_| Failure::new(Step::Park, Errno::PROTO, "a failure that cannot be read"))
 }

@@ -34,7 +34,9 @@ pub enum OptionsError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("unable to configure the engine with file {path}")]
     Json { path: PathBuf, source: serde_json::Error },
-    #[error("unable to configure the engine with file {path}: the following directives don't match any configuration option: {keys}")]
+    #[error(
+        "unable to configure the engine with file {path}: the following directives don't match any configuration option: {keys}"
+    )]
     Unknown { path: PathBuf, keys: String },
     #[error(
         "unable to configure the engine with file {path}: the following directives are specified both as a flag and in the configuration file: {keys}"
@@ -65,7 +67,8 @@ fn read(path: &Path, text: &str) -> Result<File, OptionsError> {
     if text.trim().is_empty() {
         return Ok(File::new());
     }
-    let file: File = serde_json::from_str(text).map_err(|source| OptionsError::Json { path: path.to_owned(), source })?;
+    let file: File =
+        serde_json::from_str(text).map_err(|source| OptionsError::Json { path: path.to_owned(), source })?;
     let known = flag_values(&Flags::default());
     let is_known = |key: &str| known.iter().any(|(name, _)| *name == key);
     let unknown: Vec<&str> = file.keys().map(String::as_str).filter(|key| !is_known(key)).collect();
@@ -170,7 +173,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("daemon.json");
         std::fs::write(&path, file).expect("a file");
-        let words = ["engine", "--config-file", path.to_str().expect("a path")].into_iter().chain(arguments.iter().copied());
+        let words =
+            ["engine", "--config-file", path.to_str().expect("a path")].into_iter().chain(arguments.iter().copied());
         let flags = Flags::try_parse_from(words).expect("flags");
         load(&flags).map_err(|error| base::chain(&error).replace(path.to_str().expect("a path"), "FILE"))
     }

@@ -26,7 +26,9 @@ pub fn set_level(level: LevelFilter) {
 /// Libraries say little unless everything is asked for.
 fn targets(level: LevelFilter) -> Targets {
     let quiet = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
-    Targets::new().with_default(level).with_targets(["hyper", "hyper_util", "h2", "tower", "mio"].map(|name| (name, quiet)))
+    Targets::new()
+        .with_default(level)
+        .with_targets(["hyper", "hyper_util", "h2", "tower", "mio"].map(|name| (name, quiet)))
 }
 
 /// dockerd's names of levels.

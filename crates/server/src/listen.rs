@@ -28,7 +28,9 @@ pub enum Address {
 pub enum ListenError {
     #[error("invalid bind address {0:?}: use unix:///path, tcp://address:port or fd://")]
     Address(String),
-    #[error("cannot listen on {0}: whoever reaches it is root on this machine; add --insecure-tcp if that is what you want")]
+    #[error(
+        "cannot listen on {0}: whoever reaches it is root on this machine; add --insecure-tcp if that is what you want"
+    )]
     Insecure(SocketAddr),
     #[error("cannot listen on {path}: another engine answers there")]
     Taken { path: PathBuf },
@@ -61,8 +63,10 @@ impl std::str::FromStr for Address {
             return Ok(Address::Given);
         }
         let rest = text.strip_prefix("tcp://").ok_or_else(wrong)?.trim_end_matches('/');
-        let rest = if rest.starts_with(':') { format!("0.0.0.0{rest}") } else { rest.replace("localhost", "127.0.0.1") };
-        let with_port = rest.parse().ok().or_else(|| Some(SocketAddr::new(rest.trim_matches(['[', ']']).parse().ok()?, 2375)));
+        let rest =
+            if rest.starts_with(':') { format!("0.0.0.0{rest}") } else { rest.replace("localhost", "127.0.0.1") };
+        let with_port =
+            rest.parse().ok().or_else(|| Some(SocketAddr::new(rest.trim_matches(['[', ']']).parse().ok()?, 2375)));
         with_port.map(Address::Tcp).ok_or_else(wrong)
     }
 }
@@ -106,7 +110,9 @@ pub async fn open(address: &Address, tcp: InsecureTcp) -> Result<Vec<Listener>, 
             tracing::warn!(%socket, "the API is open to whoever reaches this address: that is root access to this machine");
             Ok(vec![Listener::Tcp(TcpListener::bind(socket).await.map_err(failed)?)])
         }
-        Address::Given => given().map_err(failed).and_then(|found| if found.is_empty() { Err(ListenError::NoneGiven) } else { Ok(found) }),
+        Address::Given => given()
+            .map_err(failed)
+            .and_then(|found| if found.is_empty() { Err(ListenError::NoneGiven) } else { Ok(found) }),
     }
 }
 

@@ -148,7 +148,9 @@ mod tests {
 
     #[test]
     fn globs_are_of_whole_names() {
-        for (glob, text, found) in [("busy*", "busybox", true), ("busy", "busybox", false), ("*", "a/b", false), ("a/?", "a/b", true)] {
+        for (glob, text, found) in
+            [("busy*", "busybox", true), ("busy", "busybox", false), ("*", "a/b", false), ("a/?", "a/b", true)]
+        {
             assert_eq!(Pattern::of_glob(glob).is_in(text), found, "{glob} in {text}");
         }
     }

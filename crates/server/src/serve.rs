@@ -21,7 +21,9 @@ pub async fn connection(conn: Conn, router: Router) {
         let router = router.clone();
         async move { Ok::<_, Infallible>(answer(request, router).await) }
     });
-    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(TokioExecutor::new());
+    // Names of headers as Go writes them, for those who read them with grep.
+    builder.http1().title_case_headers(true);
     if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(conn), service).await {
         tracing::trace!(%error, "a connection ended early");
     }

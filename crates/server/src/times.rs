@@ -26,7 +26,8 @@ pub fn read(name: &str, text: &str) -> Result<Option<i64>, Refusal> {
     if text.is_empty() || text == "0" {
         return Ok(None);
     }
-    let wrong = || Refusal::invalid(format!("invalid value for {name:?}: strconv.ParseInt: parsing {text:?}: invalid syntax"));
+    let wrong =
+        || Refusal::invalid(format!("invalid value for {name:?}: strconv.ParseInt: parsing {text:?}: invalid syntax"));
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return i64::try_from(time.as_nanosecond()).map(Some).map_err(|_| wrong());
     }

@@ -8,8 +8,7 @@ use http::StatusCode;
 use runtime::{Failure, Step};
 
 /// What Docker says before the reason why a port cannot be published.
-const NO_CONNECTIVITY: &str =
-    "failed to set up container networking: driver failed programming external connectivity";
+const NO_CONNECTIVITY: &str = "failed to set up container networking: driver failed programming external connectivity";
 
 /// The refusal of a start. A port that is taken is told with the endpoint it was for, as Docker does.
 pub fn of_start(error: engine::Error, name: &str, endpoint: &str) -> Refusal {
@@ -102,7 +101,10 @@ fn cause(failure: &Failure) -> String {
         }
         Step::LookPath | Step::Execve => format!("exec: {}: {errno}", quoted(subject)),
         Step::WorkingDirectory => {
-            format!("error during container init: chdir to cwd ({}) set in config.json failed: {errno}", quoted(subject))
+            format!(
+                "error during container init: chdir to cwd ({}) set in config.json failed: {errno}",
+                quoted(subject)
+            )
         }
         Step::Mount if failure.errno == rustix::io::Errno::NOTDIR.raw_os_error() => format!(
             "error during container init: error mounting {subject}: {errno}: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
@@ -145,7 +147,11 @@ mod tests {
             )
         );
         let missing = failed(Step::Execve, 2, "/nope");
-        assert!(missing.message.contains("exec: \"/nope\": stat /nope: no such file or directory: unknown"), "{}", missing.message);
+        assert!(
+            missing.message.contains("exec: \"/nope\": stat /nope: no such file or directory: unknown"),
+            "{}",
+            missing.message
+        );
     }
 
     #[test]

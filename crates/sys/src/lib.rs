@@ -1,6 +1,12 @@
 //! THE unsafe crate: the system calls that rustix lacks, each as one safe function.
 //!
 //! `unsafe` stands in no other crate. Every block is one operation, with the reason why it is sound.
+//!
+//! - [`process`]: fork from a single-threaded process, execve, descriptors of a child. [`pidfd`]: processes by descriptor.
+//! - [`namespace`], [`netns`], [`mount`], [`idmap`], [`filter`]: what a container is made of. [`bpf`]: what it may use.
+//! - [`message`]: file descriptors over sockets. [`netlink`]: the kernel's sockets.
+//! - [`shared`], [`memfd`]: memory between processes.
+//! - [`signal`]: dispositions and waiting. [`daemon`]: signals of a process that stays.
 
 pub mod bpf;
 pub mod daemon;

@@ -51,9 +51,8 @@ pub fn recv_with_fds(
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = flags | RecvFlags::CMSG_CLOEXEC;
-    let message = rustix::io::retry_on_intr(|| {
-        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, flags)
-    })?;
+    let message =
+        rustix::io::retry_on_intr(|| rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, flags))?;
     for part in control.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = part {
             fds.extend(received);

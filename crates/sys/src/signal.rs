@@ -6,14 +6,21 @@ use std::mem::MaybeUninit;
 
 /// The number of the last signal, signal(7).
 const LAST: c_int = 64;
+/// The size of a signal set to the kernel: one bit for each.
+const SET_BYTES: usize = 8;
 
 /// Gives every signal its default action and unblocks all: what a new program expects (ignored ones survive execve(2)).
+///
+/// The two that libc keeps for itself are among them, so this is for a process that will execute another program.
 pub fn reset_all() -> io::Result<()> {
-    // SAFETY: all zeroes is a valid sigaction: SIG_DFL, no flags, empty mask.
-    let action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // struct sigaction of the kernel: all zeroes is SIG_DFL, no flags, empty mask. 32 bytes is the longest of all machines.
+    let action = [0_u64; 4];
     for signal in 1..=LAST {
-        // SAFETY: `action` is valid and the old action is not asked for. SIGKILL, SIGSTOP and libc's own are refused: fine.
-        unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+        // SAFETY: `action` is long enough and the old action is not asked for. No handler is installed. SIGKILL and SIGSTOP
+        // are refused: fine.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), std::ptr::null_mut::<u64>(), SET_BYTES)
+        };
     }
     set_mask(&empty())
 }

@@ -11,7 +11,7 @@ fn a_container_its_log_and_its_exit_code_survive_the_engine() {
             "run",
             "-d",
             "--name",
-            "c",
+            "box",
             "busybox",
             "sh",
             "-c",
@@ -19,16 +19,16 @@ fn a_container_its_log_and_its_exit_code_survive_the_engine() {
         ])
         .ok();
     stage.dhow(["run", "-d", "--name", "stays", "-p", "18080:80", "busybox", "sleep", "1000"]).ok();
-    let pid = stage.dhow(["inspect", "-f", "{{.State.Pid}}", "c"]).ok();
+    let pid = stage.dhow(["inspect", "-f", "{{.State.Pid}}", "box"]).ok();
     stage.kill_engine();
     std::fs::write(format!("/proc/{}/root/tmp/go", pid.trim()), "").unwrap();
     within("the process has ended", || {
         std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).map_or(true, |stat| stat.contains(") Z "))
     });
     stage.start_engine();
-    within("the end is known", || stage.dhow(["inspect", "-f", "{{.State.Status}}", "c"]).out == "exited\n");
-    assert_eq!(stage.dhow(["inspect", "-f", "{{.State.ExitCode}}", "c"]).ok(), "5\n");
-    assert_eq!(stage.dhow(["logs", "c"]).ok(), "before\nafter\n");
+    within("the end is known", || stage.dhow(["inspect", "-f", "{{.State.Status}}", "box"]).out == "exited\n");
+    assert_eq!(stage.dhow(["inspect", "-f", "{{.State.ExitCode}}", "box"]).ok(), "5\n");
+    assert_eq!(stage.dhow(["logs", "box"]).ok(), "before\nafter\n");
     assert_eq!(stage.dhow(["inspect", "-f", "{{.State.Status}}", "stays"]).ok(), "running\n");
     assert_eq!(stage.dhow(["exec", "stays", "echo", "here"]).ok(), "here\n");
     assert_eq!(stage.dhow(["port", "stays"]).ok(), "80/tcp -> 0.0.0.0:18080\n");

@@ -34,11 +34,11 @@ fn docker_runs_lists_logs_execs_and_removes() {
 fn docker_follows_logs_until_the_end() {
     let stage = Stage::new();
     stage
-        .docker(["run", "-d", "--name", "c", "busybox", "sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.2; done"])
+        .docker(["run", "-d", "--name", "box", "busybox", "sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.2; done"])
         .ok();
-    assert_eq!(stage.docker(["logs", "-f", "c"]).ok(), "1\n2\n3\n");
-    assert_eq!(stage.docker(["logs", "--tail", "1", "c"]).ok(), "3\n");
-    assert_eq!(stage.docker(["wait", "c"]).ok(), "0\n");
+    assert_eq!(stage.docker(["logs", "-f", "box"]).ok(), "1\n2\n3\n");
+    assert_eq!(stage.docker(["logs", "--tail", "1", "box"]).ok(), "3\n");
+    assert_eq!(stage.docker(["wait", "box"]).ok(), "0\n");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn docker_gives_dockers_exit_codes() {
 #[test]
 fn docker_sees_events_in_order() {
     let stage = Stage::new();
-    stage.docker(["run", "--rm", "--name", "e", "busybox", "true"]).ok();
+    stage.docker(["run", "--rm", "--name", "evt", "busybox", "true"]).ok();
     within("the container is gone", || stage.docker(["ps", "-aq"]).out.is_empty());
     let said = stage
         .docker(["events", "--since", "1m", "--until", "0s", "--filter", "type=container", "--format", "{{.Action}}"])

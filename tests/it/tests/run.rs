@@ -36,7 +36,7 @@ fn a_terminal_is_a_terminal() {
     let line = format!("{:?}", stage.dhow_command(["run", "--rm", "-it", "busybox", "tty"])).replace('"', "'");
     command.args(["-qec", &line, "/dev/null"]);
     let output = command.stdin(std::process::Stdio::null()).output().expect("script(1) runs");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "/dev/pts/0");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("/dev/pts/0"), "{output:?}");
 }
 
 #[test]
@@ -77,8 +77,8 @@ fn users_are_looked_up_in_the_image() {
 #[test]
 fn root_inside_is_nobody_outside() {
     let stage = Stage::new();
-    stage.dhow(["run", "-d", "--name", "c", "busybox", "sleep", "100"]).ok();
-    let pid = stage.dhow(["inspect", "-f", "{{.State.Pid}}", "c"]).ok();
+    stage.dhow(["run", "-d", "--name", "box", "busybox", "sleep", "100"]).ok();
+    let pid = stage.dhow(["inspect", "-f", "{{.State.Pid}}", "box"]).ok();
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
     let uid =
         status.lines().find_map(|line| line.strip_prefix("Uid:\t")).unwrap().split('\t').next().unwrap().to_owned();
@@ -151,7 +151,7 @@ fn a_detached_container_lives_until_it_is_stopped() {
     assert_eq!(id.trim().len(), 64);
     within("the greeting is logged", || stage.dhow(["logs", "web"]).out == "hello\n");
     let row = stage.dhow(["ps", "--format", "{{.Names}} {{.Image}} {{.State}} {{.Labels}}"]).ok();
-    assert_eq!(row, "web busybox running a=b\n");
+    assert_eq!(row, "web busybox running a=b,made-by=test\n");
     stage.dhow(["stop", "web"]).ok();
     assert_eq!(stage.dhow(["logs", "web"]).ok(), "hello\nbye\n");
     assert_eq!(stage.dhow(["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "web"]).ok(), "exited 3\n");
@@ -165,23 +165,23 @@ fn a_detached_container_lives_until_it_is_stopped() {
 #[test]
 fn exec_joins_a_running_container() {
     let stage = Stage::new();
-    stage.dhow(["run", "-d", "--name", "c", "-e", "X=1", "busybox", "sleep", "1000"]).ok();
-    let said = stage.dhow(["exec", "-w", "/tmp", "-e", "Y=2", "c", "sh", "-c", "echo $X $Y $PWD; id -u; exit 9"]);
+    stage.dhow(["run", "-d", "--name", "box", "-e", "X=1", "busybox", "sleep", "1000"]).ok();
+    let said = stage.dhow(["exec", "-w", "/tmp", "-e", "Y=2", "box", "sh", "-c", "echo $X $Y $PWD; id -u; exit 9"]);
     assert_eq!((said.code, said.out.as_str()), (9, "1 2 /tmp\n0\n"));
-    assert_eq!(stage.dhow_with_stdin(["exec", "-i", "c", "cat"], b"through").ok(), "through");
-    assert_eq!(stage.dhow(["exec", "c", "nothing-here"]).code, 127);
-    assert!(stage.dhow(["top", "c"]).ok().contains("sleep 1000"));
+    assert_eq!(stage.dhow_with_stdin(["exec", "-i", "box", "cat"], b"through").ok(), "through");
+    assert_eq!(stage.dhow(["exec", "box", "nothing-here"]).code, 127);
+    assert!(stage.dhow(["top", "box"]).ok().contains("sleep 1000"));
 }
 
 #[test]
 fn pause_holds_and_unpause_lets_go() {
     let stage = Stage::new();
-    stage.dhow(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
-    stage.dhow(["pause", "c"]).ok();
-    assert_eq!(stage.dhow(["inspect", "-f", "{{.State.Status}}", "c"]).ok(), "paused\n");
-    assert_ne!(stage.dhow(["exec", "c", "true"]).code, 0);
-    stage.dhow(["unpause", "c"]).ok();
-    stage.dhow(["exec", "c", "true"]).ok();
+    stage.dhow(["run", "-d", "--name", "box", "busybox", "sleep", "1000"]).ok();
+    stage.dhow(["pause", "box"]).ok();
+    assert_eq!(stage.dhow(["inspect", "-f", "{{.State.Status}}", "box"]).ok(), "paused\n");
+    assert_ne!(stage.dhow(["exec", "box", "true"]).code, 0);
+    stage.dhow(["unpause", "box"]).ok();
+    stage.dhow(["exec", "box", "true"]).ok();
 }
 
 #[test]
@@ -199,11 +199,11 @@ fn names_are_unique_and_can_change() {
 fn a_failing_container_is_started_again_as_told() {
     let stage = Stage::new();
     stage
-        .dhow(["run", "-d", "--name", "c", "--restart", "on-failure:2", "busybox", "sh", "-c", "echo run; exit 1"])
+        .dhow(["run", "-d", "--name", "box", "--restart", "on-failure:2", "busybox", "sh", "-c", "echo run; exit 1"])
         .ok();
-    within("all three runs are over", || stage.dhow(["logs", "c"]).out == "run\nrun\nrun\n");
+    within("all three runs are over", || stage.dhow(["logs", "box"]).out == "run\nrun\nrun\n");
     within("it is given up", || {
-        stage.dhow(["inspect", "-f", "{{.State.Status}} {{.RestartCount}}", "c"]).out == "exited 2\n"
+        stage.dhow(["inspect", "-f", "{{.State.Status}} {{.RestartCount}}", "box"]).out == "exited 2\n"
     });
 }
 

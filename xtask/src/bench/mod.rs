@@ -34,7 +34,7 @@ pub fn run(words: &[String]) -> Result<(), String> {
     if std::env::var_os(INSIDE).is_some() {
         return measure(&options);
     }
-    suite::cargo(&["build", "--release", "--bin", "dhow", "--bin", "floor"])?;
+    suite::cargo(&["build", "--release", "-p", "dhow", "-p", "floor"])?;
     let this = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
     let status = Command::new("unshare")
         .args(["--net", "--mount", "--propagation", "private", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""])

@@ -3,12 +3,21 @@
 export PATH=/bin
 
 if [ "$1" != second ]; then
-    # The kernel's first root can be neither pivoted nor left by containers: move into an ordinary one.
-    mount -t tmpfs -o mode=0755,size=80% none /mnt
+    # The kernel's first root can be neither pivoted nor left by containers, and a tmpfs has no id-mapped mounts before
+    # Linux 6.3: move to an ext4 on a disk in memory.
+    mount -t proc proc /proc
+    mount -t devtmpfs dev /dev
+    modprobe loop
+    modprobe -q ext4
+    truncate -s 900M /disk
+    mke2fs -F -I 256 /disk >/dev/null
+    mount -t ext4 -o loop /disk /mnt || exec sh
     rm -f /bin/linuxrc
-    cp -a /bin /dev /etc /init /lib /proc /root /run /sbin /smoke.sh /busybox.tar /layers.tar /sys /tmp /var /mnt/ 2>/dev/null
-    mkdir -p /mnt/mnt
-    exec switch_root /mnt /init second
+    mkdir /mnt/dev /mnt/proc /mnt/sys /mnt/mnt
+    chmod 1777 /tmp
+    cp -a /bin /etc /init /lib /root /run /sbin /smoke.sh /busybox.tar /layers.tar /tmp /var /mnt/
+    umount /dev /proc
+    exec switch_root /mnt /init second </dev/console >/dev/console 2>&1
 fi
 
 mount -t proc proc /proc
@@ -26,14 +35,7 @@ mount --make-rshared /
 hostname machine
 ip link set lo up
 
-# tmpfs has no id-mapped mounts before Linux 6.3; servers keep their data on a disk anyway.
-truncate -s 600M /disk
-mke2fs -F -I 256 /disk >/dev/null
-mkdir -p /var/lib/dhow /srv
-modprobe loop
-modprobe -q ext4
-mount -t ext4 -o loop /disk /srv && mkdir -p /srv/dhow && mount --bind /srv/dhow /var/lib/dhow
-
+mkdir -p /srv
 uname -a
 cat /proc/uptime
 sh /smoke.sh

@@ -57,7 +57,7 @@ impl Guest<'_> {
             line.push_str(&format!(" only={}", self.only.join(",")));
         }
         Command::new("qemu-system-x86_64")
-            .args(["-M", "microvm", "-accel", "tcg,thread=multi", "-cpu", "max"])
+            .args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"])
             .args(["-m", &self.memory_mib.to_string(), "-smp", &self.processors.to_string()])
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"])
             .arg("-kernel")

@@ -94,15 +94,12 @@ impl Engine {
         }
     }
 
-    /// Ports are free at once; the veth and the address follow without anybody waiting for the kernel.
+    /// Ports are free at once; the veth goes with its namespace, without anybody waiting for the kernel.
     fn take_down(&self, live: Live) {
-        if let Some(endpoint) = live.endpoint {
-            if !endpoint.ports.is_empty()
-                && let Err(e) = self.house.bridge.unpublish(&endpoint)
-            {
-                tracing::warn!("cannot unpublish ports of {}: {}", endpoint.address, base::chain(&e));
-            }
-            self.house.departures.send(endpoint);
+        if let Some(endpoint) = live.endpoint
+            && let Err(e) = self.house.bridge.leave(&endpoint)
+        {
+            tracing::warn!("cannot take {} off the network: {}", endpoint.address, base::chain(&e));
         }
         if let Err(e) = live.group.remove() {
             tracing::warn!("cannot remove a group: {}", base::chain(&e));

@@ -15,6 +15,7 @@ mod wait;
 
 pub use create::Created;
 pub(crate) use exited::MOST_DRAINING;
+pub(crate) use start::failure_code;
 pub use inspect::Snapshot;
 pub use remove::Removal;
 pub use stop::{Change, StopRequest};

@@ -301,7 +301,7 @@ impl Engine {
         // After a failed launch the keeper no longer knows the process: nothing is left to let go.
         let _ = house.keeper.unpark(pid);
         if let Some(endpoint) = endpoint
-            && let Err(e) = house.bridge.detach(&endpoint)
+            && let Err(e) = house.bridge.leave(&endpoint)
         {
             tracing::warn!("cannot detach {}: {}", endpoint.host_link, base::chain(&e));
         }
@@ -347,7 +347,7 @@ fn bytes_of(text: &str) -> Option<u64> {
 }
 
 /// What a shell would say: 127 not found, 126 not executable, 128 else.
-fn failure_code(error: &Error) -> i32 {
+pub(crate) fn failure_code(error: &Error) -> i32 {
     let Error::Start(failure) = error else { return 128 };
     match (failure.step, failure.errno) {
         (runtime::Step::LookPath | runtime::Step::Execve, e) if e == rustix::io::Errno::NOENT.raw_os_error() => 127,

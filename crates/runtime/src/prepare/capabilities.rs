@@ -54,7 +54,8 @@ const NAMES: [&str; 41] = [
 /// inheritable, as the kernel demands.
 pub(super) fn compile(named: &oci::runtime::Capabilities) -> Result<Capabilities> {
     let bound = own_bounding_set();
-    let mask = |names: &[String]| names.iter().try_fold(0, |mask, name| Ok(mask | bit(name)?)).map(|mask: u64| mask & bound);
+    let mask =
+        |names: &[String]| names.iter().try_fold(0, |mask, name| Ok(mask | bit(name)?)).map(|mask: u64| mask & bound);
     let (permitted, inheritable) = (mask(&named.permitted)?, mask(&named.inheritable)?);
     Ok(Capabilities {
         bounding: mask(&named.bounding)?,

@@ -42,13 +42,12 @@ fn unified() -> bool {
 /// Lines are `number:controllers:path`, cgroups(7); no controllers is the v2 hierarchy.
 fn hierarchies(mount: &Mount, text: &str, all: &mut Vec<Mount>) {
     let mut parent = Mount { kind: Some("tmpfs".into()), source: Some("tmpfs".into()), ..mount.clone() };
-    // Folders are made in it, so it is read-write until then; nothing but empty mount points is in it.
-    parent.options.retain(|option| option != "ro");
     parent.options.push("mode=755".into());
     all.push(parent);
     for controllers in text.lines().filter_map(|line| line.split(':').nth(1)).filter(|names| !names.is_empty()) {
         let mut one = mount.clone();
-        one.destination = format!("{}/{}", mount.destination.trim_end_matches('/'), controllers.trim_start_matches("name="));
+        one.destination =
+            format!("{}/{}", mount.destination.trim_end_matches('/'), controllers.trim_start_matches("name="));
         one.options.extend(controllers.split(',').map(str::to_owned));
         all.push(one);
     }
@@ -70,7 +69,7 @@ mod tests {
         hierarchies(&mount, "4:cpu,cpuacct:/x\n1:name=systemd:/\n0::/y\n", &mut all);
         let destinations: Vec<_> = all.iter().map(|mount| mount.destination.as_str()).collect();
         assert_eq!(destinations, ["/sys/fs/cgroup", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/systemd"]);
-        assert_eq!(all[0].options, ["nosuid", "mode=755"]);
+        assert_eq!(all[0].options, ["ro", "nosuid", "mode=755"]);
         assert_eq!(all[1].options, ["ro", "nosuid", "cpu", "cpuacct"]);
         assert_eq!(all[2].options, ["ro", "nosuid", "name=systemd"]);
     }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::mount::{Change, Reach};
+use sys::mount::{Change, Reach, attribute};
 
 /// Every container has these (runtime-spec, config-linux.md): name, major, minor.
 const DEFAULT_NODES: [(&str, u32, u32); 6] =
@@ -46,7 +46,9 @@ pub(super) fn folder(
     fds: &mut Fds,
 ) -> Result<Vec<MountStep>> {
     let parsed = options::parse(mount);
-    let dev = create_file_system("tmpfs", &parsed.data, parsed.attributes.set).map_err(device_error("/dev"))?;
+    let readonly = parsed.attributes.set & attribute::RDONLY;
+    let attributes = parsed.attributes.set & !readonly;
+    let dev = create_file_system("tmpfs", &parsed.data, attributes).map_err(device_error("/dev"))?;
     for name in FOLDERS {
         rustix::fs::mkdirat(&dev, name, Mode::from_raw_mode(0o755)).map_err(device_error(name))?;
     }
@@ -64,10 +66,8 @@ pub(super) fn folder(
         }
     }
     // Only now: through the id map the engine's own root could make nothing.
-    if let Some(user) = user {
-        let change = Change { id_map: Some(user), ..Change::default() };
-        sys::mount::set_attributes(dev.as_fd(), change, Reach::One).map_err(device_error("/dev"))?;
-    }
+    let change = Change { set: readonly, id_map: user, ..Change::default() };
+    sys::mount::set_attributes(dev.as_fd(), change, Reach::One).map_err(device_error("/dev"))?;
     let source = MountSource::Detached { fd: fds.add(dev)?, file: false };
     let mut steps = vec![MountStep { destination: mount.destination.clone(), source }];
     steps.append(&mut bound);
@@ -154,7 +154,8 @@ pub(super) fn bind_others(linux: &Linux, dev_is_ours: bool, steps: &mut Vec<Moun
         if below && (dev_is_ours || dev_is_mounted) {
             continue;
         }
-        let (sort, number) = identity(device).ok_or_else(|| PrepareError::Invalid(format!("device {}", device.path)))?;
+        let (sort, number) =
+            identity(device).ok_or_else(|| PrepareError::Invalid(format!("device {}", device.path)))?;
         let clone = checked_clone(&device.path, sort, number).map_err(device_error(&device.path))?;
         mounts::check_destination(&device.path)?;
         let source = MountSource::Detached { fd: fds.add(clone)?, file: true };

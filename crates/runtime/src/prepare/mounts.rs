@@ -40,9 +40,11 @@ pub(super) fn step(mount: &Mount, user: Option<BorrowedFd<'_>>, fds: &mut Fds) -
     let destination = mount.destination.clone();
     let source = match options.bind {
         Some(below) => bind(mount, &options, below, user, fds)?,
-        None if kind.is_empty() => return Err(PrepareError::Invalid(format!("the mount at {destination} has no type"))),
+        None if kind.is_empty() => {
+            return Err(PrepareError::Invalid(format!("the mount at {destination} has no type")));
+        }
         None if OF_THE_INIT.contains(&kind) => new_instance(kind, &options),
-        None => made_here(mount, kind, &options, fds)?,
+        None => made_here(mount, kind, &options, user, fds)?,
     };
     check_proc(&destination, kind, &source, fds)?;
     Ok(MountStep { destination, source })
@@ -88,11 +90,21 @@ fn new_instance(kind: &str, options: &Options) -> MountSource {
 }
 
 /// A file system of the host (a disk, NFS), made with the engine's rights.
-fn made_here(mount: &Mount, kind: &str, options: &Options, fds: &mut Fds) -> Result<MountSource> {
+fn made_here(
+    mount: &Mount,
+    kind: &str,
+    options: &Options,
+    user: Option<BorrowedFd<'_>>,
+    fds: &mut Fds,
+) -> Result<MountSource> {
     let mut data = options.data.clone();
     data.extend(mount.source.clone().map(|source| ("source".to_owned(), Some(source))));
     let made = create_file_system(kind, &data, options.attributes.set | options.recursive.set);
     let fd = made.map_err(|e| source_error(mount, e.into()))?;
+    if user.is_some() {
+        // Where it cannot be: as a bind of it would be.
+        let _ = sys::mount::set_attributes(fd.as_fd(), Change { id_map: user, ..Change::default() }, Reach::One);
+    }
     Ok(MountSource::Detached { fd: fds.add(fd)?, file: false })
 }
 
@@ -168,7 +180,9 @@ mod tests {
 
     #[test]
     fn only_procfs_goes_over_proc() {
-        for (kind, destination) in [("tmpfs", "/proc"), ("tmpfs", "//proc/"), ("tmpfs", "/proc/self"), ("proc", "/proc/x")] {
+        for (kind, destination) in
+            [("tmpfs", "/proc"), ("tmpfs", "//proc/"), ("tmpfs", "/proc/self"), ("proc", "/proc/x")]
+        {
             assert!(step(&mount(kind, destination), None, &mut Fds::default()).is_err(), "{destination}");
         }
         assert!(step(&mount("proc", "/proc"), None, &mut Fds::default()).is_ok());

@@ -60,7 +60,7 @@ fn take(options: &mut Options, option: &str) {
         }
         "rbind" => options.bind = Some(Below::With),
         // Said otherwise here, or a matter of mount(8) alone.
-        "defaults" | "remount" | "silent" | "loud" | "rw,suid" | "idmap" | "ridmap" | "nofail" | "auto" | "noauto" => {}
+        "defaults" | "remount" | "silent" | "loud" | "idmap" | "ridmap" | "nofail" | "auto" | "noauto" => {}
         _ => {
             if let Some(change) = attribute_change(option) {
                 options.attributes.apply(change);

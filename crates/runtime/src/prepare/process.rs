@@ -10,7 +10,8 @@ pub(crate) fn compile(process: &Process, seccomp: Option<Vec<u8>>) -> Result<Pro
     let bytes = |list: &[String]| list.iter().map(|text| text.clone().into_bytes()).collect();
     let none = oci::runtime::Capabilities::default();
     let rlimits = process.rlimits.iter().map(|limit| {
-        let number = limits::number(&limit.kind).ok_or_else(|| PrepareError::Invalid(format!("limit {}", limit.kind)))?;
+        let number =
+            limits::number(&limit.kind).ok_or_else(|| PrepareError::Invalid(format!("limit {}", limit.kind)))?;
         match limit.soft <= limit.hard {
             true => Ok((number, limit.soft, limit.hard)),
             false => Err(PrepareError::Invalid(format!("{}: the soft limit is above the hard one", limit.kind))),
@@ -29,7 +30,7 @@ pub(crate) fn compile(process: &Process, seccomp: Option<Vec<u8>>) -> Result<Pro
         no_new_privileges: process.no_new_privileges,
         seccomp: seccomp.filter(|filter| !filter.is_empty()),
         terminal: process.terminal,
-        console_size: process.console_size.and_then(|size| Some((size.height.try_into().ok()?, size.width.try_into().ok()?))),
+        console_size: process.console_size.map(|size| (size.height, size.width)),
         oom_score_adj: process.oom_score_adj,
         apparmor_profile: process.apparmor_profile.clone().filter(|profile| !profile.is_empty()),
     })

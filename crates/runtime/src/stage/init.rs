@@ -36,13 +36,14 @@ pub(super) fn become_container(
         tree.set_sysctl(key, value)?;
     }
     let streams = streams(control, plan, fds, &tree)?;
+    tree.close()?;
     tree.protect(plan, plan.null.map(|index| named(fds, index)).transpose()?)?;
     if plan.root_readonly {
         let change = Change { set: attribute::RDONLY, ..Change::default() };
         sys::mount::set_attributes(root, change, Reach::One).map_err(at(Step::Root, "/"))?;
     }
     pivot(root)?;
-    process::execute(control, own, &plan.process, &streams)
+    process::execute(own, &plan.process, &streams)
 }
 
 /// The descriptor a plan names.
@@ -96,7 +97,12 @@ fn pivot(root: BorrowedFd<'_>) -> Result<(), Failure> {
     rustix::process::chdir("/").map_err(failed)
 }
 
-fn streams<'a>(control: BorrowedFd<'_>, plan: &Plan, fds: &'a [OwnedFd], tree: &Tree<'_>) -> Result<Streams<'a>, Failure> {
+fn streams<'a>(
+    control: BorrowedFd<'_>,
+    plan: &Plan,
+    fds: &'a [OwnedFd],
+    tree: &Tree<'_>,
+) -> Result<Streams<'a>, Failure> {
     if !plan.process.terminal {
         let last = fds.last_chunk::<3>();
         let [stdin, stdout, stderr] = last.ok_or_else(|| Failure::new(Step::Park, Errno::BADF, "standard streams"))?;

@@ -4,7 +4,7 @@ use super::process::{self, Streams};
 use super::{become_root, enter_cgroups, settle, terminal};
 use crate::exec::Target;
 use crate::failure::at;
-use crate::{Failure, ProcessPlan, Step, Stdio, launch, limits, wire};
+use crate::{Failure, ProcessPlan, Stdio, Step, launch, limits, wire};
 use rustix::fs::{CWD, Mode, OFlags};
 use std::convert::Infallible;
 use std::io;
@@ -50,14 +50,15 @@ fn walk(child: &Child, control: BorrowedFd<'_>, joining: &Joining<'_>) -> Result
     }
     enter(*target)?;
     let streams = streams(control, plan, *stdio)?;
-    process::execute(control, &own, plan, &streams)
+    process::execute(&own, plan, &streams)
 }
 
 /// Joins all namespaces. The user namespace last: as the host's root every other one may be joined, whoever owns it.
 /// The pid namespace was joined by the fork.
 fn enter(target: Target<'_>) -> Result<(), Failure> {
     let other_user = namespace_of(target.pid)? != namespace_of_self()?;
-    let others = Namespaces::NEWNS | Namespaces::NEWUTS | Namespaces::NEWIPC | Namespaces::NEWNET | Namespaces::NEWCGROUP;
+    let others =
+        Namespaces::NEWNS | Namespaces::NEWUTS | Namespaces::NEWIPC | Namespaces::NEWNET | Namespaces::NEWCGROUP;
     setns(target.pidfd, others).map_err(at(Step::JoinNamespace, "container"))?;
     if other_user {
         setns(target.pidfd, Namespaces::NEWUSER).map_err(at(Step::JoinNamespace, "user"))?;

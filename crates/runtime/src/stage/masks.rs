@@ -1,10 +1,9 @@
 //! Paths of a container that are hidden or made read-only.
 
-use super::resolve::Sort;
+use super::resolve::{self, Sort};
 use super::tree::{self, Tree};
 use crate::failure::at;
 use crate::{Failure, Plan, Step};
-use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -50,7 +49,7 @@ impl Tree<'_> {
 
     fn hide(&self, path: &str, files: Option<&mut Cover<'_>>, folders: Option<&mut Cover<'_>>) -> Result<(), Errno> {
         let Some(target) = self.find(path)? else { return Ok(()) };
-        match sort_of(target.as_fd())? {
+        match resolve::sort_of(target.as_fd())? {
             Sort::Folder => folders.ok_or(Errno::NODEV)?.put_over(target.as_fd()),
             Sort::File => files.ok_or(Errno::NODEV)?.put_over(target.as_fd()),
         }
@@ -65,11 +64,6 @@ impl Tree<'_> {
             .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
         tree::attach(copy.as_fd(), target.as_fd())
     }
-}
-
-fn sort_of(file: BorrowedFd<'_>) -> Result<Sort, Errno> {
-    let stat = rustix::fs::statat(file, "", AtFlags::EMPTY_PATH)?;
-    Ok(if FileType::from_raw_mode(stat.st_mode) == FileType::Directory { Sort::Folder } else { Sort::File })
 }
 
 /// An empty folder in which nothing can be made.

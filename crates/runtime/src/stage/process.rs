@@ -21,12 +21,7 @@ pub(super) enum Streams<'a> {
 }
 
 /// Executes the program of `plan`, from within the container's namespaces and root. Returns only a failure.
-pub(super) fn execute(
-    control: BorrowedFd<'_>,
-    own: &OwnFiles,
-    plan: &ProcessPlan,
-    streams: &Streams<'_>,
-) -> Result<Infallible, Failure> {
+pub(super) fn execute(own: &OwnFiles, plan: &ProcessPlan, streams: &Streams<'_>) -> Result<Infallible, Failure> {
     take_streams(streams).map_err(at(Step::Console, "standard streams"))?;
     sys::umask(0);
     let arrived = change_folder(&plan.cwd)?;
@@ -43,7 +38,6 @@ pub(super) fn execute(
     sys::process::cloexec_from(3).map_err(at(Step::Execve, "file descriptors"))?;
     set_capabilities(plan)?;
     install_filter(plan)?;
-    let _ = control;
     Err(program.run())
 }
 

@@ -8,7 +8,7 @@ use sys::process::Strings;
 
 /// A program that was found, with what it is started with.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(crate) struct Program {
     path: CString,
     arguments: Strings,
     environment: Strings,
@@ -16,7 +16,7 @@ pub(super) struct Program {
 }
 
 /// Looks for the program as the user it will run as. A name with a slash is taken as it is, others are looked for in PATH.
-pub(super) fn find(plan: &ProcessPlan) -> Result<Program, Failure> {
+pub(crate) fn find(plan: &ProcessPlan) -> Result<Program, Failure> {
     let name = plan.args.first().map(Vec::as_slice).unwrap_or_default();
     let subject = String::from_utf8_lossy(name).into_owned();
     let fail = |step, errno| Failure::new(step, errno, subject.as_str());
@@ -62,7 +62,7 @@ fn executable(path: &[u8]) -> Result<(), Errno> {
 
 impl Program {
     /// Executes it. Returns only why that failed.
-    pub(super) fn run(&self) -> Failure {
+    pub(crate) fn run(&self) -> Failure {
         let error = sys::process::execve(&self.path, &self.arguments, &self.environment);
         let mut errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
         // The kernel says "permission denied" for a folder.

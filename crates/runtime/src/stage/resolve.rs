@@ -16,6 +16,8 @@ pub(super) enum Sort {
 
 /// The kernel asks to try again when a rename raced with `..` (openat2(2)).
 const TRIES: u32 = 64;
+/// statfs(2): the magic number of procfs.
+pub(super) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// As the kernel's own limit, path_resolution(7).
 const MAX_LINKS: u32 = 40;
 
@@ -43,6 +45,12 @@ fn open(base: BorrowedFd<'_>, path: &str, flags: OFlags, how: ResolveFlags) -> R
             other => return other,
         }
     }
+}
+
+/// What an open file is.
+pub(super) fn sort_of(file: BorrowedFd<'_>) -> Result<Sort, Errno> {
+    let stat = rustix::fs::statat(file, "", AtFlags::EMPTY_PATH)?;
+    Ok(if FileType::from_raw_mode(stat.st_mode) == FileType::Directory { Sort::Folder } else { Sort::File })
 }
 
 /// Opens the place where something is to be mounted, and makes it if it is not there.
@@ -91,7 +99,8 @@ fn create(root: BorrowedFd<'_>, path: &str, sort: Sort) -> Result<OwnedFd, Errno
             continue;
         }
         links += 1;
-        if links > MAX_LINKS {
+        // A magic link has a text too, but means something else.
+        if links > MAX_LINKS || rustix::fs::fstatfs(&next)?.f_type == PROC_SUPER_MAGIC {
             return Err(Errno::LOOP);
         }
         let target = rustix::fs::readlinkat(&next, "", Vec::new())?;
@@ -108,7 +117,11 @@ fn create(root: BorrowedFd<'_>, path: &str, sort: Sort) -> Result<OwnedFd, Errno
 
 /// The components in reverse order, so that the next one is the last.
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
-    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".").rev().map(<[u8]>::to_vec).collect()
+    path.split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
+        .rev()
+        .map(<[u8]>::to_vec)
+        .collect()
 }
 
 fn step(here: BorrowedFd<'_>, name: &[u8], wanted: Sort) -> Result<(OwnedFd, Stat), Errno> {

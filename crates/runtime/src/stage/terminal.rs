@@ -43,7 +43,9 @@ fn open_pair(root: BorrowedFd<'_>, devpts: Option<BorrowedFd<'_>>) -> Result<Pai
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let master = match devpts {
         Some(devpts) => rustix::fs::openat(devpts, "ptmx", flags, Mode::empty())?,
-        None => resolve::in_root(root, "dev/pts/ptmx", OFlags::PATH).and_then(|node| open_checked(node.as_fd(), root))?,
+        None => {
+            resolve::in_root(root, "dev/pts/ptmx", OFlags::PATH).and_then(|node| open_checked(node.as_fd(), root))?
+        }
     };
     rustix::pty::unlockpt(&master)?;
     let peer = rustix::pty::ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;

@@ -1,17 +1,14 @@
 //! The mounts of a container, placed by descriptor below its root.
 
 use super::init::named;
-use super::resolve::{self, Sort};
+use super::resolve::{self, PROC_SUPER_MAGIC, Sort};
 use crate::failure::at;
 use crate::{Failure, MountSource, MountStep, Step};
 use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::mount::{Change, Reach};
-
-/// statfs(2): the magic number of procfs.
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+use sys::mount::{Change, Reach, attribute};
 
 /// The root of the container while it is being furnished, and the file systems in it that later steps write to: through
 /// descriptors, so that nothing mounted or linked over them matters (CVE-2025-52881).
@@ -21,11 +18,13 @@ pub(super) struct Tree<'a> {
     proc: Option<OwnedFd>,
     sys: Option<OwnedFd>,
     devpts: Option<OwnedFd>,
+    /// To be read-only once all mount points in them are made.
+    readonly: Vec<OwnedFd>,
 }
 
 impl<'a> Tree<'a> {
     pub(super) fn new(root: BorrowedFd<'a>) -> Self {
-        Self { root, proc: None, sys: None, devpts: None }
+        Self { root, proc: None, sys: None, devpts: None, readonly: Vec::new() }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'a> {
@@ -43,13 +42,24 @@ impl<'a> Tree<'a> {
             MountSource::Detached { fd, file } => {
                 let sort = if *file { Sort::File } else { Sort::Folder };
                 let target = self.target(&step.destination, sort).map_err(failed)?;
-                attach(named(fds, *fd)?, target.as_fd()).map_err(failed)
+                let mismatch = || resolve::sort_of(target.as_fd()) != Ok(sort);
+                // The kernel says "invalid argument" for a folder on a file.
+                attach(named(fds, *fd)?, target.as_fd())
+                    .map_err(|e| failed(if e == Errno::INVAL && mismatch() { Errno::NOTDIR } else { e }))
             }
             MountSource::New { kind, options, attributes } => {
-                let mount = new_instance(kind, options, *attributes).map_err(failed)?;
+                let later = if kind == "tmpfs" { attributes & attribute::RDONLY } else { 0 };
+                let mount = new_instance(kind, options, attributes & !later).map_err(failed)?;
                 let target = self.target(&step.destination, Sort::Folder).map_err(failed)?;
                 attach(mount.as_fd(), target.as_fd()).map_err(failed)?;
-                self.remember(kind, &step.destination, mount);
+                if kind == "cgroup" {
+                    self.link_controllers(&step.destination).map_err(failed)?;
+                }
+                if later != 0 {
+                    self.readonly.push(mount);
+                } else {
+                    self.remember(kind, &step.destination, mount);
+                }
                 Ok(())
             }
         }
@@ -62,6 +72,31 @@ impl<'a> Tree<'a> {
             ("devpts", "/dev/pts") => self.devpts = Some(mount),
             _ => {}
         }
+    }
+
+    /// `cpu` and `cpuacct` beside `cpu,cpuacct`: programs look for a controller by its own name.
+    fn link_controllers(&self, destination: &str) -> Result<(), Errno> {
+        let Some((parent, joint)) = destination.rsplit_once('/').filter(|(_, joint)| joint.contains(',')) else {
+            return Ok(());
+        };
+        let parent = resolve::in_root(self.root, parent, OFlags::PATH | OFlags::DIRECTORY)?;
+        for name in joint.split(',').filter(|name| !name.is_empty()) {
+            match rustix::fs::symlinkat(joint, &parent, name) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// All mounts are placed: no more mount points are made in file systems that are to be read-only.
+    pub(super) fn close(&mut self) -> Result<(), Failure> {
+        for mount in self.readonly.drain(..) {
+            let change = Change { set: attribute::RDONLY, ..Change::default() };
+            sys::mount::set_attributes(mount.as_fd(), change, Reach::One)
+                .map_err(at(Step::Mount, "read-only tmpfs"))?;
+        }
+        Ok(())
     }
 
     /// The place a destination names. What later steps, and the programs in the container, take for /proc and /sys must be
@@ -152,7 +187,7 @@ pub(crate) fn create(kind: &str, options: &[(String, Option<String>)], attribute
 fn host_tree(path: &str, attributes: u64) -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = rustix::mount::open_tree(CWD, path, flags)?;
-    let change = Change { set: attributes & !sys::mount::attribute::ATIME_FIELD, ..Change::default() };
+    let change = Change { set: attributes & !attribute::ATIME_FIELD, ..Change::default() };
     match sys::mount::set_attributes(tree.as_fd(), change, Reach::Recursive) {
         Ok(()) => Ok(tree),
         Err(e) => Err(Errno::from_io_error(&e).unwrap_or(Errno::IO)),

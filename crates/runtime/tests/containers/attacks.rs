@@ -109,7 +109,9 @@ fn link_into_proc(world: &World) {
 
 fn descriptor_directories(world: &World) {
     // Something of the host that a careless parent left open, and inheritable.
-    let leak = rustix::fs::open("/", rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+    let leak =
+        rustix::fs::open("/", rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty())
+            .unwrap();
     let mut spec = spec(&["pwd"]);
     let running = world.start(world.park(), &world.prepare(&self::spec(&["sleep", "1000"]))).unwrap();
     for number in 3..48 {
@@ -185,13 +187,16 @@ fn own_program(world: &World) {
         (echo x > $p/exe) 2>/dev/null && echo wrote $(readlink $p/exe); done; done; sleep 1000";
     let (root, _) = world.root_of(&tree, Some(world.user.as_fd()));
     let running = world.start(world.park(), &world.prepare_on(&spec(&["sh", "-c", script]), root)).unwrap();
+    let own = std::env::current_exe().unwrap();
+    let before = std::fs::read(&own).unwrap();
     for _ in 0..30 {
         // `again` names the interpreter of the process that executes it: itself. The kernel gives up, or runs busybox.
         let _ = world.exec(&running, &process(&["again"])).map(|running| running.end());
     }
-    let own = std::env::current_exe().unwrap();
-    assert!(rustix::fs::stat(&own).unwrap().st_size > 1000);
+    assert!(before == std::fs::read(&own).unwrap(), "the program was changed");
+    let out = running.out.try_clone().unwrap();
     running.kill();
+    assert_eq!(crate::world::read_all(out.as_fd()), "");
 }
 
 /// A container in the host's user namespace with CAP_SYS_PTRACE withheld, as by default: it may not read what an exec has open.

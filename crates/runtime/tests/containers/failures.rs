@@ -48,7 +48,9 @@ fn not_executable(world: &World) {
 
 fn bad_directory(world: &World) {
     let mut spec = spec(&["true"]);
-    for (cwd, errno) in [("/etc/passwd", Errno::NOTDIR), ("/etc/passwd/x", Errno::NOTDIR), ("/proc/nowhere", Errno::NOENT)] {
+    for (cwd, errno) in
+        [("/etc/passwd", Errno::NOTDIR), ("/etc/passwd/x", Errno::NOTDIR), ("/proc/nowhere", Errno::NOENT)]
+    {
         spec.process.as_mut().unwrap().cwd = cwd.into();
         assert_eq!(failure(world, &spec), (Step::WorkingDirectory, errno, cwd.into()));
     }

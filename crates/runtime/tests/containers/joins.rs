@@ -105,7 +105,14 @@ fn join_user(world: &World) {
 fn join_pid(world: &World) {
     let first = sleeper(world);
     let mut spec = spec(&["sh", "-c", "[ $$ != 1 ] && readlink /proc/self/ns/pid; cat /proc/1/comm"]);
-    let pid = spec.linux.as_mut().unwrap().namespaces.iter_mut().find(|namespace| namespace.kind == NamespaceKind::Pid).unwrap();
+    let pid = spec
+        .linux
+        .as_mut()
+        .unwrap()
+        .namespaces
+        .iter_mut()
+        .find(|namespace| namespace.kind == NamespaceKind::Pid)
+        .unwrap();
     pid.path = Some(format!("/proc/{}/ns/pid", first.pid));
     let ended = world.run(&spec).unwrap();
     assert!(ended.out.starts_with(&namespace(first.pid, "pid")), "{ended:?}");
@@ -128,7 +135,11 @@ fn host_pid(world: &World) {
 
 fn host_network(world: &World) {
     let plan = ParkPlan { user: own_user(), network: NetworkNamespace::Host, cgroup_procs: Vec::new() };
-    let mut spec = spec(&["sh", "-c", "readlink /proc/self/ns/net; grep ' /sys ' /proc/self/mounts | tail -1; touch /sys/x; ls /sys/firmware"]);
+    let mut spec = spec(&[
+        "sh",
+        "-c",
+        "readlink /proc/self/ns/net; grep ' /sys ' /proc/self/mounts | tail -1; touch /sys/x; ls /sys/firmware",
+    ]);
     spec.mounts.retain(|mount| mount.destination != "/sys/fs/cgroup");
     let ended = world.start(world.park_with(&plan, &[]), &world.prepare(&spec)).unwrap().end();
     let lines: Vec<_> = ended.out.lines().collect();
@@ -156,7 +167,8 @@ impl Drop for Group {
 
 fn cgroup_v1(world: &World) {
     let Some(group) = Group::new("pids") else { return println!("no v1 hierarchy here") };
-    let procs: OwnedFd = rustix::fs::open(group.0.join("cgroup.procs"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    let procs: OwnedFd =
+        rustix::fs::open(group.0.join("cgroup.procs"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
     let plan = ParkPlan { user: own_user(), network: NetworkNamespace::New, cgroup_procs: vec![0] };
     let fds = [procs];
     let parked = world.park_with(&plan, &fds);
@@ -167,7 +179,9 @@ fn cgroup_v1(world: &World) {
     // One that takes a parked one's place is put there as well.
     let mut spec = spec(&["sh", "-c", "cat /proc/self/cgroup"]);
     let linux = spec.linux.as_mut().unwrap();
-    linux.namespaces.retain(|namespace| namespace.kind != NamespaceKind::Pid && namespace.kind != NamespaceKind::Cgroup);
+    linux
+        .namespaces
+        .retain(|namespace| namespace.kind != NamespaceKind::Pid && namespace.kind != NamespaceKind::Cgroup);
     spec.mounts.retain(|mount| mount.destination != "/sys/fs/cgroup");
     let ended = world.start(world.park_with(&plan, &fds), &world.prepare(&spec)).unwrap().end();
     assert!(ended.out.contains(&format!(":pids:/dhow-test-{}\n", std::process::id())), "{ended:?}");
@@ -181,7 +195,8 @@ fn cgroup_v2(world: &World) {
         let (root, _) = world.root(Some(world.user.as_fd()));
         let user_namespace = Some(world.user.try_clone().unwrap());
         let cgroup_dir = Some(open(&group.0));
-        let prepared = runtime::prepare(spec, runtime::Inputs { root, seccomp: None, user_namespace, cgroup_dir }).unwrap();
+        let prepared =
+            runtime::prepare(spec, runtime::Inputs { root, seccomp: None, user_namespace, cgroup_dir }).unwrap();
         world.start(world.park(), &prepared).unwrap()
     };
     assert_eq!(launch(&spec).end().out, "0::/\n1\n");
@@ -236,7 +251,9 @@ fn orphans(world: &World) {
     drop(theirs);
     let text = crate::world::read_all(said.as_fd());
     let pids: Vec<i32> = text.split(' ').map(|pid| pid.parse().unwrap()).collect();
-    let open = |pid: i32| rustix::process::pidfd_open(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::PidfdFlags::empty());
+    let open = |pid: i32| {
+        rustix::process::pidfd_open(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::PidfdFlags::empty())
+    };
     let container = open(pids[1]).unwrap();
     let parked = open(pids[0]);
     assert_eq!(reap(keeper), 0);
@@ -253,9 +270,15 @@ fn nothing_held(world: &World) {
     drop(start);
     assert_eq!(crate::world::read_all(end.as_fd()), "");
     let pid = parked.pid();
-    let links = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap());
-    let held: Vec<_> = links.map(|link| link.display().to_string()).filter(|link| link.contains("pipe") || link.starts_with("/tmp")).collect();
-    let standard: Vec<_> = (0..3).map(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap().display().to_string()).collect();
+    let links = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap());
+    let held: Vec<_> = links
+        .map(|link| link.display().to_string())
+        .filter(|link| link.contains("pipe") || link.starts_with("/tmp"))
+        .collect();
+    let standard: Vec<_> =
+        (0..3).map(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap().display().to_string()).collect();
     assert!(held.iter().all(|link| standard.contains(link)), "{held:?}");
     drop(parked);
     assert_eq!(reap(pid), 0);

@@ -41,9 +41,13 @@ fn main() -> ExitCode {
 /// No child of ours is left, running or dead.
 fn nothing_is_left(name: &str) -> bool {
     let left = std::fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id())).unwrap_or_default();
-    for pid in left.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
+    let pids: Vec<i32> = left.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    for pid in &pids {
         println!("{name}: process {pid} was left");
-        let _ = sys::signal::send(pid, 9);
+        let _ = sys::signal::send(*pid, 9);
+    }
+    // The first of a pid namespace ends after all others in it, so those are reaped first.
+    for pid in pids.into_iter().rev() {
         world::reap(pid);
     }
     left.trim().is_empty()

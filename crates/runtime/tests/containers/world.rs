@@ -2,7 +2,9 @@
 #![allow(dead_code)]
 
 use oci::runtime::{Capabilities, IdMapping, Linux, Mount, Namespace, NamespaceKind, Process, Root, Spec};
-use runtime::{Failure, Inputs, NetworkNamespace, Outcome, ParkPlan, Parking, Prepared, Starting, Stdio, UserNamespace};
+use runtime::{
+    Failure, Inputs, NetworkNamespace, Outcome, ParkPlan, Parking, Prepared, Starting, Stdio, UserNamespace,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
@@ -11,18 +13,29 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 use sys::SingleThread;
 
 pub const BASE: u32 = 0x7000_0000;
-const PATIENCE: Duration = Duration::from_secs(20);
 const APPLETS: [&str; 34] = [
-    "sh", "true", "false", "cat", "ls", "id", "mount", "umount", "echo", "stat", "readlink", "touch", "mkdir", "hostname", "sleep", "tty",
-    "stty", "grep", "test", "env", "pwd", "rm", "ps", "kill", "dd", "mknod", "chmod", "sysctl", "head", "wc", "ln", "ip", "find", "printenv",
+    "sh", "true", "false", "cat", "ls", "id", "mount", "umount", "echo", "stat", "readlink", "touch", "mkdir",
+    "hostname", "sleep", "tty", "stty", "grep", "test", "env", "pwd", "rm", "ps", "kill", "dd", "mknod", "chmod",
+    "sysctl", "head", "wc", "ln", "ip", "find", "printenv",
 ];
 const DEFAULT_CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP",
-    "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_KILL",
+    "CAP_AUDIT_WRITE",
 ];
 
 /// Everything a test needs; removed with it.
@@ -84,7 +97,8 @@ impl World {
 
     pub fn root_of(&self, tree: &Path, user: Option<BorrowedFd<'_>>) -> (OwnedFd, PathBuf) {
         let number = self.uppers.replace(self.uppers.get() + 1);
-        let (upper, work) = (self.home.path().join(format!("upper{number}")), self.home.path().join(format!("work{number}")));
+        let (upper, work) =
+            (self.home.path().join(format!("upper{number}")), self.home.path().join(format!("work{number}")));
         for folder in [&upper, &work] {
             std::fs::create_dir(folder).expect("mkdir");
             std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).expect("chmod");
@@ -92,7 +106,9 @@ impl World {
         if user.is_some() {
             chown(&upper, Some(BASE), Some(BASE)).expect("chown");
         }
-        let lower = rustix::mount::open_tree(CWD, tree, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC).expect("open_tree");
+        let lower =
+            rustix::mount::open_tree(CWD, tree, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+                .expect("open_tree");
         if let Some(user) = user {
             sys::idmap::set_idmap(lower.as_fd(), user).expect("idmap");
         }
@@ -101,7 +117,8 @@ impl World {
         rustix::mount::fsconfig_set_string(&context, "upperdir", &upper).expect("upperdir");
         rustix::mount::fsconfig_set_string(&context, "workdir", &work).expect("workdir");
         rustix::mount::fsconfig_create(&context).expect("create");
-        let root = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).expect("fsmount");
+        let root =
+            rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).expect("fsmount");
         (root, upper)
     }
 
@@ -223,16 +240,12 @@ pub fn readable(fd: BorrowedFd<'_>) {
 }
 
 pub fn reap(pid: i32) -> i32 {
-    let id = WaitId::Pid(Pid::from_raw(pid).expect("pid"));
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < deadline, "process {pid} does not end");
-        match waitid(id.clone(), WaitIdOptions::EXITED) {
-            Ok(Some(status)) => return status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap_or(0)),
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(e) => panic!("waitid: {e}"),
-        }
-    }
+    let pid = Pid::from_raw(pid).expect("pid");
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("a child not yet reaped");
+    readable(pidfd.as_fd());
+    let status =
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG).expect("waitid").expect("an end");
+    status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap_or(0))
 }
 
 pub fn read_all(fd: BorrowedFd<'_>) -> String {
@@ -257,7 +270,8 @@ pub fn busybox_tree(tree: &Path) {
     for applet in APPLETS {
         symlink("busybox", tree.join("bin").join(applet)).expect("symlink");
     }
-    std::fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n").expect("write");
+    std::fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")
+        .expect("write");
     std::fs::write(tree.join("bin/plain"), "not a program").expect("write");
     std::fs::write(tree.join("bin/garbage"), [0x7f, 1, 2, 3]).expect("write");
     std::fs::set_permissions(tree.join("bin/garbage"), PermissionsExt::from_mode(0o755)).expect("chmod");
@@ -270,14 +284,25 @@ pub fn process(args: &[&str]) -> Process {
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         env: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()],
         cwd: "/".into(),
-        capabilities: Some(Capabilities { bounding: all.clone(), effective: all.clone(), permitted: all, ..Capabilities::default() }),
+        capabilities: Some(Capabilities {
+            bounding: all.clone(),
+            effective: all.clone(),
+            permitted: all,
+            ..Capabilities::default()
+        }),
         ..Process::default()
     }
 }
 
 pub fn mount(destination: &str, kind: &str, options: &[&str]) -> Mount {
     let options = options.iter().map(|option| (*option).to_owned()).collect();
-    Mount { destination: destination.into(), kind: Some(kind.into()), source: Some(kind.into()), options, ..Mount::default() }
+    Mount {
+        destination: destination.into(),
+        kind: Some(kind.into()),
+        source: Some(kind.into()),
+        options,
+        ..Mount::default()
+    }
 }
 
 pub fn bind(source: &Path, destination: &str, options: &[&str]) -> Mount {
@@ -295,16 +320,27 @@ pub fn spec(args: &[&str]) -> Spec {
         mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", "size=67108864"]),
     ];
-    let namespaces = [NamespaceKind::Pid, NamespaceKind::Mount, NamespaceKind::Ipc, NamespaceKind::Uts, NamespaceKind::Cgroup]
-        .map(|kind| Namespace { kind, path: None });
+    let namespaces =
+        [NamespaceKind::Pid, NamespaceKind::Mount, NamespaceKind::Ipc, NamespaceKind::Uts, NamespaceKind::Cgroup]
+            .map(|kind| Namespace { kind, path: None });
     let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
     let linux = Linux {
         namespaces: namespaces.to_vec(),
         uid_mappings: id_map(),
         gid_mappings: id_map(),
         masked_paths: texts(&[
-            "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-            "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+            "/proc/asound",
+            "/proc/acpi",
+            "/proc/interrupts",
+            "/proc/kcore",
+            "/proc/keys",
+            "/proc/latency_stats",
+            "/proc/timer_list",
+            "/proc/timer_stats",
+            "/proc/sched_debug",
+            "/proc/scsi",
+            "/sys/firmware",
+            "/sys/devices/virtual/powercap",
         ]),
         readonly_paths: texts(&["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]),
         ..Linux::default()

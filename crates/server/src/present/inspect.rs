@@ -78,8 +78,10 @@ fn config(typed: ContainerConfig, record: &Container) -> ContainerConfig {
     let merged = &record.config;
     let hostname = if merged.hostname.is_empty() { record.id.short() } else { merged.hostname.clone() };
     let list = |list: &Option<Vec<String>>| list.clone().map(TextList);
-    let ports = merged.exposed_ports.iter().map(|port| (network::port_text(*port), json!({}))).collect::<BTreeMap<_, _>>();
-    let volumes: BTreeMap<_, _> = record.mounts.iter().filter(|m| m.anonymous).map(|m| (m.request.target.clone(), json!({}))).collect();
+    let ports =
+        merged.exposed_ports.iter().map(|port| (network::port_text(*port), json!({}))).collect::<BTreeMap<_, _>>();
+    let volumes: BTreeMap<_, _> =
+        record.mounts.iter().filter(|m| m.anonymous).map(|m| (m.request.target.clone(), json!({}))).collect();
     ContainerConfig {
         hostname,
         domainname: merged.domainname.clone(),

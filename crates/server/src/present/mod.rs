@@ -37,3 +37,6 @@ pub fn kept(request: Value) -> Value {
     let networking = fields.remove("NetworkingConfig").unwrap_or(Value::Null);
     serde_json::json!({"Config": fields, "HostConfig": host, "NetworkingConfig": networking})
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
 //! The built-in networks, and a container's end on one.
 
 use crate::times;
-use api::types::{EndpointSettings, Ipam, IpamConfig, NetworkContainer, NetworkInspect, PortBinding, PortSummary, Texts};
+use api::types::{
+    EndpointSettings, Ipam, IpamConfig, NetworkContainer, NetworkInspect, PortBinding, PortSummary, Texts,
+};
 use container::{NetworkMode, PortProtocol};
 use engine::{Info, Snapshot};
 use std::collections::BTreeMap;
@@ -20,7 +22,9 @@ pub fn name(mode: &NetworkMode) -> &'static str {
 pub fn stable_id(words: &[&str]) -> String {
     let hash = |seed: u64| {
         let bytes = words.iter().flat_map(|word| word.bytes().chain([0]));
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64 ^ seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64 ^ seed, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
     };
     (1..=4_u64).map(|n| format!("{:016x}", hash(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))).collect()
 }
@@ -67,7 +71,8 @@ pub fn port_map(snapshot: &Snapshot) -> BTreeMap<String, Option<Vec<PortBinding>
     }
     for port in snapshot.endpoint.iter().flat_map(|end| &end.ports) {
         let key = format!("{}/{}", port.container_port, protocol(port.protocol));
-        let binding = PortBinding { host_ip: port.host_ip.to_string(), host_port: api::types::Text(port.host_port.to_string()) };
+        let binding =
+            PortBinding { host_ip: port.host_ip.to_string(), host_port: api::types::Text(port.host_port.to_string()) };
         map.entry(key).or_insert(None).get_or_insert_with(Vec::new).push(binding);
     }
     map
@@ -78,7 +83,8 @@ pub fn port_list(snapshot: &Snapshot) -> Vec<PortSummary> {
     let mut list = Vec::new();
     for (text, bindings) in port_map(snapshot) {
         let (number, kind) = text.split_once('/').unwrap_or((&text, "tcp"));
-        let bare = PortSummary { private_port: number.parse().unwrap_or(0), kind: kind.to_owned(), ..PortSummary::default() };
+        let bare =
+            PortSummary { private_port: number.parse().unwrap_or(0), kind: kind.to_owned(), ..PortSummary::default() };
         match bindings {
             None => list.push(bare),
             Some(bindings) => list.extend(bindings.into_iter().map(|binding| PortSummary {

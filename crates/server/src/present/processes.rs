@@ -27,7 +27,9 @@ pub fn table(processes: &Processes, arguments: &str, around: &Around) -> Result<
 }
 
 fn columns(arguments: &str) -> Result<Vec<Column>, Refusal> {
-    let unknown = || Refusal::unsupported(format!("ps: this engine shows processes as -ef, aux or -o LIST, not as {arguments:?}"));
+    let unknown = || {
+        Refusal::unsupported(format!("ps: this engine shows processes as -ef, aux or -o LIST, not as {arguments:?}"))
+    };
     let words: Vec<&str> = arguments.split_ascii_whitespace().collect();
     let list = words.iter().position(|word| word.trim_start_matches('-').ends_with('o'));
     if let Some(at) = list {
@@ -107,9 +109,7 @@ fn share(process: &Process, around: &Around) -> u64 {
 /// `10:47` on the same day, else `Nov21`.
 fn start(process: &Process, around: &Around) -> String {
     let zone = jiff::tz::TimeZone::system();
-    let at = |time: i64| {
-        jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default().to_zoned(zone.clone())
-    };
+    let at = |time: i64| jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default().to_zoned(zone.clone());
     let (started, now) = (at(process.started_at), at(around.now));
     let pattern = if started.date() == now.date() { "%H:%M" } else { "%b%d" };
     started.strftime(pattern).to_string()
@@ -157,7 +157,10 @@ mod tests {
         assert_eq!(full.processes[0][5..], ["pts/0", "00:01:02", "/bin/sleep 5"]);
         assert_eq!(shown("aux").expect("a table").titles[0], "USER");
         let asked = shown("-eo pid,comm").expect("a table");
-        assert_eq!((asked.titles, asked.processes), (vec!["PID".to_owned(), "COMMAND".to_owned()], vec![vec!["42".to_owned(), "sleep".to_owned()]]));
+        assert_eq!(
+            (asked.titles, asked.processes),
+            (vec!["PID".to_owned(), "COMMAND".to_owned()], vec![vec!["42".to_owned(), "sleep".to_owned()]])
+        );
     }
 
     #[test]

@@ -115,8 +115,10 @@ fn cpu(sample: &Sample) -> Value {
 }
 
 fn blkio() -> Value {
-    let names = ["io_service_bytes", "io_serviced", "io_queue", "io_service_time", "io_wait_time", "io_merged", "io_time"];
-    let mut fields: serde_json::Map<_, _> = names.iter().map(|name| (format!("{name}_recursive"), Value::Null)).collect();
+    let names =
+        ["io_service_bytes", "io_serviced", "io_queue", "io_service_time", "io_wait_time", "io_merged", "io_time"];
+    let mut fields: serde_json::Map<_, _> =
+        names.iter().map(|name| (format!("{name}_recursive"), Value::Null)).collect();
     fields.insert("sectors_recursive".to_owned(), Value::Null);
     Value::Object(fields)
 }

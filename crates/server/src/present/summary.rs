@@ -11,8 +11,21 @@ use engine::Snapshot;
 
 /// Filters that can be asked (moby, daemon/list.go).
 pub const FILTERS: [&str; 15] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network", "publish",
-    "since", "status", "volume",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
 ];
 
 /// One row.
@@ -111,7 +124,8 @@ impl Wanted {
         let status = state::word(snapshot.state.status);
         let exited = filters.get("exited");
         let has_exited = exited.is_empty()
-            || (snapshot.state.status == Status::Exited && exited.iter().any(|code| code.parse() == Ok(snapshot.state.exit_code)));
+            || (snapshot.state.status == Status::Exited
+                && exited.iter().any(|code| code.parse() == Ok(snapshot.state.exit_code)));
         let slashed = format!("/{}", snapshot.name);
         Ok(filters.prefix("id", &record.id.to_string())
             && (filters.pattern("name", &slashed) || filters.pattern("name", &snapshot.name))
@@ -134,7 +148,9 @@ impl Wanted {
         let image = words::familiar(&snapshot.image);
         asked.is_empty()
             || asked.iter().any(|name| {
-                words::familiar(name) == image || *name == id || (name.len() >= 4 && short.starts_with(words::short(name)))
+                words::familiar(name) == image
+                    || *name == id
+                    || (name.len() >= 4 && short.starts_with(words::short(name)))
             })
     }
 
@@ -146,7 +162,9 @@ impl Wanted {
     fn has_volume(&self, snapshot: &Snapshot) -> bool {
         let asked = self.filters.get("volume");
         let mounts = inspect::mounts(&snapshot.container, &Typed::default());
-        let is = |mount: &MountPoint, text: &String| mount.name == *text || mount.source == *text || mount.destination == *text;
+        let is = |mount: &MountPoint, text: &String| {
+            mount.name == *text || mount.source == *text || mount.destination == *text
+        };
         asked.is_empty() || mounts.iter().any(|mount| asked.iter().any(|text| is(mount, text)))
     }
 
@@ -160,7 +178,9 @@ impl Wanted {
                 let port = translate::port_protocol(text)?;
                 let name = network::port_text(port);
                 found |= if is_publish {
-                    published.iter().any(|p| format!("{}/{}", p.private_port, p.kind) == name || p.public_port == Some(port.port))
+                    published
+                        .iter()
+                        .any(|p| format!("{}/{}", p.private_port, p.kind) == name || p.public_port == Some(port.port))
                 } else {
                     exposed.contains(&port)
                 };

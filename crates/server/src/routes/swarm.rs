@@ -9,11 +9,26 @@ use http::StatusCode;
 
 pub fn routes() -> Router<App> {
     let paths = [
-        "/swarm", "/swarm/update", "/swarm/unlockkey", "/swarm/unlock", "/nodes", "/nodes/{*rest}", "/services", "/services/{*rest}",
-        "/tasks", "/tasks/{*rest}", "/secrets", "/secrets/{*rest}", "/configs", "/configs/{*rest}",
+        "/swarm",
+        "/swarm/update",
+        "/swarm/unlockkey",
+        "/swarm/unlock",
+        "/nodes",
+        "/nodes/{*rest}",
+        "/services",
+        "/services/{*rest}",
+        "/tasks",
+        "/tasks/{*rest}",
+        "/secrets",
+        "/secrets/{*rest}",
+        "/configs",
+        "/configs/{*rest}",
     ];
     let router = paths.iter().fold(Router::new(), |router, path| router.route(path, any(not_a_manager)));
-    ["/swarm/init", "/swarm/join"].iter().fold(router, |router, path| router.route(path, any(no_swarm))).route("/swarm/leave", any(not_a_member))
+    ["/swarm/init", "/swarm/join"]
+        .iter()
+        .fold(router, |router, path| router.route(path, any(no_swarm)))
+        .route("/swarm/leave", any(not_a_member))
 }
 
 async fn not_a_manager() -> Response {

@@ -60,35 +60,45 @@ impl Streams {
     }
 }
 
-/// Answers with 101 and goes on with `streams` on the bare connection. A client that did not ask to upgrade gets 200 and the
-/// output as an ordinary body: HTTP leaves no way for its input.
-pub fn answer(parts: &mut Parts, version: ApiVersion, streams: Streams) -> Response {
+/// Answers with 101 and goes on with what `begin` gives on the bare connection. A client that did not ask to upgrade gets 200
+/// and the output as an ordinary body: HTTP leaves no way for its input.
+///
+/// `begin` runs after the answer: some clients throw away what arrives together with the answer's header.
+pub fn answer<F>(parts: &mut Parts, version: ApiVersion, framing: Framing, begin: F) -> Response
+where
+    F: Future<Output = Streams> + Send + 'static,
+{
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     match upgrade.filter(|_| parts.headers.contains_key(header::UPGRADE)) {
-        Some(upgrade) => switched(upgrade, version, streams),
-        None => plain(streams),
+        Some(upgrade) => switched(upgrade, content_type(framing, version), begin),
+        None => plain(begin),
     }
 }
 
-fn switched(upgrade: OnUpgrade, version: ApiVersion, streams: Streams) -> Response {
-    let multiplexed = streams.framing == Framing::Multiplexed && version.has(42);
+fn switched<F>(upgrade: OnUpgrade, kind: &'static str, begin: F) -> Response
+where
+    F: Future<Output = Streams> + Send + 'static,
+{
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => carry(upgraded, streams).await,
+            Ok(upgraded) => carry(upgraded, begin.await).await,
             Err(error) => tracing::debug!(%error, "a connection was not handed over"),
         }
     });
-    let kind = HeaderValue::from_static(if multiplexed { MULTIPLEXED } else { RAW });
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("tcp"));
     response
 }
 
-fn plain(mut streams: Streams) -> Response {
+fn plain<F>(begin: F) -> Response
+where
+    F: Future<Output = Streams> + Send + 'static,
+{
     let (send, body) = body::streamed();
     tokio::spawn(async move {
+        let mut streams = begin.await;
         while let Some(bytes) = gather(&mut streams.output, streams.framing).await {
             if send.send(bytes.freeze()).await.is_err() {
                 return;
@@ -98,7 +108,7 @@ fn plain(mut streams: Streams) -> Response {
     ([(header::CONTENT_TYPE, RAW)], body).into_response()
 }
 
-/// An answer of frames without a hijack, as logs are given.
+/// The type of an answer of output.
 pub fn content_type(framing: Framing, version: ApiVersion) -> &'static str {
     if framing == Framing::Multiplexed && version.has(42) { MULTIPLEXED } else { RAW }
 }
@@ -185,11 +195,7 @@ async fn feed(mut read: ReadHalf<Conn>, first: Bytes, mut input: Option<Input>, 
 }
 
 /// Writes the process's output to the client. `None`: the client is gone.
-async fn show(
-    mut write: WriteHalf<Conn>,
-    mut output: Source,
-    framing: Framing,
-) -> Option<WriteHalf<Conn>> {
+async fn show(mut write: WriteHalf<Conn>, mut output: Source, framing: Framing) -> Option<WriteHalf<Conn>> {
     while let Some(bytes) = gather(&mut output, framing).await {
         write.write_all(&bytes).await.ok()?;
     }

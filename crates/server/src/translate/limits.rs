@@ -52,7 +52,9 @@ fn check_memory(host: &HostConfig, warnings: &mut Vec<String>) -> Result<(), Ref
         () if memory > 0 && swap > 0 && swap < memory => {
             "Minimum memoryswap limit should be larger than memory limit, see usage"
         }
-        () if memory == 0 && swap > 0 => "You should always set the Memory limit when using Memoryswap limit, see usage",
+        () if memory == 0 && swap > 0 => {
+            "You should always set the Memory limit when using Memoryswap limit, see usage"
+        }
         () if reservation > 0 && reservation < LEAST_MEMORY => "Minimum memory reservation allowed is 6MB",
         () if memory > 0 && reservation > 0 && memory < reservation => {
             "Minimum memory limit can not be less than memory reservation limit, see usage"
@@ -77,7 +79,9 @@ fn check_memory(host: &HostConfig, warnings: &mut Vec<String>) -> Result<(), Ref
 fn check_cpu(host: &HostConfig, processors: usize) -> Result<(), Refusal> {
     let most = i64::try_from(processors).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
     let fault = match () {
-        () if host.cpu_shares < 0 => format!("invalid CPU shares ({}): value must be a positive integer", host.cpu_shares),
+        () if host.cpu_shares < 0 => {
+            format!("invalid CPU shares ({}): value must be a positive integer", host.cpu_shares)
+        }
         () if host.cpu_realtime_runtime > host.cpu_realtime_period && host.cpu_realtime_period != 0 => {
             "cpu real-time runtime cannot be higher than cpu real-time period".to_owned()
         }
@@ -87,13 +91,15 @@ fn check_cpu(host: &HostConfig, processors: usize) -> Result<(), Refusal> {
         () if host.nano_cpus > 0 && host.cpu_quota > 0 => {
             "Conflicting options: Nano CPUs and CPU Quota cannot both be set".to_owned()
         }
-        () if host.nano_cpus < 0 || host.nano_cpus > most => format!(
-            "range of CPUs is from 0.01 to {processors}.00, as there are only {processors} CPUs available"
-        ),
+        () if host.nano_cpus < 0 || host.nano_cpus > most => {
+            format!("range of CPUs is from 0.01 to {processors}.00, as there are only {processors} CPUs available")
+        }
         () if host.cpu_period != 0 && !(1000..=1_000_000).contains(&host.cpu_period) => {
             "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)".to_owned()
         }
-        () if host.cpu_quota > 0 && host.cpu_quota < 1000 => "CPU cfs quota can not be less than 1ms (i.e. 1000)".to_owned(),
+        () if host.cpu_quota > 0 && host.cpu_quota < 1000 => {
+            "CPU cfs quota can not be less than 1ms (i.e. 1000)".to_owned()
+        }
         () => return check_sets(host, processors),
     };
     Err(Refusal::invalid(fault))

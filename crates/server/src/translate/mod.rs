@@ -9,7 +9,6 @@ mod namespaces;
 mod networks;
 mod ports;
 mod security;
-mod signals;
 mod unsupported;
 
 use crate::status::Refusal;
@@ -123,7 +122,7 @@ fn check_config(typed: &ContainerConfig) -> Result<(), Refusal> {
         let text = format!("the working directory '{}' is invalid, it needs to be an absolute path", typed.working_dir);
         return Err(Refusal::invalid(text));
     }
-    if !typed.stop_signal.is_empty() && !signals::is_known(&typed.stop_signal) {
+    if !typed.stop_signal.is_empty() && container::signal::parse(&typed.stop_signal).is_none() {
         return Err(Refusal::invalid(format!("invalid signal: {}", typed.stop_signal)));
     }
     if let Some(env) = list(&typed.env).iter().find(|env| env.is_empty() || env.starts_with('=')) {
@@ -187,7 +186,9 @@ fn log(host: &HostConfig) -> Result<LogConfig, Refusal> {
         "none" => {}
         other => {
             let text = format!("logger: no log driver named '{other}' is registered");
-            return Err(Refusal::invalid(format!("failed to create task for container: failed to initialize logging driver: {text}")));
+            return Err(Refusal::invalid(format!(
+                "failed to create task for container: failed to initialize logging driver: {text}"
+            )));
         }
     }
     Ok(LogConfig { driver: driver.to_owned(), options })
@@ -201,7 +202,9 @@ fn check_log_options(options: &BTreeMap<String, String>) -> Result<(), Refusal> 
             "mode" if value == "blocking" => {}
             "compress" if value == "false" => {}
             "compress" | "mode" | "max-buffer-size" | "labels" | "labels-regex" | "env" | "env-regex" | "tag" => {
-                return Err(Refusal::unsupported(format!("log opt '{key}={value}' is not supported by this engine yet")));
+                return Err(Refusal::unsupported(format!(
+                    "log opt '{key}={value}' is not supported by this engine yet"
+                )));
             }
             _ => return Err(Refusal::invalid(format!("unknown log opt '{key}' for json-file log driver"))),
         }

@@ -76,7 +76,9 @@ fn bind(text: &str, asked: Asked<'_>, volume_driver: &str) -> Result<MountReques
     };
     let kind = if source.starts_with('/') { "bind" } else { "volume" };
     let fault = |words: String| {
-        Refusal::invalid(format!("invalid volume specification: '{text}': invalid mount config for type {kind:?}: {words}"))
+        Refusal::invalid(format!(
+            "invalid volume specification: '{text}': invalid mount config for type {kind:?}: {words}"
+        ))
     };
     let target = checked_target(target).map_err(fault)?;
     let source = match kind {
@@ -103,7 +105,8 @@ fn named_volume(name: &str, driver: &str, copy_up: bool) -> Result<MountSource, 
 
 fn check_volume_name(name: &str) -> Result<(), Refusal> {
     if name.len() == 1 {
-        let text = format!("create {name}: volume name is too short, names should be at least two alphanumeric characters");
+        let text =
+            format!("create {name}: volume name is too short, names should be at least two alphanumeric characters");
         return Err(Refusal::invalid(text));
     }
     let mut bytes = name.bytes();
@@ -295,8 +298,25 @@ fn tmpfs(target: &str, text: &str) -> Result<MountRequest, Refusal> {
 
 /// What docker takes besides, but for flags that would not make a new tmpfs (moby, pkg/mount flags; tmpfs(5)).
 const TMPFS_WORDS: [&str; 19] = [
-    "exec", "noexec", "suid", "nosuid", "dev", "nodev", "sync", "async", "dirsync", "mand", "nomand", "atime", "noatime",
-    "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "sync",
+    "async",
+    "dirsync",
+    "mand",
+    "nomand",
+    "atime",
+    "noatime",
+    "diratime",
+    "nodiratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
 ];
 const TMPFS_VALUES: [&str; 5] = ["uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
 
@@ -339,7 +359,11 @@ fn lent(mount: &MountPoint, readonly: bool) -> Option<MountRequest> {
 }
 
 fn absolute(path: &str) -> Result<String, String> {
-    if path.starts_with('/') { Ok(clean(path)) } else { Err(format!("invalid mount path: '{path}' mount path must be absolute")) }
+    if path.starts_with('/') {
+        Ok(clean(path))
+    } else {
+        Err(format!("invalid mount path: '{path}' mount path must be absolute"))
+    }
 }
 
 fn checked_target(target: &str) -> Result<String, String> {

@@ -43,9 +43,9 @@ fn host_address(text: &str) -> Result<Ipv4Addr, Refusal> {
     let bare = text.trim_matches(['[', ']']);
     match bare.parse::<std::net::IpAddr>() {
         Ok(std::net::IpAddr::V4(address)) => Ok(address),
-        Ok(std::net::IpAddr::V6(_)) => {
-            Err(Refusal::unsupported(format!("publishing on the IPv6 address {bare} is not supported by this engine yet")))
-        }
+        Ok(std::net::IpAddr::V6(_)) => Err(Refusal::unsupported(format!(
+            "publishing on the IPv6 address {bare} is not supported by this engine yet"
+        ))),
         Err(_) => Err(Refusal::invalid(format!("invalid IP address: {text}"))),
     }
 }

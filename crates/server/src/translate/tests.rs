@@ -76,18 +76,28 @@ fn json_file() -> LogConfig {
 fn the_command_lines_of_the_docker_cli_are_understood() {
     let meant = read(serde_json::from_str(CLI_REQUEST).expect("json")).expect("meant");
     let config = meant.config;
-    assert_eq!((config.user.as_str(), config.stop_signal.as_deref(), config.stop_timeout), ("1000:1000", Some("SIGINT"), Some(3)));
+    assert_eq!(
+        (config.user.as_str(), config.stop_signal.as_deref(), config.stop_timeout),
+        ("1000:1000", Some("SIGINT"), Some(3))
+    );
     assert_eq!(config.entrypoint, None);
     assert_eq!(config.cmd, Some(vec!["sh".into(), "-c".into(), "true".into()]));
     let targets: Vec<_> = config.mounts.iter().map(|m| (m.target.as_str(), m.readonly)).collect();
     assert_eq!(targets, [("/anon", false), ("/data", false), ("/run", false), ("/x", true)]);
-    assert!(matches!(&config.mounts[3].source, MountSource::Bind { path, create: true, recursive_readonly: true, .. } if path == "/tmp/x"));
-    assert!(matches!(&config.mounts[2].source, MountSource::Tmpfs { size: Some(65536), mode: Some(0o1777), options } if options == &["noexec"]));
+    assert!(
+        matches!(&config.mounts[3].source, MountSource::Bind { path, create: true, recursive_readonly: true, .. } if path == "/tmp/x")
+    );
+    assert!(
+        matches!(&config.mounts[2].source, MountSource::Tmpfs { size: Some(65536), mode: Some(0o1777), options } if options == &["noexec"])
+    );
     let tcp = PortProtocol { port: 80, protocol: Protocol::Tcp };
-    assert_eq!(config.ports, [
-        PublishRequest { container: tcp, host_ip: None, host_ports: (18080, 18080) },
-        PublishRequest { container: tcp, host_ip: Some([127, 0, 0, 1].into()), host_ports: (0, 0) },
-    ]);
+    assert_eq!(
+        config.ports,
+        [
+            PublishRequest { container: tcp, host_ip: None, host_ports: (18080, 18080) },
+            PublishRequest { container: tcp, host_ip: Some([127, 0, 0, 1].into()), host_ports: (0, 0) },
+        ]
+    );
     assert_eq!(config.exposed_ports.len(), 2);
     let memory = config.resources.memory.expect("limits");
     assert_eq!((memory.limit, memory.swap), (Some(67_108_864), Some(134_217_728)));
@@ -114,13 +124,21 @@ fn an_empty_entrypoint_is_not_a_missing_one() {
 #[test]
 fn networks_are_the_built_in_ones_or_anothers() {
     assert_eq!(host(json!({"NetworkMode": "host"})).map(|c| c.network), Ok(NetworkMode::Host));
-    assert_eq!(host(json!({"NetworkMode": "container:other"})).map(|c| c.network), Ok(NetworkMode::Container("ab".repeat(32))));
+    assert_eq!(
+        host(json!({"NetworkMode": "container:other"})).map(|c| c.network),
+        Ok(NetworkMode::Container("ab".repeat(32)))
+    );
     assert_eq!(fault(json!({"NetworkMode": "mine"})), "network mine not found");
     assert_eq!(fault(json!({"NetworkMode": "container:nobody"})), "No such container: nobody");
-    assert_eq!(fault(json!({"NetworkMode": "container:"})), "invalid network mode: invalid container format container:<name|id>");
-    let refusal = read(json!({"Image": "x", "NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["a"]}}}})).expect_err("refused");
+    assert_eq!(
+        fault(json!({"NetworkMode": "container:"})),
+        "invalid network mode: invalid container format container:<name|id>"
+    );
+    let refusal = read(json!({"Image": "x", "NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["a"]}}}}))
+        .expect_err("refused");
     assert!(refusal.message.contains("network-scoped alias is supported only for containers in user defined networks"));
-    let refusal = read(json!({"Image": "x", "Hostname": "h", "HostConfig": {"NetworkMode": "container:other"}})).expect_err("refused");
+    let refusal = read(json!({"Image": "x", "Hostname": "h", "HostConfig": {"NetworkMode": "container:other"}}))
+        .expect_err("refused");
     assert_eq!(refusal.message, "conflicting options: hostname and the network mode");
 }
 
@@ -129,8 +147,14 @@ fn limits_are_refused_in_dockers_words() {
     for (asked, words) in [
         (json!({"Memory": 1024}), "Minimum memory limit allowed is 6MB"),
         (json!({"Memory": -5}), "Minimum memory limit allowed is 6MB"),
-        (json!({"Memory": 67108864, "MemorySwap": 6000000}), "Minimum memoryswap limit should be larger than memory limit, see usage"),
-        (json!({"MemorySwap": 6000000}), "You should always set the Memory limit when using Memoryswap limit, see usage"),
+        (
+            json!({"Memory": 67108864, "MemorySwap": 6000000}),
+            "Minimum memoryswap limit should be larger than memory limit, see usage",
+        ),
+        (
+            json!({"MemorySwap": 6000000}),
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        ),
         (json!({"NanoCpus": 5000000000_i64}), "range of CPUs is from 0.01 to 4.00, as there are only 4 CPUs available"),
         (json!({"NanoCpus": 1, "CpuQuota": 5}), "Conflicting options: Nano CPUs and CPU Quota cannot both be set"),
         (json!({"CpusetCpus": "0-9"}), "Requested CPUs are not available - requested 0-9, available: 0-3"),
@@ -147,10 +171,22 @@ fn limits_are_refused_in_dockers_words() {
 #[test]
 fn restart_policies_are_checked() {
     for (asked, words) in [
-        (json!({"AutoRemove": true, "RestartPolicy": {"Name": "always"}}), "can't create 'AutoRemove' container with restart policy"),
-        (json!({"RestartPolicy": {"Name": "sometimes"}}), "invalid restart policy: unknown policy 'sometimes'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"),
-        (json!({"RestartPolicy": {"Name": "always", "MaximumRetryCount": 3}}), "invalid restart policy: maximum retry count can only be used with 'on-failure'"),
-        (json!({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": -3}}), "invalid restart policy: maximum retry count cannot be negative"),
+        (
+            json!({"AutoRemove": true, "RestartPolicy": {"Name": "always"}}),
+            "can't create 'AutoRemove' container with restart policy",
+        ),
+        (
+            json!({"RestartPolicy": {"Name": "sometimes"}}),
+            "invalid restart policy: unknown policy 'sometimes'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
+        ),
+        (
+            json!({"RestartPolicy": {"Name": "always", "MaximumRetryCount": 3}}),
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+        ),
+        (
+            json!({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": -3}}),
+            "invalid restart policy: maximum retry count cannot be negative",
+        ),
     ] {
         assert_eq!(fault(asked), words);
     }
@@ -164,21 +200,47 @@ fn mounts_are_refused_in_dockers_words() {
         (json!({"Binds": [":/x"]}), "invalid volume specification: ':/x'"),
         (json!({"Binds": ["/a:ro"]}), "invalid volume specification: '/a:ro'"),
         (json!({"Binds": ["/a:/b:nope"]}), "invalid mode: nope"),
-        (json!({"Binds": ["/a:b"]}), "invalid volume specification: '/a:b': invalid mount config for type \"bind\": invalid mount path: 'b' mount path must be absolute"),
-        (json!({"Binds": ["/a:/"]}), "invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid specification: destination can't be '/'"),
+        (
+            json!({"Binds": ["/a:b"]}),
+            "invalid volume specification: '/a:b': invalid mount config for type \"bind\": invalid mount path: 'b' mount path must be absolute",
+        ),
+        (
+            json!({"Binds": ["/a:/"]}),
+            "invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid specification: destination can't be '/'",
+        ),
         (json!({"Binds": ["/a:/x/", "/b:/x"]}), "Duplicate mount point: /x"),
-        (json!({"Mounts": [{"Type": "bind", "Source": "/nope", "Target": "/x"}]}), "invalid mount config for type \"bind\": bind source path does not exist: /nope"),
-        (json!({"Mounts": [{"Type": "bind", "Target": "/x"}]}), "invalid mount config for type \"bind\": field Source must not be empty"),
-        (json!({"Mounts": [{"Type": "tmpfs", "Source": "a", "Target": "/x"}]}), "invalid mount config for type \"tmpfs\": field Source must not be specified"),
-        (json!({"Mounts": [{"Type": "what", "Target": "/x"}]}), "invalid mount config for type \"what\": mount type unknown"),
-        (json!({"Mounts": [{"Type": "tmpfs", "Target": "/x", "BindOptions": {}}]}), "BindOptions must not be specified on mount type \"tmpfs\""),
-        (json!({"Mounts": [{"Type": "volume", "Source": "v1", "Target": "/x", "VolumeOptions": {"Subpath": "../x"}}]}), "invalid mount config for type \"volume\": subpath must be a relative path within the volume"),
+        (
+            json!({"Mounts": [{"Type": "bind", "Source": "/nope", "Target": "/x"}]}),
+            "invalid mount config for type \"bind\": bind source path does not exist: /nope",
+        ),
+        (
+            json!({"Mounts": [{"Type": "bind", "Target": "/x"}]}),
+            "invalid mount config for type \"bind\": field Source must not be empty",
+        ),
+        (
+            json!({"Mounts": [{"Type": "tmpfs", "Source": "a", "Target": "/x"}]}),
+            "invalid mount config for type \"tmpfs\": field Source must not be specified",
+        ),
+        (
+            json!({"Mounts": [{"Type": "what", "Target": "/x"}]}),
+            "invalid mount config for type \"what\": mount type unknown",
+        ),
+        (
+            json!({"Mounts": [{"Type": "tmpfs", "Target": "/x", "BindOptions": {}}]}),
+            "BindOptions must not be specified on mount type \"tmpfs\"",
+        ),
+        (
+            json!({"Mounts": [{"Type": "volume", "Source": "v1", "Target": "/x", "VolumeOptions": {"Subpath": "../x"}}]}),
+            "invalid mount config for type \"volume\": subpath must be a relative path within the volume",
+        ),
         (json!({"Tmpfs": {"/x": "what"}}), "Invalid tmpfs option [\"what\"]"),
         (json!({"VolumesFrom": ["nobody"]}), "No such container: nobody"),
     ] {
         assert_eq!(fault(asked), words);
     }
-    assert!(fault(json!({"Binds": ["sla/sh:/x"]})).starts_with("create sla/sh: \"sla/sh\" includes invalid characters"));
+    assert!(
+        fault(json!({"Binds": ["sla/sh:/x"]})).starts_with("create sla/sh: \"sla/sh\" includes invalid characters")
+    );
     assert!(host(json!({"Mounts": [{"Type": "bind", "Source": "/srv", "Target": "/x", "ReadOnly": true}]})).is_ok());
     assert!(host(json!({"Mounts": [{"Type": "bind", "Source": "/new", "Target": "/x", "BindOptions": {"CreateMountpoint": true}}]})).is_ok());
 }
@@ -186,18 +248,30 @@ fn mounts_are_refused_in_dockers_words() {
 #[test]
 fn what_is_missing_is_said_and_never_left_out() {
     for (asked, words) in [
-        (json!({"DeviceRequests": [{"Count": -1, "Capabilities": [["gpu"]]}]}), "could not select device driver \"\" with capabilities: [[gpu]]"),
+        (
+            json!({"DeviceRequests": [{"Count": -1, "Capabilities": [["gpu"]]}]}),
+            "could not select device driver \"\" with capabilities: [[gpu]]",
+        ),
         (json!({"Links": ["a:b"]}), "links between containers are not supported by this engine yet"),
         (json!({"CgroupParent": "/x"}), "a cgroup parent of choice is not supported by this engine yet"),
         (json!({"Runtime": "kata"}), "unknown or invalid runtime name: kata"),
-        (json!({"StorageOpt": {"size": "1g"}}), "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"),
-        (json!({"SecurityOpt": ["writable-cgroups=true"]}), "--security-opt writable-cgroups is not supported by this engine yet"),
+        (
+            json!({"StorageOpt": {"size": "1g"}}),
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+        ),
+        (
+            json!({"SecurityOpt": ["writable-cgroups=true"]}),
+            "--security-opt writable-cgroups is not supported by this engine yet",
+        ),
         (json!({"SecurityOpt": ["nope=1"]}), "invalid --security-opt 2: \"nope=1\""),
         (json!({"SecurityOpt": ["nope"]}), "invalid --security-opt 1: \"nope\""),
         (json!({"PidMode": "x"}), "invalid PID mode: x"),
         (json!({"IpcMode": "x"}), "invalid IPC mode: x"),
         (json!({"UTSMode": "x"}), "invalid UTS mode: x"),
-        (json!({"LogConfig": {"Type": "json-file", "Config": {"nope": "1"}}}), "unknown log opt 'nope' for json-file log driver"),
+        (
+            json!({"LogConfig": {"Type": "json-file", "Config": {"nope": "1"}}}),
+            "unknown log opt 'nope' for json-file log driver",
+        ),
         (json!({"ExtraHosts": ["x"]}), "bad format for add-host: \"x\""),
         (json!({"ExtraHosts": ["x:y"]}), "invalid IP address in add-host: \"y\""),
     ] {
@@ -212,7 +286,10 @@ fn what_is_missing_is_said_and_never_left_out() {
 fn the_configuration_itself_is_checked() {
     for (asked, words) in [
         (json!({}), "no image specified"),
-        (json!({"Image": "x", "WorkingDir": "w"}), "the working directory 'w' is invalid, it needs to be an absolute path"),
+        (
+            json!({"Image": "x", "WorkingDir": "w"}),
+            "the working directory 'w' is invalid, it needs to be an absolute path",
+        ),
         (json!({"Image": "x", "StopSignal": "SIGWHAT"}), "invalid signal: SIGWHAT"),
         (json!({"Image": "x", "Env": ["=a"]}), "invalid environment variable: =a"),
         (json!({"Image": "x", "ExposedPorts": {"x": {}}}), "invalid port specification: \"x\""),

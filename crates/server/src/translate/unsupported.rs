@@ -15,7 +15,9 @@ pub fn check(typed: &ContainerConfig, host: &HostConfig) -> Result<(), Refusal> 
         )));
     }
     if host.storage_opt.contains_key("size") {
-        return Err(Refusal::invalid("--storage-opt is supported only for overlay over xfs with 'pquota' mount option"));
+        return Err(Refusal::invalid(
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+        ));
     }
     if let Some(key) = host.storage_opt.keys().next() {
         return Err(Refusal::invalid(format!("Unknown option {key}")));

@@ -12,7 +12,13 @@ use container::Status;
 use engine::{Attach, Attachment, Engine};
 use http::StatusCode;
 
-pub async fn post(State(app): State<App>, Path(id): Path<String>, version: ApiVersion, query: Query, request: Request) -> Answer {
+pub async fn post(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    version: ApiVersion,
+    query: Query,
+    request: Request,
+) -> Answer {
     let keys = DetachKeys::parse(query.get("detachKeys"))?;
     let attach = Attach {
         stdin: query.flag("stdin"),
@@ -23,7 +29,8 @@ pub async fn post(State(app): State<App>, Path(id): Path<String>, version: ApiVe
     };
     let attachment = app.blocking(move |engine| begin(engine, &id, attach)).await?;
     let (mut parts, _body) = request.into_parts();
-    Ok(hijack::answer(&mut parts, version, Streams::of(attachment, keys)))
+    let streams = Streams::of(attachment, keys);
+    Ok(hijack::answer(&mut parts, version, streams.framing, async move { streams }))
 }
 
 fn begin(engine: &Engine, id: &str, attach: Attach) -> Result<Attachment, Refusal> {

@@ -66,7 +66,8 @@ impl Around for Host<'_> {
 
     /// One that is not there is a wrong request: a client takes 404 at creation for a missing image, and would pull it.
     fn neighbour(&self, name: &str) -> Result<Neighbour, Refusal> {
-        let snapshot = self.0.inspect(name).map_err(|error| Refusal { status: StatusCode::BAD_REQUEST, ..error.into() })?;
+        let snapshot =
+            self.0.inspect(name).map_err(|error| Refusal { status: StatusCode::BAD_REQUEST, ..error.into() })?;
         Ok(Neighbour { id: snapshot.container.id.to_string(), mounts: snapshot.container.mounts.clone() })
     }
 
@@ -89,7 +90,9 @@ mod tests {
 
     #[test]
     fn only_this_machines_platform_is_taken() {
-        let check = |text: &str| check_platform(&Query::of(&format!("/x?platform={text}").parse().expect("a uri")).expect("a query"));
+        let check = |text: &str| {
+            check_platform(&Query::of(&format!("/x?platform={text}").parse().expect("a uri")).expect("a query"))
+        };
         assert!(check(&format!("linux/{}", architecture())).is_ok());
         assert!(check("linux").is_ok());
         assert!(check("").is_ok());

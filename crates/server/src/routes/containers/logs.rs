@@ -151,7 +151,8 @@ mod tests {
     }
 
     fn shown(text: &str) -> String {
-        let entry = Entry { stream: logs::pump::Stream::Stdout, time: 1_700_000_000_000_000_005, line: b"hello\n".to_vec() };
+        let entry =
+            Entry { stream: logs::pump::Stream::Stdout, time: 1_700_000_000_000_000_005, line: b"hello\n".to_vec() };
         let mut out = BytesMut::new();
         wish(text).expect("a wish").put(&entry, Framing::Raw, &mut out);
         String::from_utf8_lossy(&out).into_owned()
@@ -159,10 +160,7 @@ mod tests {
 
     #[test]
     fn a_stream_must_be_asked_for() {
-        assert_eq!(
-            wish("follow=1").expect_err("refused").message,
-            "must specify at least one of 'stdout' or 'stderr'"
-        );
+        assert_eq!(wish("follow=1").expect_err("refused").message, "must specify at least one of 'stdout' or 'stderr'");
         assert!(wish("stdout=1&since=x").is_err());
     }
 

@@ -48,12 +48,31 @@ pub fn routes() -> Router<App> {
 /// What is not there yet: said of a container that exists, so that a wrong name is still "not found".
 fn missing() -> Router<App> {
     Router::new()
-        .route("/containers/{id}/update", post(|app: State<App>, id: Path<String>| says(app, id, "changing limits of a container")))
-        .route("/containers/{id}/changes", get(|app: State<App>, id: Path<String>| says(app, id, "comparing a container with its image")))
-        .route("/containers/{id}/export", get(|app: State<App>, id: Path<String>| says(app, id, "exporting a container")))
-        .route("/containers/{id}/archive", get(|app: State<App>, id: Path<String>| says(app, id, "copying files")).put(|app: State<App>, id: Path<String>| says(app, id, "copying files")))
-        .route("/containers/{id}/attach/ws", get(|app: State<App>, id: Path<String>| says(app, id, "attaching by websocket")))
-        .route("/containers/{id}/checkpoints", get(|app: State<App>, id: Path<String>| says(app, id, "making checkpoints")))
+        .route(
+            "/containers/{id}/update",
+            post(|app: State<App>, id: Path<String>| says(app, id, "changing limits of a container")),
+        )
+        .route(
+            "/containers/{id}/changes",
+            get(|app: State<App>, id: Path<String>| says(app, id, "comparing a container with its image")),
+        )
+        .route(
+            "/containers/{id}/export",
+            get(|app: State<App>, id: Path<String>| says(app, id, "exporting a container")),
+        )
+        .route(
+            "/containers/{id}/archive",
+            get(|app: State<App>, id: Path<String>| says(app, id, "copying files"))
+                .put(|app: State<App>, id: Path<String>| says(app, id, "copying files")),
+        )
+        .route(
+            "/containers/{id}/attach/ws",
+            get(|app: State<App>, id: Path<String>| says(app, id, "attaching by websocket")),
+        )
+        .route(
+            "/containers/{id}/checkpoints",
+            get(|app: State<App>, id: Path<String>| says(app, id, "making checkpoints")),
+        )
 }
 
 async fn says(State(app): State<App>, Path(id): Path<String>, what: &'static str) -> Answer {

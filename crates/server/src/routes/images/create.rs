@@ -20,7 +20,9 @@ pub async fn post(State(app): State<App>, query: Query, tar: Body) -> Answer {
     }
     let source = query.get("fromSrc");
     if source != "-" {
-        return Err(Refusal::unsupported("importing from a URL is not supported by this engine yet: fetch it and import the file"));
+        return Err(Refusal::unsupported(
+            "importing from a URL is not supported by this engine yet: fetch it and import the file",
+        ));
     }
     let import = meant(&query)?;
     let id = app.blocking(move |engine| engine.image_import(&mut tar, &import)).await?;

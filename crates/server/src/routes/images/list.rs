@@ -47,9 +47,13 @@ fn choose(images: Vec<Image>, filters: &Filters) -> Result<Vec<Image>, Refusal> 
 fn age(images: &[Image], filters: &Filters, key: &str) -> Result<Option<i64>, Refusal> {
     let Some(name) = filters.get(key).first() else { return Ok(None) };
     let wanted = words::familiar(name);
-    let is_it = |image: &&Image| image.tags.contains(&wanted) || words::short(&image.id.to_string()).starts_with(words::short(name));
+    let is_it = |image: &&Image| {
+        image.tags.contains(&wanted) || words::short(&image.id.to_string()).starts_with(words::short(name))
+    };
     let found = images.iter().find(is_it);
-    found.map(|image| Some(present::image::created(image))).ok_or_else(|| Refusal::not_found(format!("No such image: {wanted}")))
+    found
+        .map(|image| Some(present::image::created(image)))
+        .ok_or_else(|| Refusal::not_found(format!("No such image: {wanted}")))
 }
 
 /// `reference=busybox*`: a glob over the name, with or without its tag.

@@ -49,14 +49,16 @@ impl Wish {
 async fn tell(mut subscription: Subscription, wish: Wish, send: Pieces) {
     if wish.since.is_some() || wish.until.is_some() {
         for event in subscription.past.drain(..) {
-            let in_time = wish.since.is_none_or(|since| event.at >= since) && wish.until.is_none_or(|until| event.at <= until);
+            let in_time =
+                wish.since.is_none_or(|since| event.at >= since) && wish.until.is_none_or(|until| event.at <= until);
             let Some(shown) = Some(event).filter(|_| in_time).and_then(|event| wish.show(event)) else { continue };
             if send.send(body::line(&shown)).await.is_err() {
                 return;
             }
         }
     }
-    let end = wish.until.map(|until| Duration::from_nanos(u64::try_from(until.saturating_sub(times::now())).unwrap_or(0)));
+    let end =
+        wish.until.map(|until| Duration::from_nanos(u64::try_from(until.saturating_sub(times::now())).unwrap_or(0)));
     let end = async {
         match end {
             Some(wait) => tokio::time::sleep(wait).await,
