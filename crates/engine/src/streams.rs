@@ -213,6 +213,10 @@ impl Hub {
         self.grown.subscribe()
     }
 
+    fn tell_growth(&self) {
+        self.grown.send_if_modified(|ended| !*ended);
+    }
+
     fn resume(&self) {
         if let Some(plumbing) = self.plumbing.upgrade() {
             plumbing.resume(self.key);
@@ -363,10 +367,12 @@ impl Plumbing {
                     return;
                 }
             }
-            let mut feed = Feed { plumbing: self };
+            let mut feed = Feed { plumbing: self, fed: Vec::new() };
             if let Err(e) = lock(&self.pump).turn(&mut feed) {
                 tracing::error!("cannot pump output: {e}");
             }
+            // Only now is it in the logs.
+            feed.fed.iter().for_each(|hub| hub.tell_growth());
         }
     }
 
@@ -395,6 +401,8 @@ impl Plumbing {
 
 struct Feed<'a> {
     plumbing: &'a Plumbing,
+    /// Those that had output in this turn.
+    fed: Vec<Arc<Hub>>,
 }
 
 impl Feed<'_> {
@@ -406,7 +414,11 @@ impl Feed<'_> {
 impl Sink for Feed<'_> {
     fn output(&mut self, key: Id, stream: Stream, bytes: &[u8]) -> Flow {
         let Some(hub) = self.hub(key) else { return Flow::Go };
-        hub.give(stream, bytes)
+        let flow = hub.give(stream, bytes);
+        if !self.fed.iter().any(|fed| fed.key == key) {
+            self.fed.push(hub);
+        }
+        flow
     }
 
     fn end(&mut self, key: Id, _stream: Stream) {
@@ -421,7 +433,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The attachment of a client to a container, earlier output first when asked.
+/// The attachment of a client to a container.
 pub(crate) fn attach(cell: &Cell, attach: Attach) -> Attachment {
     let config = &cell.record().config;
     cell.hub.attach(attach, attach.stdin && config.open_stdin)

@@ -77,6 +77,7 @@ pub struct Info {
     pub keeper_pid: i32,
     pub bridge: String,
     pub gateway: std::net::Ipv4Addr,
+    pub subnet: ipnet::Ipv4Net,
 }
 
 impl Engine {
@@ -165,6 +166,7 @@ impl Engine {
             keeper_pid: house.keeper.pid(),
             bridge: house.settings.bridge_name(&house.roots.data),
             gateway: house.bridge.gateway(),
+            subnet: house.bridge.subnet(),
         }
     }
 

@@ -15,9 +15,9 @@ mod wait;
 
 pub use create::Created;
 pub(crate) use exited::MOST_DRAINING;
-pub(crate) use start::failure_code;
 pub use inspect::Snapshot;
 pub use remove::Removal;
+pub(crate) use start::failure_code;
 pub use stop::{Change, StopRequest};
 pub use top::{Process, Processes};
 pub use wait::{WaitCondition, WaitResult};

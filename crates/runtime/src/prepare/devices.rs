@@ -3,9 +3,9 @@
 use super::options;
 use super::{Fds, PrepareError, Result, mounts};
 use crate::stage::create_file_system;
-use crate::{MountSource, MountStep};
+use crate::{MountSource, MountStep, ids};
 use oci::runtime::{Device, Linux, Mount};
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Stat, Uid};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use std::io;
@@ -66,12 +66,41 @@ pub(super) fn folder(
         }
     }
     // Only now: through the id map the engine's own root could make nothing.
-    let change = Change { set: readonly, id_map: user, ..Change::default() };
-    sys::mount::set_attributes(dev.as_fd(), change, Reach::One).map_err(device_error("/dev"))?;
+    let plain = Change { set: readonly, ..Change::default() };
+    let change = |change| sys::mount::set_attributes(dev.as_fd(), change, Reach::One);
+    match change(Change { id_map: user, ..plain }) {
+        // A tmpfs cannot be id-mapped before Linux 6.3: its files get the container's ids then.
+        Err(e) if user.is_some() && e.kind() == io::ErrorKind::InvalidInput => {
+            give(dev.as_fd(), linux).and_then(|()| change(plain)).map_err(device_error("/dev"))?;
+        }
+        other => other.map_err(device_error("/dev"))?,
+    }
     let source = MountSource::Detached { fd: fds.add(dev)?, file: false };
     let mut steps = vec![MountStep { destination: mount.destination.clone(), source }];
     steps.append(&mut bound);
     Ok(steps)
+}
+
+/// Makes everything in a folder belong to the host's ids for its owners in the container.
+fn give(folder: BorrowedFd<'_>, linux: &Linux) -> io::Result<()> {
+    // What comes from fsmount(2) cannot be read itself.
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = rustix::fs::openat(folder, ".", flags, Mode::empty())?;
+    for entry in Dir::read_from(&folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c".." {
+            continue;
+        }
+        let stat = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let uid = ids::host_id(&linux.uid_mappings, stat.st_uid).map(Uid::from_raw);
+        let gid = ids::host_id(&linux.gid_mappings, stat.st_gid).map(Gid::from_raw);
+        rustix::fs::chownat(&folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+        if name != c"." && FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            give(rustix::fs::openat(&folder, name, flags, Mode::empty())?.as_fd(), linux)?;
+        }
+    }
+    Ok(())
 }
 
 fn device_error<E: Into<io::Error>>(path: &str) -> impl FnOnce(E) -> PrepareError + '_ {
@@ -191,6 +220,23 @@ mod tests {
         std::os::unix::fs::symlink("/dev/null", link.path().join("null")).unwrap();
         let path = link.path().join("null");
         assert!(checked_clone(path.to_str().unwrap(), FileType::CharacterDevice, rustix::fs::makedev(1, 3)).is_err());
+    }
+
+    #[test]
+    fn everything_in_a_folder_can_be_given_away() {
+        use std::os::unix::fs::{MetadataExt, chown, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("pts")).unwrap();
+        std::fs::write(path("pts/file"), "").unwrap();
+        chown(path("pts/file"), Some(5), Some(6)).unwrap();
+        symlink("/proc/kcore", path("core")).unwrap();
+        let range = vec![oci::runtime::IdMapping { container_id: 0, host_id: 100_000, size: 65_536 }];
+        let linux = Linux { uid_mappings: range.clone(), gid_mappings: range, ..Linux::default() };
+        give(std::fs::File::open(folder.path()).unwrap().as_fd(), &linux).unwrap();
+        let owner = |name: &str| std::fs::symlink_metadata(path(name)).map(|look| (look.uid(), look.gid())).unwrap();
+        assert_eq!([owner("."), owner("pts"), owner("core")], [(100_000, 100_000); 3]);
+        assert_eq!(owner("pts/file"), (100_005, 100_006));
     }
 
     #[test]
