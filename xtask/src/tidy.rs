@@ -20,7 +20,6 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("oci", "base"),
     ("cgroup", "sys"),
     ("netlink", "sys"),
-    ("archive", "sys"),
     ("image", "content"),
     ("image", "layer"),
     ("keeper", "runtime"),

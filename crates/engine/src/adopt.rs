@@ -140,7 +140,10 @@ pub(crate) fn sweep_groups(groups: &cgroup::Groups, found: &[Found]) {
             continue;
         }
         let group = groups.get(&name);
-        if let Err(e) = group.kill().and_then(|()| group.remove()) {
+        // An engine that was killed while it renamed a group left a part of it in each name: killing one part may fail.
+        let killed = group.kill();
+        if let Err(e) = group.remove() {
+            tracing::debug!("killing group {name}: {killed:?}");
             tracing::warn!("cannot remove group {name}: {}", base::chain(&e));
         }
     }

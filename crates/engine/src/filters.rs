@@ -6,10 +6,13 @@ use container::{Config, SeccompChoice};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+/// What a filter is compiled from: a profile of the user's, and capabilities.
+type Key = (Option<String>, u64);
+
 /// Filters by what they are compiled from.
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
-    made: Mutex<HashMap<(Option<String>, u64), Arc<Vec<u8>>>>,
+    made: Mutex<HashMap<Key, Arc<Vec<u8>>>>,
 }
 
 /// Custom profiles remembered at the most; the default ones are few.
@@ -38,7 +41,7 @@ impl Filters {
     }
 }
 
-fn compile((profile, capabilities): &(Option<String>, u64)) -> Result<Vec<u8>> {
+fn compile((profile, capabilities): &Key) -> Result<Vec<u8>> {
     let rules = match profile {
         None => seccomp::default_profile(*capabilities),
         Some(text) => seccomp::parse_profile(text, *capabilities)?,

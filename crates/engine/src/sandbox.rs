@@ -14,6 +14,7 @@ use runtime::{NetworkNamespace, ParkPlan, UserNamespace};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// Ids that a user namespace of a container has.
 pub(crate) const ID_COUNT: u32 = 65_536;
@@ -146,6 +147,7 @@ pub(crate) struct Pool {
     shelf: Mutex<Shelf>,
     taken: Condvar,
     most: usize,
+    filler: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default)]
@@ -167,9 +169,11 @@ impl Shelf {
 impl Pool {
     /// Starts the thread that keeps the pool filled.
     pub(crate) fn start(workshop: Arc<Workshop>, settings: &Settings) -> std::io::Result<Arc<Pool>> {
-        let pool = Arc::new(Pool { workshop, shelf: Mutex::default(), taken: Condvar::new(), most: settings.pool });
+        let (shelf, taken, filler) = (Mutex::default(), Condvar::new(), Mutex::default());
+        let pool = Arc::new(Pool { workshop, shelf, taken, most: settings.pool, filler });
         let own = pool.clone();
-        std::thread::Builder::new().name("pool".into()).stack_size(512 << 10).spawn(move || own.fill())?;
+        let filler = std::thread::Builder::new().name("pool".into()).stack_size(512 << 10).spawn(move || own.fill())?;
+        *lock(&pool.filler) = Some(filler);
         Ok(pool)
     }
 
@@ -191,6 +195,10 @@ impl Pool {
             std::mem::take(&mut shelf.bridge).into_iter().chain(std::mem::take(&mut shelf.isolated)).collect();
         drop(shelf);
         self.taken.notify_all();
+        // A sandbox that is being made is put, or taken apart, by its own thread.
+        if let Some(filler) = lock(&self.filler).take() {
+            let _ = filler.join();
+        }
         waiting.into_iter().for_each(|sandbox| self.workshop.unmake(sandbox));
     }
 

@@ -63,10 +63,12 @@ impl Output {
     pub async fn recv(&mut self) -> Option<Chunk> {
         let chunk = self.chunks.recv().await?;
         let before = self.unread.fetch_sub(chunk.bytes.len(), Ordering::AcqRel);
-        if before > MOST_UNREAD / 2 && before - chunk.bytes.len() <= MOST_UNREAD / 2 {
-            if let Some(hub) = self.hub.upgrade() {
-                hub.resume();
-            }
+        let half = MOST_UNREAD / 2;
+        if before > half
+            && before - chunk.bytes.len() <= half
+            && let Some(hub) = self.hub.upgrade()
+        {
+            hub.resume();
         }
         Some(chunk)
     }

@@ -24,9 +24,12 @@ impl Way {
             Ok(()) => Way::Fds,
             // Only file systems that have not been moved to the new mount API say so: overlayfs before 6.5.
             Err(Errno::OPNOTSUPP) => Way::List,
-            Err(Errno::INVAL) if try_paths().is_ok() => Way::Paths,
-            Err(Errno::INVAL) => Way::List,
-            Err(_) => Way::Fds,
+            // 6.13 refuses the detached mount, older kernels any O_PATH descriptor.
+            Err(_) => match try_paths() {
+                Ok(()) => Way::Paths,
+                Err(Errno::INVAL) => Way::List,
+                Err(_) => Way::Fds,
+            },
         };
         tracing::debug!(?way, ?found, "overlayfs");
         way

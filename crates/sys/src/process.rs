@@ -92,7 +92,11 @@ fn count_threads() -> io::Result<()> {
 pub fn fork(thread: &SingleThread, birth: &Birth<'_>) -> io::Result<Fork> {
     count_threads()?;
     thread.aim(birth.pid_namespace)?;
-    let made = clone(birth);
+    let made = match clone3(birth) {
+        // A seccomp filter that cannot look into clone3's arguments (Docker's default profile) says so.
+        Err(e) if e.raw_os_error() == Some(libc::ENOSYS) && birth.cgroup.is_none() => clone(birth.namespaces),
+        other => other,
+    };
     if let Ok(Fork::Parent { .. }) | Err(_) = &made {
         // A failure here is repaired, or reported, before the next fork.
         let _ = thread.aim(None);
@@ -100,7 +104,7 @@ pub fn fork(thread: &SingleThread, birth: &Birth<'_>) -> io::Result<Fork> {
     made
 }
 
-fn clone(birth: &Birth<'_>) -> io::Result<Fork> {
+fn clone3(birth: &Birth<'_>) -> io::Result<Fork> {
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain integers, for which all zeroes is the value "not used".
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -114,14 +118,32 @@ fn clone(birth: &Birth<'_>) -> io::Result<Fork> {
     // SAFETY: without CLONE_VM the child gets a copy of the address space and goes on where the parent does, on a copy of
     // the same stack. The caller has proved that no other thread existed that could hold a lock. `args` outlives the call.
     match unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) } {
-        0 => Ok(Fork::Child(Child(()))),
-        pid if pid > 0 => {
-            // SAFETY: CLONE_PIDFD made this descriptor (close-on-exec) for us alone.
-            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Fork::Parent { pid: i32::try_from(pid).map_err(io::Error::other)?, pidfd })
-        }
-        _ => Err(io::Error::last_os_error()),
+        -1 => Err(io::Error::last_os_error()),
+        pid => side(pid, pidfd),
     }
+}
+
+/// The older call (clone(2), CLONE_PIDFD since Linux 5.2), whose flags a filter can see.
+fn clone(namespaces: Namespaces) -> io::Result<Fork> {
+    let mut pidfd: RawFd = -1;
+    let flags = i64::from(namespaces.bits()) | i64::from(libc::CLONE_PIDFD | libc::SIGCHLD);
+    // The pidfd goes where the parent's copy of the thread id would; the order of the last two, which are not used,
+    // differs between architectures.
+    // SAFETY: as for `clone3`; a null stack is the caller's, copied.
+    match unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        pid => side(pid, pidfd),
+    }
+}
+
+/// Which side a successful clone returned to.
+fn side(pid: i64, pidfd: RawFd) -> io::Result<Fork> {
+    if pid == 0 {
+        return Ok(Fork::Child(Child(())));
+    }
+    // SAFETY: CLONE_PIDFD made this descriptor (close-on-exec) for us alone.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Fork::Parent { pid: i32::try_from(pid).map_err(io::Error::other)?, pidfd })
 }
 
 /// linux/sched.h

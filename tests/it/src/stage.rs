@@ -84,7 +84,7 @@ impl Stage {
     /// Starts the engine; the socket answers when this returns.
     pub fn start_engine(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("a log");
-        let mut command = self.inside(&binary());
+        let mut command = self.inside(binary());
         command.arg("engine").arg("-H").arg(self.host());
         command.arg("--data-root").arg(self.data_root()).arg("--exec-root").arg(self.folder.path().join("run"));
         command.arg("--pidfile").arg(self.folder.path().join("engine.pid"));

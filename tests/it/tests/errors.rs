@@ -91,7 +91,7 @@ fn a_full_disk_is_said_and_survived() {
 fn big_archive(stage: &Stage) -> String {
     let root = stage.folder().join("big");
     it::busybox_root(&root).unwrap();
-    let noise: Vec<u8> = (0..20_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = (0..20_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
     std::fs::write(root.join("noise"), noise).unwrap();
     let path = stage.folder().join("big.tar");
     let work = stage.folder().join("big-work");

@@ -1,11 +1,14 @@
 //! Side by side in one run: dhow, the engines and runtimes that are installed, and the kernel's own floor.
 //!
-//! Everything runs in a network and a mount namespace of its own, on data roots of its own below a temporary folder, so that
-//! nothing is left. Samples of all peers are interleaved (A B C A B C ...): a machine whose speed drifts drifts for all.
+//! Everything runs in network, mount and process namespaces of its own, on data roots of its own below a temporary folder, with
+//! empty `/run` and `/dev/shm`, so that nothing is left. Samples of all peers are interleaved (A B C A B C ...): a machine
+//! whose speed drifts drifts for all.
 
 mod figures;
 mod fixture;
 mod floor;
+mod goals;
+mod groups;
 mod memory;
 mod peers;
 mod table;
@@ -14,8 +17,15 @@ use crate::suite;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Set for the process inside the namespaces.
+/// Set for the process inside the namespaces: the folder to work in.
 const INSIDE: &str = "DHOW_BENCH_INSIDE";
+
+/// The shell stays as the first process of its namespace, and reaps what daemons leave to it.
+const FIRST: &str = "\
+    ip link set lo up && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /dev/shm || exit 1
+    [ ! -d /var/lib/cni ] || mount -t tmpfs tmpfs /var/lib/cni || exit 1
+    \"$0\" \"$@\"
+    exit $?";
 
 /// What was asked.
 struct Options {
@@ -31,19 +41,24 @@ pub fn run(words: &[String]) -> Result<(), String> {
         return Ok(());
     }
     let options = parse(words)?;
-    if std::env::var_os(INSIDE).is_some() {
-        return measure(&options);
+    if let Some(folder) = std::env::var_os(INSIDE) {
+        return measure(&options, Path::new(&folder));
     }
     suite::cargo(&["build", "--release", "-p", "dhow", "-p", "floor"])?;
     let this = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
+    let folder =
+        tempfile::Builder::new().prefix("dhow-bench-").tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
+    let before = groups::Groups::look();
     let status = Command::new("unshare")
-        .args(["--net", "--mount", "--propagation", "private", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""])
+        .args(["--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args(["sh", "-c", FIRST])
         .arg(this)
         .arg("bench")
         .args(words)
-        .env(INSIDE, "1")
+        .env(INSIDE, folder.path())
         .status()
         .map_err(|e| format!("cannot run unshare(1): {e}"))?;
+    before.remove_new();
     if status.success() { Ok(()) } else { Err("the bench failed".to_owned()) }
 }
 
@@ -62,15 +77,19 @@ fn parse(words: &[String]) -> Result<Options, String> {
     Ok(options)
 }
 
-fn measure(options: &Options) -> Result<(), String> {
-    let folder =
-        tempfile::Builder::new().prefix("dhow-bench-").tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
-    let fixture = fixture::Fixture::make(folder.path())?;
-    let peers = peers::Peers::start(folder.path(), &fixture)?;
+fn measure(options: &Options, folder: &Path) -> Result<(), String> {
+    let fixture = fixture::Fixture::make(folder)?;
+    let peers = peers::Peers::start(folder, &fixture)?;
+    let mut memory = if wanted(options, "memory") { memory::measure(&peers) } else { Vec::new() };
     let figures = figures::all(&peers, &fixture, options.runs, &options.only);
-    let memory = if wanted(options, "memory") { memory::measure(&peers) } else { Vec::new() };
+    memory::again(&peers, &mut memory);
+    let versions = peers.versions();
     drop(peers);
-    print!("{}", table::render(&figures, &memory, &binary_size()?));
+    for left in memory::settled_processes() {
+        eprintln!("left behind: {left}");
+    }
+    let goals = goals::of(&figures, &memory);
+    print!("{}", table::render(&figures, &memory, &goals, &format!("{}\n{versions}", binary_size()?)));
     table::save(&options.json, &figures, &memory)?;
     println!("raw numbers: {}", options.json.display());
     Ok(())

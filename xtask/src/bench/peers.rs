@@ -47,7 +47,8 @@ impl Peers {
         let mut peers = Peers { all: Vec::new(), daemons: Vec::new(), folder: folder.to_owned() };
         peers.dhow(folder)?;
         peers.docker(folder)?;
-        peers.podman(folder);
+        hide_unified()?;
+        peers.podman(folder)?;
         for name in ["crun", "runc"] {
             peers.runtime(name, folder, fixture)?;
         }
@@ -96,14 +97,20 @@ impl Peers {
         Ok(())
     }
 
-    fn podman(&mut self, folder: &Path) {
-        let Some(podman) = installed("podman") else { return };
+    fn podman(&mut self, folder: &Path) -> Result<(), String> {
+        let Some(podman) = installed("podman") else { return Ok(()) };
+        // Its default limits are higher than a process without CAP_SYS_RESOURCE may ask for.
+        let conf = folder.join("containers.conf");
+        let limits = "[containers]\ndefault_ulimits = [\"nofile=1024:4096\", \"nproc=4096:4096\"]\n";
+        std::fs::write(&conf, limits).map_err(|e| format!("cannot write {}: {e}", conf.display()))?;
         let mut program = vec![podman.display().to_string()];
         for (flag, name) in [("--root", "podman"), ("--runroot", "podman-run"), ("--tmpdir", "podman-tmp")] {
             program.extend([flag.to_owned(), folder.join(name).display().to_string()]);
         }
         program.extend(["--cgroup-manager".into(), "cgroupfs".into(), "--events-backend".into(), "file".into()]);
-        self.all.push(Peer { name: "podman", program, env: Vec::new(), sort: Sort::Engine });
+        let env = vec![("CONTAINERS_CONF".to_owned(), conf.display().to_string())];
+        self.all.push(Peer { name: "podman", program, env, sort: Sort::Engine });
+        Ok(())
     }
 
     fn runtime(&mut self, name: &'static str, folder: &Path, fixture: &Fixture) -> Result<(), String> {
@@ -127,6 +134,14 @@ impl Peers {
         Ok(())
     }
 
+    /// A line about each other program and its version.
+    pub fn versions(&self) -> String {
+        let names = ["dockerd", "docker", "podman", "crun", "runc"];
+        let said = names.iter().filter_map(|name| shell(&format!("{} --version", installed(name)?.display())).ok());
+        let lines: Vec<String> = said.filter_map(|said| said.lines().next().map(str::to_owned)).collect();
+        lines.join("\n")
+    }
+
     fn daemon(&mut self, mut engine: Command, peer: &Peer) -> Result<(), String> {
         let log = std::fs::File::create(self.folder.join(format!("{}.log", peer.name)));
         let log = log.map_err(|e| format!("cannot make a log: {e}"))?;
@@ -148,6 +163,15 @@ impl Peers {
             log.lines().rev().take(5).collect::<Vec<_>>().join("\n")
         ))
     }
+}
+
+/// crun refuses cgroup v1 beside a cgroup v2 with controllers: lets it, and podman, see none there. Only in this mount namespace.
+fn hide_unified() -> Result<(), String> {
+    let file = "/sys/fs/cgroup/unified/cgroup.controllers";
+    if !Path::new(file).exists() {
+        return Ok(());
+    }
+    shell(&format!("mount --bind /dev/null {file}")).map(|_| ())
 }
 
 impl Drop for Peers {
@@ -176,7 +200,7 @@ impl Peer {
 
     /// Whether it can do the deed at all.
     pub fn can(&self, deed: Deed) -> bool {
-        self.sort == Sort::Engine && !(self.name == "podman" && deed == Deed::RunBridge) || deed == Deed::RunNone
+        self.sort == Sort::Engine || deed == Deed::RunNone
     }
 
     /// Does the deed once; how long it took.
@@ -194,7 +218,7 @@ impl Peer {
         succeed(command, &format!("{} {deed:?}", self.name))?;
         let took = begun.elapsed();
         if deed == Deed::RunDetached {
-            succeed(self.command(&["rm", "-f", &id]), "rm")?;
+            succeed(self.remove(&[&id]), &format!("{} rm", self.name))?;
         }
         Ok(took)
     }
@@ -214,10 +238,14 @@ impl Peer {
 
     /// Starts a container that stays.
     pub fn hold(&self, name: &str) -> Result<(), String> {
-        let network = if self.name == "podman" { "none" } else { "bridge" };
-        let run =
-            self.command(&["run", "-d", "--network", network, "--name", name, "bench-busybox", "sleep", "100000"]);
+        let run = self.command(&["run", "-d", "--name", name, "bench-busybox", "sleep", "100000"]);
         succeed(run, &format!("{} run -d", self.name))
+    }
+
+    /// `rm -f`; podman would first wait for what does not end when asked.
+    fn remove(&self, ids: &[&str]) -> Command {
+        let force: &[&str] = if self.name == "podman" { &["rm", "-f", "-t", "0"] } else { &["rm", "-f"] };
+        self.command(&[force, ids].concat())
     }
 
     /// Removes all its containers.
@@ -226,9 +254,7 @@ impl Peer {
         let ids = String::from_utf8_lossy(&output.stdout).into_owned();
         let ids: Vec<&str> = ids.split_whitespace().collect();
         for some in ids.chunks(25) {
-            let mut words = vec!["rm", "-f"];
-            words.extend(some);
-            let _ = self.command(&words).stdout(Stdio::null()).stderr(Stdio::null()).status();
+            let _ = self.remove(some).stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What was measured, for people and for programs.
 
 use super::figures::Figure;
+use super::goals::{Bound, Goal};
 use super::memory::Memory;
 use std::fmt::Write;
 use std::path::Path;
 
 /// A table: the median, the smallest and the largest sample, and how many times as good dhow is.
-pub fn render(figures: &[Figure], memory: &[Memory], size: &str) -> String {
+pub fn render(figures: &[Figure], memory: &[Memory], goals: &[Goal], about: &str) -> String {
     let mut text = String::new();
     for figure in figures {
         let _ = writeln!(text, "\n{} ({})", figure.name, figure.unit);
@@ -24,16 +25,28 @@ pub fn render(figures: &[Figure], memory: &[Memory], size: &str) -> String {
         }
     }
     if !memory.is_empty() {
-        let _ = writeln!(text, "\nmemory (PSS of engine and helpers, KiB)");
+        let _ = writeln!(text, "\nmemory (PSS of engine and its processes, KiB)");
     }
     for row in memory {
         let _ = writeln!(
             text,
-            "  {:<20} idle {:>9}  for each idle container {:>9.1}",
-            row.peer, row.idle, row.per_container
+            "  {:<20} idle {:>7}  for each idle container {:>7.1}  idle after all of this {:>7}",
+            row.peer, row.idle, row.per_container, row.afterwards
         );
     }
-    let _ = writeln!(text, "\n{size}");
+    if !goals.is_empty() {
+        let _ = writeln!(text, "\ngoals");
+    }
+    for goal in goals {
+        let (side, bound) = match goal.bound {
+            Bound::AtLeast(bound) => ("at least", bound),
+            Bound::AtMost(bound) => ("at most", bound),
+        };
+        let word = if goal.reached() { "reached" } else { "MISSED" };
+        let Goal { what, unit, is, .. } = goal;
+        let _ = writeln!(text, "  {what:<40} {side:>8} {bound:>4} {unit:<3}  is {is:>7.2} {unit:<3}  {word}");
+    }
+    let _ = writeln!(text, "\n{about}");
     text
 }
 
@@ -50,7 +63,7 @@ pub fn save(path: &Path, figures: &[Figure], memory: &[Memory]) -> Result<(), St
     let memory: Vec<_> = memory
         .iter()
         .map(
-            |row| serde_json::json!({ "peer": row.peer, "idle_kib": row.idle, "per_container_kib": row.per_container }),
+            |row| serde_json::json!({ "peer": row.peer, "idle_kib": row.idle, "per_container_kib": row.per_container, "afterwards_kib": row.afterwards }),
         )
         .collect();
     let all = serde_json::json!({ "figures": figures, "memory": memory });
@@ -63,7 +76,8 @@ fn sorted(samples: &[f64]) -> Vec<f64> {
     sorted
 }
 
-fn median(samples: &[f64]) -> f64 {
+/// The middle one, or the mean of the middle two.
+pub fn median(samples: &[f64]) -> f64 {
     let sorted = sorted(samples);
     match sorted.len() {
         0 => f64::NAN,

@@ -321,6 +321,7 @@ t_the_engine_ends() {
     kill "$(cat /run/engine.pid)"
     within 10 '[ -z "$(running "dhow ")" ]'
     is "$(ls -d /sys/fs/cgroup/dhow* 2>/dev/null)" ""
+    is "$(grep dhow /proc/mounts)" ""
     is "$(ip -o link show | grep -E 'dhow|veth')" ""
 }
 

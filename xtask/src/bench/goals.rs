@@ -1,0 +1,53 @@
+//! What the numbers should be, next to what they are.
+
+use super::figures::Figure;
+use super::memory::Memory;
+use super::table::median;
+
+/// One goal.
+pub struct Goal {
+    pub what: &'static str,
+    pub unit: &'static str,
+    pub bound: Bound,
+    /// As measured; NaN is never reached.
+    pub is: f64,
+}
+
+/// Which side of a number is good.
+pub enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Goal {
+    /// Whether it is reached.
+    pub fn reached(&self) -> bool {
+        match self.bound {
+            Bound::AtLeast(least) => self.is >= least,
+            Bound::AtMost(most) => self.is <= most,
+        }
+    }
+}
+
+/// The goals whose both sides were measured.
+pub fn of(figures: &[Figure], memory: &[Memory]) -> Vec<Goal> {
+    use Bound::{AtLeast, AtMost};
+    let value = |figure: &str, peer: &str| {
+        let figure = figures.iter().find(|f| f.name == figure)?;
+        figure.samples.iter().find(|(name, _)| name == peer).map(|(_, samples)| median(samples))
+    };
+    let ratio = |figure, over, under| Some(value(figure, over)? / value(figure, under)?);
+    let own = memory.iter().find(|row| row.peer == "dhow");
+    #[allow(clippy::cast_precision_loss)]
+    let idle = own.map(|row| row.idle as f64 / 1024.0);
+    [
+        ("run-bridge: times as fast as docker", "x", AtLeast(20.0), ratio("run-bridge", "docker", "dhow")),
+        ("run-bridge: times the kernel's floor", "x", AtMost(4.0), ratio("run-bridge", "dhow", "kernel floor")),
+        ("parallel-8: times the rate of docker", "x", AtLeast(10.0), ratio("parallel-8", "dhow", "docker")),
+        ("an idle container, in engine and keeper", "KiB", AtMost(200.0), own.map(|row| row.per_container)),
+        ("the idle engine and keeper", "MiB", AtMost(25.0), idle),
+    ]
+    .into_iter()
+    .filter_map(|(what, unit, bound, is)| Some(Goal { what, unit, bound, is: is? }))
+    .collect()
+}
