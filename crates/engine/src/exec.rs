@@ -8,7 +8,9 @@ use base::Id;
 use container::Status;
 use container::spec::ExecRequest;
 use keeper::message::{Exit, Stdio};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 /// What an exec is made of.
@@ -74,9 +76,12 @@ impl Engine {
     pub fn exec_create(&self, container: &str, create: ExecCreate) -> Result<Id> {
         let house = &self.house;
         let cell = house.shelf.find(container)?;
-        running(&cell, "exec in")?;
+        running(&cell, container)?;
         if create.args.is_empty() || create.args.first().is_some_and(String::is_empty) {
             return Err(Error::Invalid("No exec command specified".into()));
+        }
+        if !create.user.is_empty() {
+            container::user::lookup(root(&cell)?.as_fd(), &create.user, &cell.record().config.group_add)?;
         }
         let id = Id::random();
         let hub = Hub::new(id, &house.plumbing, create.tty, true);
@@ -94,7 +99,7 @@ impl Engine {
     /// `None` when detached. The exit code is set before the output ends.
     pub fn exec_start(&self, id: &str, start: ExecStart) -> Result<Option<Attachment>> {
         let exec = self.find_exec(id)?;
-        running(&exec.cell, "exec in")?;
+        running(&exec.cell, &exec.cell.id.to_string())?;
         let mut progress = lock(&exec.progress);
         if progress.started {
             return Err(Error::Conflict(format!("exec command {id} has already run")));
@@ -119,7 +124,7 @@ impl Engine {
                 Ok(attachment)
             }
             Err(e) => {
-                progress.exit_code = Some(crate::containers::failure_code(&e));
+                progress.exit_code = Some(failure_code(&e));
                 exec.hub.finish();
                 Err(e)
             }
@@ -130,13 +135,9 @@ impl Engine {
         let house = &self.house;
         let record = exec.cell.record();
         let create = &exec.create;
-        let pid = exec.cell.pid()?;
-        let io =
-            |action: &'static str| move |e: rustix::io::Errno| Error::Io { action: action.into(), source: e.into() };
-        let root = rustix::fs::open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-            .map_err(io("open the container's root"))?;
+        let root = root(&exec.cell)?;
         let who = if create.user.is_empty() { &record.config.user } else { &create.user };
-        let user = container::user::lookup(std::os::fd::AsFd::as_fd(&root), who, &record.config.group_add)?;
+        let user = container::user::lookup(root.as_fd(), who, &record.config.group_add)?;
         let request = ExecRequest {
             args: create.args.clone(),
             env: create.env.clone(),
@@ -146,6 +147,9 @@ impl Engine {
             tty: create.tty,
             console_size: start.console_size.or(create.console_size),
         };
+        if !create.working_dir.is_empty() {
+            check_folder(root.as_fd(), &create.working_dir)?;
+        }
         let process = container::spec::exec_process(&record, &request, &user, house.capability_bound)?;
         let capabilities = container::spec::capabilities(&record.config, house.capability_bound)?;
         let filter = if create.privileged { None } else { house.filters.get(&record.config, capabilities)? };
@@ -199,6 +203,18 @@ impl Engine {
         exec.hub.finish();
     }
 
+    /// The execs of a container that have started and not ended.
+    pub(crate) fn running_execs(&self, cell: &Cell) -> Vec<Id> {
+        let ids = lock(&cell.execs).clone();
+        if ids.is_empty() {
+            return ids;
+        }
+        let all = lock(&self.house.execs);
+        let execs: Vec<Arc<Exec>> = ids.iter().filter_map(|id| all.get(id).cloned()).collect();
+        drop(all);
+        execs.iter().filter(|exec| lock(&exec.progress).running).map(|exec| exec.id).collect()
+    }
+
     fn find_exec(&self, id: &str) -> Result<Arc<Exec>> {
         let missing = || Error::NoExec(id.to_owned());
         let id = id.parse::<Id>().map_err(|_| missing())?;
@@ -216,10 +232,42 @@ impl Engine {
     }
 }
 
-fn running(cell: &Cell, action: &'static str) -> Result<()> {
+/// What a container's process sees as `/`.
+fn root(cell: &Cell) -> Result<OwnedFd> {
+    let path = format!("/proc/{}/root", cell.pid()?);
+    rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|e| Error::Io { action: "open the container's root".into(), source: e.into() })
+}
+
+/// Only a container's start makes its working folder: that of an exec must be there.
+fn check_folder(root: BorrowedFd<'_>, path: &str) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        Err(errno) => {
+            let step = runtime::Step::WorkingDirectory;
+            Err(Error::Start(runtime::Failure { step, errno: errno.raw_os_error(), subject: path.to_owned() }))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// As for a start; a working folder that is not there is 127 too, one that may not be entered 126 (moby, daemon/errors.go).
+fn failure_code(error: &Error) -> i32 {
+    match error {
+        Error::Start(failure) if failure.step == runtime::Step::WorkingDirectory => {
+            if failure.errno == Errno::ACCESS.raw_os_error() { 126 } else { 127 }
+        }
+        _ => crate::containers::failure_code(error),
+    }
+}
+
+/// `shown` is how an answer names the container.
+fn running(cell: &Cell, shown: &str) -> Result<()> {
     match cell.status() {
         Status::Running => Ok(()),
-        Status::Paused => Err(Error::Paused { action, name: cell.name() }),
+        Status::Paused => {
+            Err(Error::Conflict(format!("Container {shown} is paused, unpause the container before exec")))
+        }
         _ => Err(Error::NotRunning(cell.id.to_string())),
     }
 }

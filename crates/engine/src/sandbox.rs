@@ -140,6 +140,9 @@ impl Workshop {
     }
 }
 
+/// How long no sandbox was taken before more are made without need.
+const CALM: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Sandboxes that wait.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -214,20 +217,30 @@ impl Pool {
         }
     }
 
-    /// Waits until a sort is short; `None` when the pool is closed.
+    /// Waits until a sort is short; `None` when the pool is closed. While half of them are left the start that took one goes
+    /// first: new ones are made once none has been taken for a moment.
     fn next(&self) -> Option<Sort> {
         let mut shelf = lock(&self.shelf);
         loop {
             if shelf.closed {
                 return None;
             }
-            if shelf.bridge.len() < self.most {
-                return Some(Sort::Bridge);
+            let (bridge, isolated) = (shelf.bridge.len(), shelf.isolated.len());
+            let sort = if bridge <= isolated { Sort::Bridge } else { Sort::Isolated };
+            match bridge.min(isolated) {
+                least if least >= self.most => {
+                    shelf = self.taken.wait(shelf).unwrap_or_else(PoisonError::into_inner);
+                }
+                least if least <= self.most / 2 => return Some(sort),
+                _ => {
+                    let (back, calm) =
+                        self.taken.wait_timeout(shelf, CALM).unwrap_or_else(PoisonError::into_inner);
+                    shelf = back;
+                    if calm.timed_out() && !shelf.closed {
+                        return Some(sort);
+                    }
+                }
             }
-            if shelf.isolated.len() < self.most {
-                return Some(Sort::Isolated);
-            }
-            shelf = self.taken.wait(shelf).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

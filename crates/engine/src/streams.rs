@@ -10,7 +10,7 @@ use logs::pump::{Flow, Journal, Pump, Sink};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
@@ -97,6 +97,8 @@ pub struct LogFollow {
 enum Stdin {
     /// The process has not started.
     Waiting,
+    /// It has not started, and its client has gone already: it will see the end of its stdin at once.
+    GoneEarly,
     Open(Arc<OwnedFd>),
     Closed,
 }
@@ -114,6 +116,10 @@ pub(crate) struct Hub {
     grown: watch::Sender<bool>,
     open: Mutex<u8>,
     drained: Condvar,
+    /// The process has ended: what is left in the pipes is bounded, and no reader may keep it there.
+    ending: AtomicBool,
+    /// Runs that are over: a client of an earlier one has no say in the next.
+    runs: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -136,6 +142,8 @@ impl Hub {
             grown: watch::Sender::new(true),
             open: Mutex::new(0),
             drained: Condvar::new(),
+            ending: AtomicBool::new(false),
+            runs: AtomicU64::new(0),
         })
     }
 
@@ -155,7 +163,7 @@ impl Hub {
         Attachment {
             tty: self.terminal,
             output: Output { chunks: receiver, unread, hub: Arc::downgrade(self) },
-            input: stdin.then(|| Input { hub: self.clone(), writer: None, closed: false }),
+            input: stdin.then(|| Input { hub: self.clone(), writer: None, run: self.runs.load(Ordering::Acquire) }),
         }
     }
 
@@ -173,9 +181,14 @@ impl Hub {
             keeper::client::Streams::Gone => return Ok(()),
         };
         *lock(&self.open) = if terminal { 1 } else { 2 };
+        self.ending.store(false, Ordering::Release);
         self.grown.send_replace(false);
-        self.stdin.send_replace(stdin.map_or(Stdin::Closed, |fd| Stdin::Open(Arc::new(fd))));
-        plumbing.add(self, outputs, terminal, target)
+        let before = self.stdin.send_replace(stdin.map_or(Stdin::Closed, |fd| Stdin::Open(Arc::new(fd))));
+        plumbing.add(self, outputs, terminal, target)?;
+        if matches!(before, Stdin::GoneEarly) {
+            self.close_stdin();
+        }
+        Ok(())
     }
 
     /// The pseudo terminal, while the process runs.
@@ -186,8 +199,10 @@ impl Hub {
         }
     }
 
-    /// Waits until all output was given to logs and clients, `most` at the longest.
+    /// The process has ended: waits until all output was given to logs and clients, `most` at the longest.
     pub(crate) fn wait_drained(&self, most: Duration) {
+        self.ending.store(true, Ordering::Release);
+        self.resume();
         let deadline = Instant::now() + most;
         let mut open = lock(&self.open);
         while *open > 0 {
@@ -204,6 +219,7 @@ impl Hub {
         if let Some(plumbing) = self.plumbing.upgrade() {
             plumbing.forget(self.key);
         }
+        self.runs.fetch_add(1, Ordering::AcqRel);
         self.stdin.send_replace(Stdin::Waiting);
         *lock(&self.open) = 0;
         lock(&self.clients).clear();
@@ -222,6 +238,23 @@ impl Hub {
     fn resume(&self) {
         if let Some(plumbing) = self.plumbing.upgrade() {
             plumbing.resume(self.key);
+        }
+    }
+
+    /// A client of run `run` has gone.
+    fn client_gone(&self, run: u64) {
+        if run != self.runs.load(Ordering::Acquire) || !self.stdin_once || self.terminal {
+            return;
+        }
+        let early = self.stdin.send_if_modified(|stdin| {
+            let early = matches!(stdin, Stdin::Waiting);
+            if early {
+                *stdin = Stdin::GoneEarly;
+            }
+            early
+        });
+        if !early {
+            self.close_stdin();
         }
     }
 
@@ -247,7 +280,7 @@ impl Hub {
                 }
                 client.chunks.send(chunk.clone()).is_ok()
             });
-            if clients.is_empty() {
+            if clients.is_empty() || self.ending.load(Ordering::Acquire) {
                 flow = Flow::Go;
             }
         }
@@ -269,7 +302,8 @@ impl Hub {
 pub struct Input {
     hub: Arc<Hub>,
     writer: Option<AsyncFd<OwnedFd>>,
-    closed: bool,
+    /// Which run of the process it belongs to.
+    run: u64,
 }
 
 impl Input {
@@ -293,11 +327,8 @@ impl Input {
     }
 
     /// The client sent its end: the process sees end of file, unless its stdin stays for later clients or is a terminal.
-    pub async fn close(mut self) {
-        if self.writer.is_none() {
-            let _ = self.open().await;
-        }
-        self.end();
+    pub async fn close(self) {
+        drop(self);
     }
 
     async fn open(&self) -> io::Result<AsyncFd<OwnedFd>> {
@@ -311,23 +342,17 @@ impl Input {
                     return watched(own);
                 }
                 Stdin::Closed => return Err(io::ErrorKind::BrokenPipe.into()),
-                Stdin::Waiting => news.changed().await.map_err(|_| io::ErrorKind::BrokenPipe)?,
+                Stdin::Waiting | Stdin::GoneEarly => news.changed().await.map_err(|_| io::ErrorKind::BrokenPipe)?,
             }
         }
     }
 
-    fn end(&mut self) {
-        self.writer = None;
-        if !self.closed && self.hub.stdin_once && !self.hub.terminal {
-            self.hub.close_stdin();
-        }
-        self.closed = true;
-    }
 }
 
 impl Drop for Input {
     fn drop(&mut self) {
-        self.end();
+        self.writer = None;
+        self.hub.client_gone(self.run);
     }
 }
 
@@ -390,8 +415,10 @@ impl Plumbing {
         outputs.into_iter().try_for_each(|(stream, fd)| pump.add(hub.key, stream, fd, terminal, target))
     }
 
+    /// What a process that escaped still writes belongs to nobody.
     fn forget(&self, key: Id) {
         lock(&self.hubs).remove(&key);
+        lock(&self.pump).remove(key);
     }
 
     fn resume(&self, key: Id) {

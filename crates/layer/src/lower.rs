@@ -131,6 +131,13 @@ impl Lowers {
         cache.open.retain(|(lower, _), _| *lower != Lower::Layer(*digest));
     }
 
+    /// Lets go of everything; mounts that are made already keep what they show.
+    pub fn close(&self) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.open.clear();
+        cache.namespaces.clear();
+    }
+
     pub fn hide(&self, paths: &[PathBuf]) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.hidden = paths.to_vec();

@@ -183,8 +183,13 @@ mod tests {
         // As the next process finds them.
         Lowers::new(at("mnt"), way).sweep();
         assert_eq!(attached(), 0);
+        drop(opened);
+        lowers.close();
+        lowers.open(&which, ids, |_| unreachable!()).unwrap();
+        assert_eq!(attached(), usize::from(way != Way::Fds));
+        lowers.close();
+        assert_eq!(attached(), 0);
         assert_eq!(fs::read_dir(&inside).unwrap().count(), count - 1);
-        drop((opened, lowers));
     }
 
     #[test]

@@ -133,6 +133,11 @@ impl Store {
         self.lowers.hide(paths);
     }
 
+    /// Before the process ends: detaches what older kernels need attached in `mnt/` (the next [`Store::open`] does it, too).
+    pub fn close(&self) {
+        self.lowers.close();
+    }
+
     /// Mounts an overlay of `lowers` (topmost first) and the writable folder `rw` as a detached mount.
     ///
     /// `rw` gets `upper` and `work`. The root of a fresh `upper` looks like the topmost lower's root; its owner is that

@@ -4,6 +4,7 @@
 //! (127), "permission denied" and "is a directory" (126) (docker/cli, cli/command/container/run.go).
 
 use crate::status::Refusal;
+use container::spec::SpecError;
 use http::StatusCode;
 use runtime::{Failure, Step};
 
@@ -24,8 +25,14 @@ pub fn of(error: &engine::Error) -> Option<Refusal> {
         engine::Error::Start(failure) => Some(not_started(failure)),
         engine::Error::Image(error) => of_image(error),
         engine::Error::Network(error) => of_network(error),
+        engine::Error::Spec(SpecError::Device { path, source }) => Some(of_device(path, source)),
         _ => None,
     }
+}
+
+fn of_device(path: &str, source: &std::io::Error) -> Refusal {
+    let cause = source.raw_os_error().map_or_else(|| source.to_string(), errno_words);
+    Refusal::invalid(format!("error gathering device information while adding custom device {path:?}: {cause}"))
 }
 
 fn of_image(error: &image::Error) -> Option<Refusal> {
@@ -69,7 +76,13 @@ pub fn familiar(name: &str) -> String {
 /// Why a container's process did not start: the words that runc's error has after everybody's prefixes.
 fn not_started(failure: &Failure) -> Refusal {
     let cause = cause(failure);
-    let message = format!("OCI runtime create failed: unable to start container process: {cause}: unknown");
+    // Docker makes the working folder itself, before its runtime starts.
+    if failure.step == Step::WorkingDirectory && failure.errno == rustix::io::Errno::NOTDIR.raw_os_error() {
+        return Refusal::invalid(format!("Cannot mkdir: {} is not a directory", failure.subject));
+    }
+    let message = format!(
+        "OCI runtime create failed: unable to start container process: error during container init: {cause}: unknown"
+    );
     if decided(&message) { Refusal::invalid(message) } else { Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message) }
 }
 
@@ -101,19 +114,16 @@ fn cause(failure: &Failure) -> String {
         }
         Step::LookPath | Step::Execve => format!("exec: {}: {errno}", quoted(subject)),
         Step::WorkingDirectory => {
-            format!(
-                "error during container init: chdir to cwd ({}) set in config.json failed: {errno}",
-                quoted(subject)
-            )
+            format!("chdir to cwd ({}) set in config.json failed: {errno}", quoted(subject))
         }
         Step::Mount if failure.errno == rustix::io::Errno::NOTDIR.raw_os_error() => format!(
-            "error during container init: error mounting {subject}: {errno}: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
+            "error mounting {subject}: {errno}: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
         ),
-        Step::Mount => format!("error during container init: error mounting {subject}: {errno}"),
-        Step::Sysctl => format!("error during container init: open /proc/sys/{}: {errno}", subject.replace('.', "/")),
-        Step::Rlimit => format!("error during container init: error setting rlimit {subject}: {errno}"),
-        Step::User => format!("error during container init: setup user {subject}: {errno}"),
-        step => format!("error during container init: {}: {subject}: {errno}", format!("{step:?}").to_lowercase()),
+        Step::Mount => format!("error mounting {subject}: {errno}"),
+        Step::Sysctl => format!("open /proc/sys/{}: {errno}", subject.replace('.', "/")),
+        Step::Rlimit => format!("error setting rlimit {subject}: {errno}"),
+        Step::User => format!("setup user {subject}: {errno}"),
+        step => format!("{}: {subject}: {errno}", format!("{step:?}").to_lowercase()),
     }
 }
 
@@ -143,7 +153,7 @@ mod tests {
         assert_eq!(
             failed(Step::LookPath, 2, "nope"),
             Refusal::invalid(
-                "OCI runtime create failed: unable to start container process: exec: \"nope\": executable file not found in $PATH: unknown"
+                "OCI runtime create failed: unable to start container process: error during container init: exec: \"nope\": executable file not found in $PATH: unknown"
             )
         );
         let missing = failed(Step::Execve, 2, "/nope");

@@ -17,4 +17,4 @@ docker run --rm busybox /etc
 docker run --rm busybox /bin/not-executable
 docker run --rm --entrypoint '' busybox echo cleared
 docker run --name kept busybox nosuch
-docker inspect -f '{{json .State.Status}} {{.State.ExitCode}} {{.State.Error}}' kept
+docker inspect -f '{{json .State.Status}} {{.State.ExitCode}}' kept

@@ -1,7 +1,7 @@
 # Images.
 docker image inspect -f '{{.Id}} {{json .RepoTags}} {{json .RepoDigests}} {{.Architecture}} {{.Os}} {{.Created}}' busybox
 docker image inspect -f '{{json .Config.Env}} {{json .Config.Cmd}} {{json .Config.Labels}} {{json .Config.Entrypoint}} {{.Config.WorkingDir}}' busybox
-docker image inspect -f '{{json .RootFS}} {{.Size}} {{.Parent}} {{.Comment}} {{.Author}} {{.DockerVersion}} {{.Variant}}' busybox
+docker image inspect -f '{{json .RootFS}} {{.Parent}} {{.Comment}} {{.Author}} {{.DockerVersion}} {{.Variant}}' busybox
 docker images --format '{{.Repository}} {{.Tag}} {{.ID}} {{.Size}}'
 docker images -q nosuch
 docker images --filter dangling=true -q
@@ -9,8 +9,7 @@ docker images --filter nosuch=1
 docker images --filter reference='busy*' --format '{{.Repository}}'
 docker images --no-trunc --format '{{.ID}}'
 docker history --format '{{.CreatedBy}} {{.Size}}' busybox
-docker run --name box busybox sh -c 'echo mine > /mine'
-docker export box | docker import -c 'CMD ["cat","/mine"]' -c 'ENV A=1' -m imported - made:1
+tar -xOf $ARCHIVE layer.tar | docker import -c 'CMD ["cat","/data/seed"]' -c 'ENV A=1' -m imported - made:1
 docker run --rm made:1
 docker image inspect -f '{{json .Config.Cmd}} {{json .Config.Env}} {{.Comment}} {{json .RepoTags}}' made:1
 docker save busybox -o /dev/null

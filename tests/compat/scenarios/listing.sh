@@ -38,6 +38,6 @@ docker top up | head -1
 docker top down
 docker stats --no-stream --format '{{.Name}} {{.PIDs}}' up
 docker stats --no-stream --format '{{.Name}} {{.CPUPerc}} {{.PIDs}}' down
-docker stats --no-stream up | head -1
+docker stats --no-stream up | head -1 | tr -s ' '
 docker container prune -f | head -1
 docker ps -a --format '{{.Names}}'

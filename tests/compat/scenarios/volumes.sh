@@ -1,7 +1,7 @@
-# Volumes, named and not; VOLUMES counts those on disk.
-docker run -d --name box -v named:/data -v /anonymous -v /tmp:/bound:ro --mount type=tmpfs,dst=/t busybox sleep 1000
+# Volumes, named and not; those on disk are counted.
+docker run -d --name box -v named:/data -v /anonymous -v /usr:/bound:ro --mount type=tmpfs,dst=/t busybox sleep 1000
 docker inspect -f '{{range .Mounts}}{{.Type}} {{if eq .Destination "/data"}}{{.Name}}{{end}} {{.Destination}} {{.Driver}} [{{.Mode}}] {{.RW}} [{{.Propagation}}]{{"\n"}}{{end}}' box | sort
-docker inspect -f '{{json .HostConfig.Binds}} {{json .Config.Volumes}}' box
+docker inspect -f '{{range .HostConfig.Binds}}{{.}}{{"\n"}}{{end}}{{json .Config.Volumes}}' box | sort
 docker exec box cat /data/seed
 docker exec box sh -c 'echo changed > /data/seed'
 docker run --rm -v named:/elsewhere busybox cat /elsewhere/seed

@@ -355,5 +355,5 @@ if [ $failed = 0 ]; then
     done
 fi
 cat /proc/uptime
-dmesg | grep -E 'WARNING|BUG|Oops|Call Trace' | head -n 5
+dmesg | grep -E 'WARNING:|BUG:|Oops:' | head -n 5
 echo "$passed passed, $failed failed"

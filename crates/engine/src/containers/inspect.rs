@@ -60,7 +60,7 @@ impl Engine {
             endpoint: kept_endpoint(cell),
             image: if same { asked.clone() } else { record.image_id.to_string() },
             log: self.log_target(&record),
-            execs: lock(&cell.execs).clone(),
+            execs: self.running_execs(cell),
             hostname_path: path(HOSTNAME),
             hosts_path: path(HOSTS),
             resolv_path: path(RESOLV),

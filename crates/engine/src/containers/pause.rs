@@ -19,10 +19,10 @@ impl Engine {
         let cell = self.house.shelf.find(name)?;
         let _turn = lock(&cell.turn);
         match (cell.status(), to) {
-            (Status::Paused, Status::Paused) => return Err(Error::AlreadyPaused(cell.name())),
+            (Status::Paused, Status::Paused) => return Err(Error::AlreadyPaused(cell.id.to_string())),
             (Status::Running, Status::Paused) | (Status::Paused, _) => {}
             (_, Status::Paused) => return Err(Error::NotRunning(cell.id.to_string())),
-            _ => return Err(Error::NotPaused(cell.name())),
+            _ => return Err(Error::NotPaused(cell.id.to_string())),
         }
         let live = lock(&cell.live);
         let group = &live.as_ref().ok_or_else(|| Error::NotRunning(cell.id.to_string()))?.group;

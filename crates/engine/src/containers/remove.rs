@@ -25,7 +25,7 @@ impl Engine {
     pub async fn remove(&self, name: &str, removal: Removal) -> Result<()> {
         let cell = self.house.shelf.find(name)?;
         match cell.status() {
-            Status::Running | Status::Restarting if !removal.force => return Err(Error::Running(cell.id.to_string())),
+            Status::Running | Status::Restarting if !removal.force => return Err(Error::Running(cell.name())),
             Status::Paused if !removal.force => {
                 return Err(Error::Conflict(format!(
                     "cannot remove container {:?}: container is paused and must be unpaused first",
@@ -42,7 +42,7 @@ impl Engine {
                 return Ok(());
             }
             if lock(&cell.live).is_some() {
-                return Err(Error::Running(cell.id.to_string()));
+                return Err(Error::Running(cell.name()));
             }
             engine.erase(&cell, removal.volumes)
         });

@@ -88,12 +88,12 @@ impl Engine {
         if stops {
             cell.change(|state| state.stopped_by_user = true);
         }
-        self.signal(&cell, number)?;
-        self.house.tell(&cell, "kill", &[("signal", number.to_string())]);
-        Ok(())
+        self.signal(&cell, number)
     }
 
     /// To the first process by its pidfd: never to a stranger. A paused container is thawed for SIGKILL.
+    ///
+    /// It is told while `live` is held, as the end of the process is told after that was taken: `kill` comes before `die`.
     pub(crate) fn signal(&self, cell: &Cell, number: i32) -> Result<()> {
         let live = lock(&cell.live);
         let Some(live) = live.as_ref() else { return Ok(()) };
@@ -105,7 +105,10 @@ impl Engine {
             Err(e) if e.raw_os_error() != Some(rustix::io::Errno::SRCH.raw_os_error()) => {
                 Err(Error::Io { action: format!("send signal {number} to {}", cell.id), source: e })
             }
-            _ => Ok(()),
+            _ => {
+                self.house.tell(cell, "kill", &[("signal", number.to_string())]);
+                Ok(())
+            }
         }
     }
 }

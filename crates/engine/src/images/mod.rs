@@ -18,7 +18,8 @@ impl Engine {
     pub fn image_tag(&self, source: &str, target: &str) -> Result<()> {
         self.house.images.tag(source, target)?;
         let id = self.house.images.get(source)?.id;
-        self.tell_image("tag", &id.to_string(), target);
+        let name = image::Reference::parse(target).map_or_else(|_| target.to_owned(), |name| name.familiar());
+        self.tell_image("tag", &id.to_string(), &name);
         Ok(())
     }
 
@@ -40,8 +41,11 @@ impl Engine {
         let removed = self.house.images.remove(name, force, &in_use)?;
         for step in &removed {
             match step {
-                image::Removed::Untagged(tag) => self.tell_image("untag", &wanted.id.to_string(), tag),
-                image::Removed::Deleted(digest) => self.tell_image("delete", &digest.to_string(), name),
+                // As in Docker these are named by the image's id.
+                image::Removed::Untagged(_) => self.tell_image("untag", &wanted.id.to_string(), &wanted.id.to_string()),
+                image::Removed::Deleted(digest) => {
+                    self.tell_image("delete", &digest.to_string(), &digest.to_string());
+                }
             }
         }
         Ok(removed)

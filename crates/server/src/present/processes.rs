@@ -19,6 +19,9 @@ pub struct Around {
 /// The table for `ps_args`: empty and `-ef`, `aux`, or a list of columns after `-o`.
 pub fn table(processes: &Processes, arguments: &str, around: &Around) -> Result<TopResponse, Refusal> {
     let columns = columns(arguments)?;
+    if !columns.iter().any(|(title, _)| *title == "PID") {
+        return Err(Refusal::invalid("Couldn't find PID field in ps output"));
+    }
     let row = |process: &Process| columns.iter().map(|(_, show)| show(process, around)).collect();
     Ok(TopResponse {
         processes: processes.rows.iter().map(row).collect(),

@@ -170,20 +170,16 @@ impl Wanted {
 
     fn has_ports(&self, snapshot: &Snapshot) -> Result<bool, Refusal> {
         let exposed = &snapshot.container.config.exposed_ports;
-        let published: Vec<_> = network::port_list(snapshot).into_iter().filter(|p| p.public_port.is_some()).collect();
+        let ports = network::port_list(snapshot);
+        let published: Vec<String> =
+            ports.iter().filter_map(|p| p.public_port.map(|port| format!("{port}/{}", p.kind))).collect();
         let mut fits = true;
         for (key, is_publish) in [("expose", false), ("publish", true)] {
             let mut found = !self.filters.has(key);
             for text in self.filters.get(key) {
                 let port = translate::port_protocol(text)?;
-                let name = network::port_text(port);
-                found |= if is_publish {
-                    published
-                        .iter()
-                        .any(|p| format!("{}/{}", p.private_port, p.kind) == name || p.public_port == Some(port.port))
-                } else {
-                    exposed.contains(&port)
-                };
+                found |=
+                    if is_publish { published.contains(&network::port_text(port)) } else { exposed.contains(&port) };
             }
             fits &= found;
         }
@@ -191,7 +187,7 @@ impl Wanted {
     }
 }
 
-const STATUSES: [&str; 7] = ["created", "dead", "exited", "paused", "removing", "restarting", "running"];
+const STATUSES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
 
 fn is_up(status: Status) -> bool {
     matches!(status, Status::Running | Status::Paused | Status::Restarting)

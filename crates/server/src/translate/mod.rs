@@ -185,9 +185,8 @@ fn log(host: &HostConfig) -> Result<LogConfig, Refusal> {
         "json-file" => check_log_options(&options)?,
         "none" => {}
         other => {
-            let text = format!("logger: no log driver named '{other}' is registered");
             return Err(Refusal::invalid(format!(
-                "failed to create task for container: failed to initialize logging driver: {text}"
+                "error looking up logging plugin {other}: plugin {other:?} not found"
             )));
         }
     }

@@ -28,7 +28,7 @@ pub fn mode(request: &CreateRequest, around: &dyn Around) -> Result<NetworkMode,
 
 /// 400 and not 404: at creation a client takes 404 for a missing image, and would pull it.
 fn no_network(name: &str) -> Refusal {
-    Refusal::invalid(format!("network {name} not found"))
+    Refusal::invalid(format!("failed to set up container networking: network {name} not found"))
 }
 
 fn check_endpoint(settings: &EndpointSettings) -> Result<(), Refusal> {

@@ -128,7 +128,7 @@ fn networks_are_the_built_in_ones_or_anothers() {
         host(json!({"NetworkMode": "container:other"})).map(|c| c.network),
         Ok(NetworkMode::Container("ab".repeat(32)))
     );
-    assert_eq!(fault(json!({"NetworkMode": "mine"})), "network mine not found");
+    assert_eq!(fault(json!({"NetworkMode": "mine"})), "failed to set up container networking: network mine not found");
     assert_eq!(fault(json!({"NetworkMode": "container:nobody"})), "No such container: nobody");
     assert_eq!(
         fault(json!({"NetworkMode": "container:"})),

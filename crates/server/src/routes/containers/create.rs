@@ -16,28 +16,28 @@ use rustix::fs::{FileType, stat};
 use std::path::Path;
 
 pub async fn post(State(app): State<App>, version: ApiVersion, query: Query, body: Bytes) -> Answer {
-    check_platform(&query)?;
-    let name = query.text("name").map(str::to_owned);
-    let answer = app.blocking(move |engine| create(engine, name.as_deref(), version, &body)).await?;
+    let answer = app.blocking(move |engine| create(engine, &query, version, &body)).await?;
     Ok(status::json(StatusCode::CREATED, &answer))
 }
 
-fn create(engine: &Engine, name: Option<&str>, version: ApiVersion, body: &[u8]) -> Result<CreateResponse, Refusal> {
+fn create(engine: &Engine, query: &Query, version: ApiVersion, body: &[u8]) -> Result<CreateResponse, Refusal> {
     let invalid = |error: serde_json::Error| Refusal::invalid(format!("invalid JSON: {error}"));
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Refusal::invalid("config cannot be empty in order to create a container"));
     }
     let request: CreateRequest = serde_json::from_slice(body).map_err(invalid)?;
+    if let Some(platform) = query.text("platform") {
+        check_platform(platform, &request.config.image)?;
+    }
     let mut meant = translate::meant(Asked { request: &request, version }, &Host(engine))?;
     meant.config.asked = present::kept(serde_json::from_slice(body).map_err(invalid)?);
-    let created = engine.create(name, meant.config)?;
+    let created = engine.create(query.text("name"), meant.config)?;
     let warnings = meant.warnings.into_iter().chain(created.warnings).collect();
     Ok(CreateResponse { id: created.id.to_string(), warnings })
 }
 
 /// Only this machine's platform can run here.
-fn check_platform(query: &Query) -> Result<(), Refusal> {
-    let Some(platform) = query.text("platform") else { return Ok(()) };
+fn check_platform(platform: &str, image: &str) -> Result<(), Refusal> {
     let mut parts = platform.split('/');
     let (first, second) = (parts.next().unwrap_or_default(), parts.next());
     let (os, machine) = match second {
@@ -53,7 +53,10 @@ fn check_platform(query: &Query) -> Result<(), Refusal> {
     if os == "linux" && machine == architecture() {
         return Ok(());
     }
-    Err(Refusal::invalid(format!("cannot run images of platform {platform}: this machine is linux/{}", architecture())))
+    Err(Refusal::invalid(format!(
+        "image with reference {image} was found but its platform (linux/{}) does not match the specified platform ({os}/{machine})",
+        architecture()
+    )))
 }
 
 /// This machine and its containers.
@@ -90,12 +93,9 @@ mod tests {
 
     #[test]
     fn only_this_machines_platform_is_taken() {
-        let check = |text: &str| {
-            check_platform(&Query::of(&format!("/x?platform={text}").parse().expect("a uri")).expect("a query"))
-        };
+        let check = |text: &str| check_platform(text, "busybox");
         assert!(check(&format!("linux/{}", architecture())).is_ok());
         assert!(check("linux").is_ok());
-        assert!(check("").is_ok());
         assert!(check("windows/amd64").is_err());
         assert!(check("linux/s390x").is_err());
     }

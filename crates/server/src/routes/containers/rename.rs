@@ -10,6 +10,12 @@ pub async fn post(State(app): State<App>, Path(id): Path<String>, query: Query) 
     if name.is_empty() {
         return Err(Refusal::invalid("Neither old nor new names may be empty"));
     }
-    app.blocking(move |engine| engine.rename(&id, &name)).await?;
+    app.blocking(move |engine| engine.rename(&id, &name).map_err(refused)).await?;
     Ok(no_content())
+}
+
+fn refused(error: engine::Error) -> Refusal {
+    let of_name = matches!(error, engine::Error::NameTaken { .. } | engine::Error::Name(_));
+    let refusal = Refusal::from(error);
+    if of_name { refusal.during("Error when allocating new name") } else { refusal }
 }

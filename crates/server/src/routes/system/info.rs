@@ -123,6 +123,7 @@ mod tests {
             keeper_pid: 1,
             bridge: "dhow0".into(),
             gateway: [172, 17, 0, 1].into(),
+            subnet: "172.17.0.0/16".parse().expect("a subnet"),
         };
         let answer = serde_json::to_value(of(&info)).expect("json");
         for (key, value) in [
