@@ -4,10 +4,12 @@ use crate::failure::at;
 use crate::stage::{Network, Place, User};
 use crate::wire::{self, Word};
 use crate::{Failure, FdIndex, NetworkNamespace, ParkPlan, Step, UserNamespace, ids, stage};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::{WaitId, WaitIdOptions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::process::{Birth, Fork, Namespaces, SingleThread};
 
 /// A process on its way to being parked, and then parked.
@@ -78,16 +80,57 @@ fn named(fds: &[OwnedFd], index: FdIndex) -> Result<BorrowedFd<'_>, Failure> {
 }
 
 /// Forks a process that goes to its `place` and waits there for an order.
+///
+/// A pid namespace belongs to the user namespace in which it is made, and only root of that one may mount a proc of it: to
+/// be the first of a pid namespace in a user namespace that exists, a process has to be forked from inside of that.
 pub(crate) fn fork(
     thread: &SingleThread,
     birth: &Birth<'_>,
     place: Place<'_>,
 ) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
+    if matches!(place.user, User::Join(_)) && birth.namespaces.contains(Namespaces::NEWPID) {
+        return fork_inside(thread, birth, place);
+    }
     let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
     match sys::fork(thread, birth).map_err(at(Step::Clone, "init"))? {
         Fork::Child(child) => stage::parked(&child, theirs, place),
         Fork::Parent { pid, pidfd } => Ok((pid, pidfd, ours)),
     }
+}
+
+/// Forks by way of a process that joins the user namespace. It lives for a few system calls: the caller waits for it.
+fn fork_inside(thread: &SingleThread, birth: &Birth<'_>, place: Place<'_>) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
+    let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
+    let (hear, tell) = wire::pair().map_err(at(Step::Park, "socket"))?;
+    let between = Birth { cgroup: birth.cgroup, ..Birth::default() };
+    match sys::fork(thread, &between).map_err(at(Step::Clone, "process between"))? {
+        Fork::Child(_) => stage::fork_sibling(thread, birth.namespaces, place, tell.as_fd(), theirs),
+        Fork::Parent { pidfd, .. } => {
+            drop((theirs, tell));
+            let forked = await_forked(hear.as_fd());
+            let ended = WaitId::PidFd(pidfd.as_fd());
+            let _ = rustix::io::retry_on_intr(|| rustix::process::waitid(ended.clone(), WaitIdOptions::EXITED));
+            let pidfd = forked?;
+            Ok((pid_of(pidfd.as_fd()).map_err(at(Step::Park, "pidfd"))?, pidfd, ours))
+        }
+    }
+}
+
+fn await_forked(hear: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+    let mut ready = [PollFd::from_borrowed_fd(hear, PollFlags::IN)];
+    rustix::io::retry_on_intr(|| rustix::event::poll(&mut ready, None)).map_err(at(Step::Park, "socket"))?;
+    match wire::listen(hear) {
+        Some(Word::Said(wire::FORKED, Some(pidfd))) => Ok(pidfd),
+        Some(Word::Failed(failure)) => Err(failure),
+        _ => Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended")),
+    }
+}
+
+/// The number of a process as this one sees it (proc_pid_fdinfo(5), `Pid:`).
+fn pid_of(pidfd: BorrowedFd<'_>) -> io::Result<i32> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    number.filter(|pid| *pid > 0).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 impl Parking {

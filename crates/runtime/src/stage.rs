@@ -20,7 +20,7 @@ use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::namespace::{setns, unshare};
-use sys::process::{Child, Namespaces};
+use sys::process::{Birth, Child, Fork, Namespaces, SingleThread};
 
 /// Where a process waits for its plan.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(crate) enum User<'a> {
     /// Made after the network namespace was joined; the keeper is told to write its maps.
     Unshare,
     Join(BorrowedFd<'a>),
+    /// Forked from inside of it; root's ids are still to be taken.
+    Entered,
 }
 
 /// The way into a network namespace.
@@ -81,6 +83,43 @@ impl OwnFiles {
         let file = self.label.as_ref().ok_or_else(|| Failure::new(Step::Label, Errno::OPNOTSUPP, profile))?;
         rustix::io::write(file, format!("exec {profile}").as_bytes()).map(drop).map_err(at(Step::Label, profile))
     }
+}
+
+/// The short life of a process that joins a user namespace only to fork, as its sibling, one that is born inside.
+pub(crate) fn fork_sibling(
+    thread: &SingleThread,
+    namespaces: Namespaces,
+    place: Place<'_>,
+    tell: BorrowedFd<'_>,
+    control: OwnedFd,
+) -> ! {
+    let birth = Birth { namespaces, sibling: true, ..Birth::default() };
+    let forked = join(&place).and_then(|()| sys::fork(thread, &birth).map_err(at(Step::Clone, "init")));
+    match forked {
+        Ok(Fork::Child(child)) => {
+            let network = if matches!(place.network, Network::Unshare) { Network::Unshare } else { Network::Stay };
+            parked(&child, control, Place { user: User::Entered, network, cgroup_procs: place.cgroup_procs })
+        }
+        Ok(Fork::Parent { pidfd, .. }) => {
+            let told = wire::say(tell, wire::FORKED, &[pidfd.as_fd()]);
+            sys::process::exit(if told.is_ok() { 0 } else { 1 })
+        }
+        Err(failure) => {
+            wire::report(tell, &failure);
+            sys::process::exit(1)
+        }
+    }
+}
+
+fn join(place: &Place<'_>) -> Result<(), Failure> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(at(Step::Park, "dumpable"))?;
+    if let Network::Join(fd) = place.network {
+        setns(fd, Namespaces::NEWNET).map_err(at(Step::JoinNamespace, "network"))?;
+    }
+    if let User::Join(fd) = place.user {
+        setns(fd, Namespaces::NEWUSER).map_err(at(Step::JoinNamespace, "user"))?;
+    }
+    Ok(())
 }
 
 /// The life of a parked process.
@@ -142,7 +181,7 @@ fn enter(control: BorrowedFd<'_>, place: &Place<'_>) -> Result<bool, Failure> {
         setns(fd, Namespaces::NEWNET).map_err(at(Step::JoinNamespace, "network"))?;
     }
     match place.user {
-        User::Stay | User::Born => {}
+        User::Stay | User::Born | User::Entered => {}
         User::Join(fd) => setns(fd, Namespaces::NEWUSER).map_err(at(Step::JoinNamespace, "user"))?,
         User::Unshare => {
             unshare(Namespaces::NEWUSER).map_err(at(Step::Clone, "user namespace"))?;
@@ -155,7 +194,7 @@ fn enter(control: BorrowedFd<'_>, place: &Place<'_>) -> Result<bool, Failure> {
     enter_cgroups(&place.cgroup_procs)?;
     match place.user {
         User::Stay => return Ok(true),
-        User::Join(_) => {}
+        User::Join(_) | User::Entered => {}
         User::Born | User::Unshare => {
             if !mapped(control).map_err(at(Step::Park, "socket"))? {
                 return Ok(false);

@@ -19,6 +19,8 @@ pub(crate) const UNMAPPED: u8 = b'u';
 pub(crate) const READY: u8 = b'r';
 /// Child: the master of its pseudo terminal comes with this.
 pub(crate) const TERMINAL: u8 = b't';
+/// Child: it forked the process that matters, whose pidfd comes with this.
+pub(crate) const FORKED: u8 = b'2';
 /// Child: it failed; the rest is the [`Failure`].
 const FAILED: u8 = b'f';
 

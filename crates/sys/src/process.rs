@@ -31,11 +31,13 @@ pub struct Birth<'a> {
     pub pid_namespace: Option<BorrowedFd<'a>>,
     /// A cgroup v2 directory to be born in (CLONE_INTO_CGROUP, Linux 5.7).
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// The child becomes the caller's sibling: a child of the caller's own parent (CLONE_PARENT).
+    pub sibling: bool,
 }
 
 impl Default for Birth<'_> {
     fn default() -> Self {
-        Self { namespaces: Namespaces::empty(), pid_namespace: None, cgroup: None }
+        Self { namespaces: Namespaces::empty(), pid_namespace: None, cgroup: None, sibling: false }
     }
 }
 
@@ -94,7 +96,9 @@ pub fn fork(thread: &SingleThread, birth: &Birth<'_>) -> io::Result<Fork> {
     thread.aim(birth.pid_namespace)?;
     let made = match clone3(birth) {
         // A seccomp filter that cannot look into clone3's arguments (Docker's default profile) says so.
-        Err(e) if e.raw_os_error() == Some(libc::ENOSYS) && birth.cgroup.is_none() => clone(birth.namespaces),
+        Err(e) if e.raw_os_error() == Some(libc::ENOSYS) && birth.cgroup.is_none() && !birth.sibling => {
+            clone(birth.namespaces)
+        }
         other => other,
     };
     if let Ok(Fork::Parent { .. }) | Err(_) = &made {
@@ -110,7 +114,12 @@ fn clone3(birth: &Birth<'_>) -> io::Result<Fork> {
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = u64::from(birth.namespaces.bits()) | u64::from(libc::CLONE_PIDFD.unsigned_abs());
     args.pidfd = ptr::from_mut(&mut pidfd).expose_provenance() as u64;
-    args.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    if birth.sibling {
+        // It signals its end as the caller does; asking for a signal as well is EINVAL.
+        args.flags |= u64::from(libc::CLONE_PARENT.unsigned_abs());
+    } else {
+        args.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    }
     if let Some(cgroup) = birth.cgroup {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());

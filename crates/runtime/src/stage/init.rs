@@ -28,7 +28,7 @@ pub(super) fn become_container(
     // Mount points and folders are made with exactly the modes asked for.
     sys::umask(0);
     place_root(root)?;
-    let mut tree = Tree::new(root);
+    let mut tree = Tree::new(root, plan.pid == Unshare::Host);
     for step in &plan.mounts {
         tree.place(step, fds)?;
     }

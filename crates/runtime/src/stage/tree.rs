@@ -15,6 +15,7 @@ use sys::mount::{Change, Reach, attribute};
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
     root: BorrowedFd<'a>,
+    host_processes: bool,
     proc: Option<OwnedFd>,
     sys: Option<OwnedFd>,
     devpts: Option<OwnedFd>,
@@ -23,8 +24,9 @@ pub(super) struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(root: BorrowedFd<'a>) -> Self {
-        Self { root, proc: None, sys: None, devpts: None, readonly: Vec::new() }
+    /// `host_processes`: the container is in the host's pid namespace.
+    pub(super) fn new(root: BorrowedFd<'a>, host_processes: bool) -> Self {
+        Self { root, host_processes, proc: None, sys: None, devpts: None, readonly: Vec::new() }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'a> {
@@ -49,7 +51,7 @@ impl<'a> Tree<'a> {
             }
             MountSource::New { kind, options, attributes } => {
                 let later = if kind == "tmpfs" { attributes & attribute::RDONLY } else { 0 };
-                let mount = new_instance(kind, options, attributes & !later).map_err(failed)?;
+                let mount = self.new_instance(kind, options, attributes & !later).map_err(failed)?;
                 let target = self.target(&step.destination, Sort::Folder).map_err(failed)?;
                 attach(mount.as_fd(), target.as_fd()).map_err(failed)?;
                 if kind == "cgroup" {
@@ -118,6 +120,23 @@ impl<'a> Tree<'a> {
         Ok(target)
     }
 
+    /// A new, detached instance of a file system, in the namespaces of this process.
+    fn new_instance(
+        &self,
+        kind: &str,
+        options: &[(String, Option<String>)],
+        attributes: u64,
+    ) -> Result<OwnedFd, Errno> {
+        match create(kind, options, attributes) {
+            // The network namespace belongs to another user namespace, the host's usually: show the host's, as the other
+            // runtimes do.
+            Err(Errno::PERM) if kind == "sysfs" => host_tree("/sys", attributes),
+            // The same for processes, but only where the host's are to be seen.
+            Err(Errno::PERM) if kind == "proc" && self.host_processes => host_tree("/proc", attributes),
+            other => other,
+        }
+    }
+
     /// Writes a kernel parameter of the container's own namespaces: `key` is a path below /proc/sys.
     pub(super) fn set_sysctl(&self, key: &str, value: &str) -> Result<(), Failure> {
         let write = || {
@@ -155,17 +174,6 @@ pub(super) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()
 pub(super) fn copy(mount: BorrowedFd<'_>, more: OpenTreeFlags) -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     rustix::mount::open_tree(mount, "", flags | more)
-}
-
-/// A new, detached instance of a file system, in the namespaces of this process.
-fn new_instance(kind: &str, options: &[(String, Option<String>)], attributes: u64) -> Result<OwnedFd, Errno> {
-    match create(kind, options, attributes) {
-        // Not ours to make: the network namespace (sysfs) or the pid namespace (proc) belongs to another user namespace,
-        // the host's usually. Show the host's then, as the other runtimes do.
-        Err(Errno::PERM) if kind == "sysfs" => host_tree("/sys", attributes),
-        Err(Errno::PERM) if kind == "proc" => host_tree("/proc", attributes),
-        other => other,
-    }
 }
 
 /// Makes a file system from its name and options, see fsopen(2) and fsconfig(2).

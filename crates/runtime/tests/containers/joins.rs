@@ -1,9 +1,9 @@
 //! Namespaces and cgroups of others, execs, and processes that go away.
 
 use crate::Test;
-use crate::world::{World, finish, own_user, process, reap, spec, wait_parked};
+use crate::world::{Running, World, finish, own_user, process, reap, spec, wait_parked};
 use oci::runtime::NamespaceKind;
-use runtime::{NetworkNamespace, ParkPlan, Stdio, UserNamespace};
+use runtime::{NetworkNamespace, ParkPlan, Stdio, Step, UserNamespace};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::os::fd::{AsFd, OwnedFd};
@@ -69,17 +69,19 @@ fn links(kinds: &str) -> Vec<String> {
     vec!["sh".into(), "-c".into(), format!("for n in {kinds}; do readlink /proc/self/ns/$n; done")]
 }
 
+/// Prints the numbers of all processes that /proc shows: `1` alone where it is the container's own.
+const OWN_PROCESSES: &str = "; cd /proc; for p in [0-9]*; do echo $p; done";
+
 fn join_network(world: &World) {
     let first = sleeper(world);
     let plan = ParkPlan { user: own_user(), network: NetworkNamespace::Join(0), cgroup_procs: Vec::new() };
     let parked = world.park_with(&plan, &[open(format!("/proc/{}/ns/net", first.pid))]);
     let mut spec = spec(&[]);
     spec.process.as_mut().unwrap().args = links("net user");
-    let ended = world.start(parked, &world.prepare(&spec)).unwrap().end();
-    let lines: Vec<_> = ended.out.lines().collect();
-    assert_eq!(lines.len(), 2, "{ended:?}");
-    assert_eq!(lines[0], namespace(first.pid, "net"));
-    assert_ne!(lines[1], namespace(first.pid, "user"));
+    // Its pid namespace was made outside of its user namespace, which may not show it: that fails, and the host's processes are
+    // never shown instead.
+    let failure = world.start(parked, &world.prepare(&spec)).map(Running::end).unwrap_err();
+    assert_eq!((failure.step, failure.subject.as_str()), (Step::Mount, "/proc"));
     first.kill();
 }
 
@@ -91,13 +93,14 @@ fn join_user(world: &World) {
         let parked = world.park_with(&plan, &fds);
         let mut spec = spec(&[]);
         spec.process.as_mut().unwrap().args = links("net user ipc");
+        spec.process.as_mut().unwrap().args[2].push_str(OWN_PROCESSES);
         let linux = spec.linux.as_mut().unwrap();
         let ipc = linux.namespaces.iter_mut().find(|namespace| namespace.kind == NamespaceKind::Ipc).unwrap();
         ipc.path = Some(format!("/proc/{}/ns/ipc", first.pid));
         let ended = world.start(parked, &world.prepare(&spec)).unwrap().end();
         let lines: Vec<_> = ended.out.lines().collect();
         assert_eq!(lines[0] == namespace(first.pid, "net"), network != NetworkNamespace::New, "{ended:?}");
-        assert_eq!(lines[1..], [namespace(first.pid, "user"), namespace(first.pid, "ipc")]);
+        assert_eq!(lines[1..], [namespace(first.pid, "user").as_str(), &namespace(first.pid, "ipc"), "1"], "{ended:?}");
     }
     first.kill();
 }
@@ -114,7 +117,10 @@ fn join_pid(world: &World) {
         .find(|namespace| namespace.kind == NamespaceKind::Pid)
         .unwrap();
     pid.path = Some(format!("/proc/{}/ns/pid", first.pid));
-    let ended = world.run(&spec).unwrap();
+    assert_eq!(world.run(&spec).unwrap_err().subject, "/proc", "another user namespace may not show it");
+    let plan = ParkPlan { user: UserNamespace::Join(0), network: NetworkNamespace::New, cgroup_procs: Vec::new() };
+    let parked = world.park_with(&plan, &[open(format!("/proc/{}/ns/user", first.pid))]);
+    let ended = world.start(parked, &world.prepare(&spec)).unwrap().end();
     assert!(ended.out.starts_with(&namespace(first.pid, "pid")), "{ended:?}");
     // The fork after that is at home again.
     assert_eq!(world.script("echo $$"), "1\n");
@@ -189,7 +195,7 @@ fn cgroup_v1(world: &World) {
 
 fn cgroup_v2(world: &World) {
     let Some(group) = Group::new("unified").or_else(|| Group::new("")) else { return println!("no v2 hierarchy here") };
-    let mut spec = spec(&["sh", "-c", "grep ^0: /proc/self/cgroup; echo $$"]);
+    let mut spec = spec(&["sh", "-c", &format!("grep ^0: /proc/self/cgroup{OWN_PROCESSES}")]);
     spec.mounts.retain(|mount| mount.destination != "/sys/fs/cgroup");
     let launch = |spec: &oci::runtime::Spec| {
         let (root, _) = world.root(Some(world.user.as_fd()));
