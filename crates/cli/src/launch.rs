@@ -89,6 +89,7 @@ fn start(socket: &Path, log_path: &Path) -> io::Result<(bool, u64)> {
     host.push(socket);
     let mut command = Command::new("/proc/self/exe");
     command.arg0("dhow").arg("daemonize").arg("-H").arg(host);
+    command.arg("--pidfile").arg(log_path.with_file_name("dhow.pid"));
     for (variable, flag) in [("DHOW_DATA_ROOT", "--data-root"), ("DHOW_EXEC_ROOT", "--exec-root")] {
         if let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) {
             command.arg(flag).arg(value);

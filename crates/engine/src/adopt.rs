@@ -36,11 +36,15 @@ pub(crate) fn all(engine: &Engine, known: Vec<(Container, State)>, found: Vec<Fo
         let cell = shelve(engine, record, state);
         match found.remove(&cell.id) {
             Some(f) => resume(engine, &cell, f),
+            // Its end is recorded, its removal was not.
+            None if cell.record().config.auto_remove && cell.state().has_run && cell.status() == Status::Exited => {
+                drop(engine.erase(&cell, true));
+            }
             None if lost(&cell) => {
                 lose(engine, &cell);
                 restart.push(cell);
             }
-            None => {}
+            None => forget_endpoint(engine, &cell),
         }
     }
     let orphans: Vec<Found> = found.into_values().collect();
@@ -71,7 +75,8 @@ fn resume(engine: &Engine, cell: &std::sync::Arc<Cell>, found: Found) {
     let house = &engine.house;
     let process = found.process;
     let group = house.groups.get(&cell.id.to_string());
-    let endpoint = endpoint(&cell.state());
+    // Of one that has ended it may be another's by now.
+    let endpoint = if process.exited.is_some() { None } else { endpoint(&cell.state()) };
     if let Some(started) = found.started {
         *lock(&cell.live) = Some(Live { pid: started.pid, pidfd: started.pidfd, group, endpoint });
         let target = process.log.clone();
@@ -79,13 +84,13 @@ fn resume(engine: &Engine, cell: &std::sync::Arc<Cell>, found: Found) {
             tracing::error!("cannot take the output of {} over: {e}", cell.id);
         }
     }
-    let state = cell.change(|state| {
+    cell.change(|state| {
         state.status = if state.status == Status::Paused { Status::Paused } else { Status::Running };
         state.pid = process.pid;
         state.started_at = process.started_at;
         state.has_run = true;
     });
-    house.save(cell, &state);
+    house.save(cell);
     if let Some((exit, at)) = process.exited {
         engine.spawn_exited(cell.clone(), exit, at);
     }
@@ -93,14 +98,22 @@ fn resume(engine: &Engine, cell: &std::sync::Arc<Cell>, found: Found) {
 
 /// A container that should run, of which the keeper knows nothing.
 fn lose(engine: &Engine, cell: &Cell) {
-    let state = cell.change(|state| {
+    cell.change(|state| {
         state.status = Status::Exited;
         state.pid = 0;
         state.exit_code = LOST;
         state.finished_at = now();
         state.endpoint = None;
     });
-    engine.house.save(cell, &state);
+    engine.house.save(cell);
+}
+
+/// Of a start that never came to its launch.
+fn forget_endpoint(engine: &Engine, cell: &Cell) {
+    if cell.state().endpoint.is_some() {
+        cell.change_silently(|state| state.endpoint = None);
+        engine.house.save(cell);
+    }
 }
 
 fn start_again(engine: &Engine, cell: &std::sync::Arc<Cell>) {
@@ -173,7 +186,11 @@ pub(crate) fn listen(engine: &Engine, events: Receiver<Event>) -> io::Result<()>
             engine.heard_exit(key, exit, at);
         }
         if !engine.house.closing.load(std::sync::atomic::Ordering::Acquire) {
-            tracing::error!("the keeper is gone: containers cannot be started until the engine is started again");
+            // Whatever it still holds, only a new engine can take over.
+            tracing::error!(
+                "the connection to the keeper is lost: this engine ends, the next one adopts the containers"
+            );
+            std::process::exit(1);
         }
     })?;
     Ok(())

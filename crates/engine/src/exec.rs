@@ -70,6 +70,8 @@ struct Progress {
 
 /// Execs that have ended and are remembered for inspect, in each container at the most.
 const MOST_ENDED: usize = 64;
+/// Execs of one container, before the oldest of those that nobody ever started are forgotten too.
+const MOST_IDLE: usize = 256;
 
 impl Engine {
     /// Prepares an exec; nothing runs yet.
@@ -150,7 +152,8 @@ impl Engine {
         if !create.working_dir.is_empty() {
             check_folder(root.as_fd(), &create.working_dir)?;
         }
-        let process = container::spec::exec_process(&record, &request, &user, house.capability_bound)?;
+        let mut process = container::spec::exec_process(&record, &request, &user, house.capability_bound)?;
+        house.limit_open_files(&mut process);
         let capabilities = container::spec::capabilities(&record.config, house.capability_bound)?;
         let filter = if create.privileged { None } else { house.filters.get(&record.config, capabilities)? };
         let plan = runtime::prepare_process(&process, filter)?;
@@ -225,8 +228,15 @@ impl Engine {
     fn forget_ended(&self, of_container: &mut Vec<Id>) {
         let mut all = lock(&self.house.execs);
         while of_container.len() > MOST_ENDED {
-            let ended = |id: &Id| all.get(id).is_none_or(|exec| lock(&exec.progress).exit_code.is_some());
-            let Some(index) = of_container.iter().position(ended) else { return };
+            // One that is held is being started: nobody waits for it here, with all execs locked.
+            let now = |id: &Id| all.get(id).map(|exec| exec.progress.try_lock().ok().map(|progress| *progress));
+            let ended = |id: &Id| now(id).is_none_or(|now| now.is_some_and(|now| now.exit_code.is_some()));
+            let idle = |id: &Id| now(id).flatten().is_some_and(|now| !now.started);
+            let mut index = of_container.iter().position(ended);
+            if index.is_none() && of_container.len() > MOST_IDLE {
+                index = of_container.iter().position(idle);
+            }
+            let Some(index) = index else { return };
             all.remove(&of_container.remove(index));
         }
     }

@@ -44,14 +44,14 @@ impl Roots {
         match fs::rename(self.container(id), &trash) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e),
-            Ok(()) => fs::remove_dir_all(&trash),
+            Ok(()) => volume::remove_tree(&trash),
         }
     }
 
     fn sweep(&self) {
         let Ok(entries) = fs::read_dir(self.data.join("trash")) else { return };
         for entry in entries.flatten() {
-            if let Err(e) = fs::remove_dir_all(entry.path()) {
+            if let Err(e) = volume::remove_tree(&entry.path()) {
                 tracing::warn!("cannot delete {}: {e}", entry.path().display());
             }
         }

@@ -233,8 +233,7 @@ impl Pool {
                 }
                 least if least <= self.most / 2 => return Some(sort),
                 _ => {
-                    let (back, calm) =
-                        self.taken.wait_timeout(shelf, CALM).unwrap_or_else(PoisonError::into_inner);
+                    let (back, calm) = self.taken.wait_timeout(shelf, CALM).unwrap_or_else(PoisonError::into_inner);
                     shelf = back;
                     if calm.timed_out() && !shelf.closed {
                         return Some(sort);

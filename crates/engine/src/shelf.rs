@@ -6,6 +6,7 @@ use base::Id;
 use container::{Container, State, Status};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 
@@ -17,6 +18,10 @@ pub(crate) struct Cell {
     state: Mutex<State>,
     /// Held during a start, a stop's last part, an exit, a removal: one at a time for each container.
     pub(crate) turn: Mutex<()>,
+    /// Held while the state is written to disk.
+    pub(crate) saving: Mutex<()>,
+    /// How many restarts are under way: while there are any, its end does not remove it.
+    pub(crate) restarts: AtomicUsize,
     pub(crate) live: Mutex<Option<Live>>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) life: watch::Sender<Life>,
@@ -50,6 +55,8 @@ impl Cell {
             record: RwLock::new(Arc::new(record)),
             state: Mutex::new(state),
             turn: Mutex::new(()),
+            saving: Mutex::new(()),
+            restarts: AtomicUsize::new(0),
             live: Mutex::new(None),
             hub,
             life: watch::Sender::new(life),
@@ -78,7 +85,7 @@ impl Cell {
         lock(&self.state).status
     }
 
-    /// Changes the state and tells waiters; the new state is returned, to be saved.
+    /// Changes the state and tells waiters; the new state is returned.
     pub(crate) fn change(&self, change: impl FnOnce(&mut State)) -> State {
         let now = self.change_silently(change);
         self.announce(0);

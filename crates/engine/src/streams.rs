@@ -346,7 +346,6 @@ impl Input {
             }
         }
     }
-
 }
 
 impl Drop for Input {

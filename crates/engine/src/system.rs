@@ -13,10 +13,11 @@ use base::Id;
 use container::Status;
 use keeper::client::{Keeper, Options};
 use network::Bridge;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 /// A running engine. Clones share it.
 #[derive(Debug, Clone)]
@@ -48,6 +49,10 @@ pub(crate) struct House {
     /// Capabilities that this engine itself may give, bit n is number n.
     pub(crate) capability_bound: u64,
     pub(crate) closing: AtomicBool,
+    /// RLIMIT_NOFILE (soft, hard) that this engine was started with: containers get it, and not what the engine needs.
+    pub(crate) open_files: (u64, u64),
+    /// Held (shared) while a container with its volumes is made, (alone) while volumes that nobody names are removed.
+    pub(crate) volumes_in_use: RwLock<()>,
 }
 
 /// Numbers of containers by state.
@@ -83,6 +88,7 @@ pub struct Info {
 impl Engine {
     /// Opens the roots, connects to the keeper and adopts what it holds. One engine a root: a second one is refused.
     pub fn open(settings: Settings) -> Result<Engine> {
+        let open_files = raise_open_files();
         let roots = Roots::open(&settings)?;
         let records = container::Store::open(&roots.data.join("containers.db"))?;
         let mut hidden = settings.hidden.clone();
@@ -128,6 +134,8 @@ impl Engine {
             events: Events::new(),
             filters: Filters::default(),
             closing: AtomicBool::new(false),
+            open_files,
+            volumes_in_use: RwLock::default(),
         };
         let engine = Engine { house: Arc::new(house) };
         adopt::all(&engine, known, found);
@@ -191,6 +199,14 @@ impl Engine {
 }
 
 impl House {
+    /// A process has the limit of open files that was this engine's, unless it has one of its own.
+    pub(crate) fn limit_open_files(&self, process: &mut oci::runtime::Process) {
+        if process.rlimits.iter().all(|limit| limit.kind != NOFILE) {
+            let (soft, hard) = self.open_files;
+            process.rlimits.push(oci::runtime::Rlimit { kind: NOFILE.into(), soft, hard });
+        }
+    }
+
     /// Tells an event about a container.
     pub(crate) fn tell(&self, cell: &Cell, action: &str, more: &[(&str, String)]) {
         let record = cell.record();
@@ -202,9 +218,11 @@ impl House {
         self.events.tell(Event { kind: EventKind::Container, action: action.into(), actor, attributes, at: now() });
     }
 
-    /// Saves a state; what cannot be saved is logged: the process itself is the truth.
-    pub(crate) fn save(&self, cell: &Cell, state: &container::State) {
-        if let Err(e) = self.records.save_state(&cell.id, state) {
+    /// Saves the state as it is now; what cannot be saved is logged: the process itself is the truth.
+    pub(crate) fn save(&self, cell: &Cell) {
+        // Of two that save at once the later one saves the later state.
+        let _saving = lock(&cell.saving);
+        if let Err(e) = self.records.save_state(&cell.id, &cell.state()) {
             tracing::error!("cannot save the state of {}: {}", cell.id, base::chain(&e));
         }
     }
@@ -219,6 +237,18 @@ fn user_namespace(workshop: &Workshop) -> Result<OwnedFd> {
     let parked = workshop.keeper.park(plan, &[])?;
     workshop.keeper.unpark(parked.pid)?;
     parked.user.ok_or_else(|| Error::Unsupported("this kernel has no user namespaces: CONFIG_USER_NS is needed".into()))
+}
+
+const NOFILE: &str = "RLIMIT_NOFILE";
+
+/// A few descriptors for each container are more than the usual soft limit allows. The limit as it was before.
+fn raise_open_files() -> (u64, u64) {
+    let before = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: before.maximum, maximum: before.maximum };
+    if let Err(e) = setrlimit(Resource::Nofile, most) {
+        tracing::warn!("cannot raise the limit of open files: {e}");
+    }
+    (before.current.unwrap_or(u64::MAX), before.maximum.unwrap_or(u64::MAX))
 }
 
 fn engine_id(data: &std::path::Path) -> std::io::Result<String> {

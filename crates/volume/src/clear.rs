@@ -3,7 +3,9 @@
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// Folders held open at a time. What lies deeper is first moved up to the top: a tree that a container nested by the
 /// thousand must neither exhaust the descriptors nor the stack.
@@ -33,6 +35,20 @@ pub(crate) fn is_empty(folder: BorrowedFd<'_>) -> Result<bool, Errno> {
         }
     }
     Ok(true)
+}
+
+/// Deletes what is at `path` with all that is below it: a tree of any depth, with a bounded number of open files and a bounded
+/// stack. No link is followed but those on the way to `path`.
+pub fn tree(path: &Path) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(folder) => {
+            all(folder.as_fd())?;
+            Ok(rustix::fs::rmdir(path)?)
+        }
+        Err(Errno::NOTDIR | Errno::LOOP) => Ok(rustix::fs::unlink(path)?),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Deletes everything in a folder, which itself stays.

@@ -25,6 +25,7 @@ mod file;
 mod record;
 mod store;
 
+pub use clear::tree as remove_tree;
 pub use store::Store;
 
 use base::{Kind, Kinded};

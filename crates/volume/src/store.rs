@@ -124,19 +124,26 @@ impl Store {
     ///
     /// It is gone at once for everyone else; files that then cannot be deleted are an error, tried again by [`Store::open`].
     pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let gone = self.withdraw(name)?;
+        clear::tree(&gone).map_err(|source| Error::Io { action: "remove", name: name.to_owned(), source })
+    }
+
+    /// The first half of [`Store::remove`]: the volume is gone for everyone, its files wait in the folder that is returned for
+    /// [`crate::remove_tree`], at the latest by the next [`Store::open`].
+    pub fn withdraw(&self, name: &str) -> Result<PathBuf, Error> {
         check_name(name)?;
         let failed = |source| Error::Io { action: "remove", name: name.to_owned(), source };
         let lock = self.lock(name);
         let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = format!("{GONE}{}", base::Id::random());
-        match fs::rename(self.root.join(name), self.root.join(&gone)) {
+        let gone = self.root.join(format!("{GONE}{}", base::Id::random()));
+        match fs::rename(self.root.join(name), &gone) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::NotFound(name.to_owned())),
             Err(e) => return Err(failed(e)),
         }
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         drop(held);
-        discard(&self.root, &gone).map_err(failed)
+        Ok(gone)
     }
 
     /// Copy-up: fills an empty volume from `source` (a folder opened below a container's root), owners, modes, times, xattrs and

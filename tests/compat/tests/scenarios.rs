@@ -43,8 +43,19 @@ fn named(answer: &Answer) -> Answer {
     Answer { code: answer.code, out: neutral(&answer.out), err: neutral(&answer.err) }
 }
 
+/// The folder of the test image; dropped last, it is deleted.
+struct Fixture;
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let folder = it::busybox_archive().parent().expect("an archive is in a folder");
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}
+
 #[test]
 fn dhow_answers_as_dockerd() {
+    let _fixture = Fixture;
     let dockerd = Dockerd::start();
     let stage = Stage::new();
     let mut comparison = Comparison {

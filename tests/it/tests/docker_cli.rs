@@ -62,8 +62,11 @@ fn docker_sees_events_in_order() {
     let stage = Stage::new();
     stage.docker(["run", "--rm", "--name", "evt", "busybox", "true"]).ok();
     within("the container is gone", || stage.docker(["ps", "-aq"]).out.is_empty());
+    // The docker command cuts a duration to whole seconds: a time with a fraction is taken as it is.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let until = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
     let said = stage
-        .docker(["events", "--since", "1m", "--until", "0s", "--filter", "type=container", "--format", "{{.Action}}"])
+        .docker(["events", "--since", "1m", "--until", &until, "--filter", "type=container", "--format", "{{.Action}}"])
         .ok();
     assert_eq!(said, "create\nattach\nstart\ndie\ndestroy\n");
 }

@@ -11,10 +11,11 @@ start_engine() {
 
 # Waits until the shell line $2 succeeds, at most $1 seconds.
 within() {
-    tries=$(($1 * 10))
+    IFS=. read -r now _ </proc/uptime
+    deadline=$((now + $1))
     until eval "$2" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || { echo "not in time: $2"; return 1; }
+        IFS=. read -r now _ </proc/uptime
+        [ "$now" -lt $deadline ] || { echo "not in time: $2"; return 1; }
         usleep 100000
     done
 }
@@ -33,9 +34,8 @@ fails() {
 
 # Process ids of command lines that begin so.
 running() {
-    for folder in /proc/[0-9]*; do
-        line=$(tr '\0' ' ' 2>/dev/null <"$folder/cmdline")
-        case "$line" in "$1"*) echo "${folder#/proc/}" ;; esac
+    ps -o pid,args | while read -r pid line; do
+        case "$line" in "$1"*) echo "$pid" ;; esac
     done
 }
 

@@ -8,6 +8,7 @@ use base::{Id, Undo};
 use container::{
     Config, Container, IpcMode, MountPoint, MountRequest, MountSource, NetworkMode, PidMode, State, UserNamespaceMode,
 };
+use std::sync::PoisonError;
 
 /// What creation gives.
 #[derive(Debug, Clone)]
@@ -32,6 +33,7 @@ impl Engine {
         let claimed = name.clone();
         undo.push(move || house.shelf.release(&claimed));
         let own_user_namespace = self.own_user_namespace(&config)?;
+        let _shared = house.volumes_in_use.read().unwrap_or_else(PoisonError::into_inner);
         let mounts = self.mount_points(&config, &mut undo)?;
         let record = Container {
             id,

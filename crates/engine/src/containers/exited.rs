@@ -7,7 +7,7 @@ use crate::shelf::{Cell, Live};
 use crate::streams::lock;
 use crate::{Engine, exec};
 use base::Id;
-use container::{RestartPolicy, Status};
+use container::{Container, PidMode, RestartPolicy, State, Status};
 use keeper::message::Exit;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +15,9 @@ use std::time::Duration;
 
 /// How long output may take to drain once the process has ended: what is left then belongs to a process that escaped.
 pub(crate) const MOST_DRAINING: Duration = Duration::from_secs(2);
+
+/// How long until a thread is asked for again that could not be had.
+const NEXT_THREAD: Duration = Duration::from_millis(100);
 
 /// The delay before the first restart; it doubles up to a minute, and begins anew after a run of ten seconds. As Docker.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -39,41 +42,50 @@ impl Engine {
     /// An end is handled on a thread of its own: it waits for output and for the kernel.
     pub(crate) fn spawn_exited(&self, cell: Arc<Cell>, exit: Exit, at: i64) {
         let engine = self.clone();
-        let work = move || engine.exited(&cell, exit, at);
-        if let Err(e) = std::thread::Builder::new().name("exited".into()).stack_size(512 << 10).spawn(work) {
-            tracing::error!("cannot start a thread: {e}");
-        }
+        self.in_thread("exited", Arc::new(move || engine.exited(&cell, exit, at)));
     }
 
     fn spawn_ended(&self, exec: Arc<exec::Exec>, exit: Exit) {
         let engine = self.clone();
-        let work = move || engine.exec_ended(&exec, exit);
-        if let Err(e) = std::thread::Builder::new().name("exec-ended".into()).stack_size(256 << 10).spawn(work) {
-            tracing::error!("cannot start a thread: {e}");
+        self.in_thread("exec-ended", Arc::new(move || engine.exec_ended(&exec, exit)));
+    }
+
+    /// Does `work` on a thread of its own; where none can be had now, later: an end is never lost.
+    fn in_thread(&self, name: &'static str, work: Arc<dyn Fn() + Send + Sync>) {
+        let own = work.clone();
+        let thread = std::thread::Builder::new().name(name.into()).stack_size(1 << 20);
+        if let Err(e) = thread.spawn(move || own()) {
+            tracing::warn!("cannot start a thread, trying again soon: {e}");
+            let engine = self.clone();
+            self.house.timers.after(NEXT_THREAD, move || engine.in_thread(name, work));
         }
     }
 
     fn exited(&self, cell: &Arc<Cell>, exit: Exit, at: i64) {
         // A very short run ends before its start has returned: its streams are connected once the start gives its turn back.
         drop(lock(&cell.turn));
+        self.end_survivors(cell);
         cell.hub.wait_drained(MOST_DRAINING);
         let turn = lock(&cell.turn);
         let live = lock(&cell.live).take();
         let oom_killed = live.as_ref().is_some_and(|live| live.group.oom_kills() > 0);
-        let by_user = cell.state().stopped_by_user;
-        let restart = self.restart_delay(cell, exit, at);
+        let record = cell.record();
         let code = exit.shell_code();
-        let state = cell.change_silently(|state| {
+        let mut restart = None;
+        cell.change_silently(|state| {
+            // Decided with the state held: a stop comes before it, and there is no restart, or finds it restarting.
+            restart = self.restart_delay(&record, state, exit, at);
             state.status = if restart.is_some() { Status::Restarting } else { Status::Exited };
             state.pid = 0;
             state.exit_code = code;
             state.oom_killed = oom_killed;
             state.finished_at = at;
             state.restart_count = if restart.is_some() { state.restart_count + 1 } else { state.restart_count };
-            state.stopped_by_user = by_user;
             state.endpoint = None;
         });
-        self.house.save(cell, &state);
+        self.house.save(cell);
+        let kept = cell.restarts.load(Ordering::Acquire) > 0;
+        let gone = restart.is_none() && record.config.auto_remove && !kept;
         if oom_killed {
             self.house.tell(cell, "oom", &[]);
         }
@@ -84,13 +96,22 @@ impl Engine {
         let _ = self.house.keeper.release(cell.id);
         cell.hub.finish();
         cell.announce(1);
-        let gone = restart.is_none() && cell.record().config.auto_remove;
         if gone && let Err(e) = self.erase(cell, true) {
             tracing::error!("cannot remove {}: {}", cell.id, base::chain(&e));
         }
         drop(turn);
         if let Some(delay) = restart {
             self.restart_later(cell, delay);
+        }
+    }
+
+    /// Only the end of a pid namespace ends all that is in it: of one that was shared the group is what ends.
+    fn end_survivors(&self, cell: &Cell) {
+        if cell.record().config.pid == PidMode::Private || lock(&cell.live).is_none() {
+            return;
+        }
+        if let Err(e) = self.house.groups.get(&cell.id.to_string()).kill() {
+            tracing::warn!("cannot kill what {} left running: {}", cell.id, base::chain(&e));
         }
     }
 
@@ -107,13 +128,11 @@ impl Engine {
     }
 
     /// How long until the container is started again; `None` when it is not.
-    fn restart_delay(&self, cell: &Cell, exit: Exit, at: i64) -> Option<Duration> {
-        let state = cell.state();
-        let house = &self.house;
-        if state.stopped_by_user || house.closing.load(Ordering::Acquire) {
+    fn restart_delay(&self, record: &Container, state: &State, exit: Exit, at: i64) -> Option<Duration> {
+        if state.stopped_by_user || self.house.closing.load(Ordering::Acquire) {
             return None;
         }
-        match cell.record().config.restart {
+        match record.config.restart {
             RestartPolicy::No => return None,
             RestartPolicy::Always | RestartPolicy::UnlessStopped => {}
             RestartPolicy::OnFailure { .. } if exit.shell_code() == 0 => return None,
@@ -131,17 +150,16 @@ impl Engine {
         let engine = self.clone();
         let cell = cell.clone();
         self.house.timers.after(delay, move || {
+            let own = engine.clone();
             let work = move || {
                 let _turn = lock(&cell.turn);
                 if cell.status() == Status::Restarting
-                    && let Err(e) = engine.start_in_turn(&cell)
+                    && let Err(e) = own.start_in_turn(&cell)
                 {
                     tracing::warn!("cannot start {} again: {}", cell.id, base::chain(&e));
                 }
             };
-            if let Err(e) = std::thread::Builder::new().name("restart".into()).spawn(work) {
-                tracing::error!("cannot start a thread: {e}");
-            }
+            engine.in_thread("restart", Arc::new(work));
         });
     }
 }

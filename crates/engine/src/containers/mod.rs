@@ -5,6 +5,7 @@ mod create;
 mod exited;
 mod inspect;
 mod mounts;
+mod neighbour;
 mod pause;
 mod remove;
 mod rename;

@@ -28,8 +28,8 @@ impl Engine {
         let group = &live.as_ref().ok_or_else(|| Error::NotRunning(cell.id.to_string()))?.group;
         if to == Status::Paused { group.freeze() } else { group.thaw() }?;
         drop(live);
-        let state = cell.change(|state| state.status = to);
-        self.house.save(&cell, &state);
+        cell.change(|state| state.status = to);
+        self.house.save(&cell);
         self.house.tell(&cell, if to == Status::Paused { "pause" } else { "unpause" }, &[]);
         Ok(())
     }

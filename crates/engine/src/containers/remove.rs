@@ -1,11 +1,11 @@
 //! The end of a record.
 
-use super::stop::KILL;
+use super::stop::{KILL, in_turn};
 use crate::shelf::Cell;
 use crate::streams::lock;
 use crate::{Engine, Error, Result};
 use container::Status;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// How to remove.
@@ -32,33 +32,38 @@ impl Engine {
                     cell.name()
                 )));
             }
-            Status::Running | Status::Paused | Status::Restarting => self.end(&cell).await?,
             _ => {}
         }
-        let engine = self.clone();
-        let erased = tokio::task::spawn_blocking(move || {
-            let _turn = lock(&cell.turn);
-            if cell.life.borrow().removed {
+        loop {
+            if removal.force {
+                self.end(&cell).await?;
+            }
+            let engine = self.clone();
+            let erased = in_turn(&cell, move |cell| {
+                if cell.life.borrow().removed {
+                    return Ok(true);
+                }
+                let restarts = cell.status() == Status::Restarting;
+                if lock(&cell.live).is_none() && !restarts {
+                    return engine.erase(cell, removal.volumes).map(|()| true);
+                }
+                // Started meanwhile.
+                if removal.force { Ok(false) } else { Err(Error::Running(cell.name())) }
+            });
+            if erased.await? {
                 return Ok(());
             }
-            if lock(&cell.live).is_some() {
-                return Err(Error::Running(cell.name()));
-            }
-            engine.erase(&cell, removal.volumes)
-        });
-        erased.await.map_err(|e| Error::Conflict(format!("the removal was interrupted: {e}")))?
+        }
     }
 
     async fn end(&self, cell: &Arc<Cell>) -> Result<()> {
-        cell.change(|state| {
-            state.stopped_by_user = true;
-            if state.status == Status::Restarting {
-                state.status = Status::Exited;
-            }
-        });
-        self.signal(cell, KILL)?;
+        if !self.mark_stopped(cell).await? {
+            return Ok(());
+        }
         let mut life = cell.life.subscribe();
-        let ended = life.wait_for(|life| !life.running || life.removed);
+        let before = life.borrow().exits;
+        self.signal(cell, KILL)?;
+        let ended = life.wait_for(|life| life.exits > before || !life.running || life.removed);
         match tokio::time::timeout(KILL_TIMEOUT, ended).await {
             Ok(_) => Ok(()),
             Err(_) => {
@@ -70,16 +75,15 @@ impl Engine {
     /// Takes a container that does not run off the shelf, with all it has on disk. The caller holds its turn.
     pub(crate) fn erase(&self, cell: &Arc<Cell>, volumes: bool) -> Result<()> {
         let house = &self.house;
-        let state = cell.change(|state| state.status = Status::Removing);
-        let discarded = house.roots.discard(&cell.id);
-        if let Err(source) = discarded {
-            let state = cell.change(|state| state.status = Status::Dead);
-            house.save(cell, &state);
-            return Err(Error::Io { action: format!("delete the files of {}", cell.id), source });
-        }
+        let before = cell.status();
+        cell.change(|state| state.status = Status::Removing);
         if let Err(e) = house.records.remove(&cell.id) {
-            house.save(cell, &state);
+            cell.change(|state| state.status = before);
             return Err(e.into());
+        }
+        // Without a record it is gone: what is left of its files the next engine deletes.
+        if let Err(e) = house.roots.discard(&cell.id) {
+            tracing::warn!("cannot delete the files of {}: {e}", cell.id);
         }
         house.shelf.take(&cell.id);
         for exec in std::mem::take(&mut *lock(&cell.execs)) {
@@ -98,9 +102,28 @@ impl Engine {
     }
 
     fn remove_anonymous(&self, cell: &Cell) {
-        for mount in cell.record().mounts.iter().filter(|mount| mount.anonymous) {
-            if let Err(e) = self.house.volumes.remove(&mount.volume) {
-                tracing::warn!("cannot remove volume {}: {}", mount.volume, base::chain(&e));
+        let record = cell.record();
+        let mut mounts = record.mounts.iter().filter(|mount| mount.anonymous).peekable();
+        if mounts.peek().is_none() {
+            return;
+        }
+        let alone = self.house.volumes_in_use.write().unwrap_or_else(PoisonError::into_inner);
+        let others = self.house.shelf.all();
+        let names = |other: &Arc<Cell>, volume: &str| {
+            other.id != cell.id && other.record().mounts.iter().any(|mount| mount.volume == volume)
+        };
+        let mut gone = Vec::new();
+        for mount in mounts.filter(|mount| !others.iter().any(|other| names(other, &mount.volume))) {
+            match self.house.volumes.withdraw(&mount.volume) {
+                Ok(folder) => gone.push(folder),
+                Err(e) => tracing::warn!("cannot remove volume {}: {}", mount.volume, base::chain(&e)),
+            }
+        }
+        // Nobody waits for the files of a large one.
+        drop(alone);
+        for folder in gone {
+            if let Err(e) = volume::remove_tree(&folder) {
+                tracing::warn!("cannot delete {}: {e}", folder.display());
             }
         }
     }

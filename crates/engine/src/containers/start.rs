@@ -5,6 +5,7 @@
 //! filter is compiled; what remains is the keeper's clone and the init's mounts.
 
 use super::create::joined;
+use super::neighbour::{Joined, path_of};
 use super::stop::Change;
 use crate::events::now;
 use crate::sandbox::{Sandbox, Sort, Wanted};
@@ -13,12 +14,11 @@ use crate::streams::lock;
 use crate::{Engine, Error, Result, adopt};
 use base::Undo;
 use container::spec::{CgroupVersion, Surroundings};
-use container::{Container, IpcMode, NetworkMode, PidMode, PortProtocol, Protocol, Status};
+use container::{Container, NetworkMode, PortProtocol, Protocol, Status};
 use keeper::message::Stdio;
 use network::{Endpoint, PortRequest};
 use oci::runtime::Spec;
 use runtime::{NetworkNamespace, UserNamespace};
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,11 +59,18 @@ impl Engine {
 
     fn bring_up(&self, cell: &Arc<Cell>) -> Result<()> {
         let house = &self.house;
-        let record = cell.record();
+        let mut record = Container::clone(&cell.record());
+        let pinned = self.pin_subpaths(&mut record)?;
+        let joined = self.join(&record)?;
         let mut undo = Undo::new();
         let name = record.id.to_string();
         undo.push(move || drop(house.groups.get(&name).remove()));
         let mut sandbox = self.sandbox(&record)?;
+        if let Some(group) = &sandbox.group {
+            // Until it has its own name; removed once the process in it was let go.
+            let pooled = group.name().to_owned();
+            undo.push(move || drop(house.groups.get(&pooled).remove()));
+        }
         let (pid, network) = (sandbox.pid, sandbox.endpoint.clone());
         undo.push(move || self.let_go(pid, network));
         let group = self.group(&record, &mut sandbox)?;
@@ -78,17 +85,29 @@ impl Engine {
         }
         let folder = house.roots.container(&record.id);
         self.write_files(&record, &folder, sandbox.endpoint.as_ref())?;
-        let spec = container::spec::build(&record, &self.surroundings(&record, user, &folder)?)?;
+        let mut spec = container::spec::build(&record, &self.surroundings(&record, user, &folder, &joined))?;
+        spec.process.iter_mut().for_each(|process| house.limit_open_files(process));
         let cgroup_dir = self.limit(&group, &spec)?;
-        let prepared = runtime::prepare(&spec, self.inputs(&record, root, cgroup_dir)?)?;
+        let mut prepared = runtime::prepare(&spec, self.inputs(&record, root, cgroup_dir)?)?;
+        drop(pinned);
+        share_shm(&mut prepared, &spec, &folder, joined)?;
         let stdio = Stdio { stdin: record.config.open_stdin, terminal: record.config.tty };
         let target = self.log_target(&record);
+        self.keep_endpoint(cell, sandbox.endpoint.as_ref());
         let started = house.keeper.launch(record.id, pid, prepared.plan, &prepared.fds, stdio, target.clone())?;
         drop(prepared.fds);
         undo.keep();
         let endpoint = sandbox.endpoint;
         self.running(cell, started, group, endpoint, &target);
         Ok(())
+    }
+
+    /// An engine that is killed after the launch and before its record must still know the address and the ports.
+    fn keep_endpoint(&self, cell: &Cell, endpoint: Option<&Endpoint>) {
+        let Some(endpoint) = endpoint else { return };
+        let kept = serde_json::to_value(endpoint).ok();
+        cell.change_silently(|state| state.endpoint = kept);
+        self.house.save(cell);
     }
 
     /// The process runs: from here on nothing fails.
@@ -103,7 +122,7 @@ impl Engine {
         let pid = started.pid;
         let kept = endpoint.as_ref().and_then(|endpoint| serde_json::to_value(endpoint).ok());
         *lock(&cell.live) = Some(Live { pid, pidfd: started.pidfd, group, endpoint });
-        let state = cell.change(|state| {
+        cell.change(|state| {
             state.status = Status::Running;
             state.pid = pid;
             state.exit_code = 0;
@@ -115,7 +134,7 @@ impl Engine {
             state.has_run = true;
             state.endpoint = kept;
         });
-        self.house.save(cell, &state);
+        self.house.save(cell);
         if let Err(e) = cell.hub.connect(started.streams, target) {
             tracing::error!("cannot read the output of {}: {e}", cell.id);
         }
@@ -136,11 +155,11 @@ impl Engine {
     fn wanted(&self, record: &Container) -> Result<Wanted> {
         let config = &record.config;
         let mut wanted = Wanted { bridge: config.network == NetworkMode::Bridge, ..Wanted::default() };
-        let owner = joined(config).next().map(|text| self.namespace_owner(text)).transpose()?;
+        let owner = joined(config).next().map(|text| self.neighbour(text, "namespaces")).transpose()?;
         wanted.user = match owner {
             _ if !record.own_user_namespace => UserNamespace::Host,
-            Some(pid) => {
-                wanted.fds.push(namespace(pid, "user")?);
+            Some(owner) => {
+                wanted.fds.push(owner.namespace("user")?);
                 UserNamespace::Join(0)
             }
             None => self.house.pool.workshop.own_user(),
@@ -149,18 +168,11 @@ impl Engine {
             NetworkMode::Host => NetworkNamespace::Host,
             NetworkMode::Bridge | NetworkMode::None => NetworkNamespace::New,
             NetworkMode::Container(text) => {
-                wanted.fds.push(namespace(self.namespace_owner(text)?, "net")?);
+                wanted.fds.push(self.neighbour(text, "network namespace")?.namespace("net")?);
                 NetworkNamespace::Join(u32::try_from(wanted.fds.len() - 1).unwrap_or_default())
             }
         };
         Ok(wanted)
-    }
-
-    fn namespace_owner(&self, text: &str) -> Result<i32> {
-        let owner = self.house.shelf.find(text)?;
-        owner
-            .pid()
-            .map_err(|_| Error::Conflict(format!("cannot join network namespace of a non running container: {text}")))
     }
 
     /// The container's group: the sandbox's under its own name, or (v2) one to be born into.
@@ -168,13 +180,10 @@ impl Engine {
         let name = record.id.to_string();
         match sandbox.group.take() {
             None => Ok(self.house.groups.create(&name, &container::spec::ordinary_resources())?),
-            Some(mut group) => match group.rename(&name) {
-                Ok(()) => Ok(group),
-                Err(e) => {
-                    let _ = group.remove();
-                    Err(e.into())
-                }
-            },
+            Some(mut group) => {
+                group.rename(&name)?;
+                Ok(group)
+            }
         }
     }
 
@@ -236,21 +245,19 @@ impl Engine {
         Some(self.house.bridge.gateway().into())
     }
 
-    fn surroundings(&self, record: &Container, user: container::user::Found, folder: &Path) -> Result<Surroundings> {
+    fn surroundings(
+        &self,
+        record: &Container,
+        user: container::user::Found,
+        folder: &Path,
+        joined: &Joined,
+    ) -> Surroundings {
         let house = &self.house;
-        let join_pid = match &record.config.pid {
-            PidMode::Container(text) => Some(self.namespace_owner(text)?),
-            _ => None,
-        };
-        let join_ipc = match &record.config.ipc {
-            IpcMode::Container(text) => Some(self.namespace_owner(text)?),
-            _ => None,
-        };
         let (cgroup_version, cgroup_hierarchies) = match house.groups.version() {
             cgroup::Version::V1 => (CgroupVersion::V1, house.groups.hierarchies()),
             cgroup::Version::V2 => (CgroupVersion::V2, Vec::new()),
         };
-        Ok(Surroundings {
+        Surroundings {
             user,
             id_map: if record.own_user_namespace { house.pool.workshop.id_map() } else { Vec::new() },
             hostname_file: folder.join(HOSTNAME),
@@ -259,13 +266,14 @@ impl Engine {
             binary: house.settings.binary.clone(),
             cgroup_version,
             cgroup_hierarchies,
-            join_pid: join_pid.map(|pid| format!("/proc/{pid}/ns/pid")),
-            join_ipc: join_ipc.map(|pid| format!("/proc/{pid}/ns/ipc")),
-            join_shm: join_ipc.map(|pid| format!("/proc/{pid}/root/dev/shm")),
+            join_pid: joined.pid.as_ref().map(path_of),
+            join_ipc: joined.ipc.as_ref().map(path_of),
+            // In its place, see [`share_shm`].
+            join_shm: joined.shm.as_ref().map(|_| folder.display().to_string()),
             capability_bound: house.capability_bound,
             host_gateway: self.host_gateway(),
-            nofile: open_files(),
-        })
+            nofile: house.open_files,
+        }
     }
 
     fn inputs(&self, record: &Container, root: OwnedFd, cgroup_dir: Option<OwnedFd>) -> Result<runtime::Inputs> {
@@ -309,14 +317,14 @@ impl Engine {
 
     /// The failure is kept in the state; clients that attached see the end; `--rm` removes.
     fn start_failed(&self, cell: &Arc<Cell>, error: &Error) {
-        let state = cell.change(|state| {
+        cell.change(|state| {
             state.status = if state.has_run { Status::Exited } else { Status::Created };
             state.exit_code = failure_code(error);
             state.error = base::chain(error);
             state.finished_at = if state.has_run { now() } else { 0 };
             state.endpoint = None;
         });
-        self.house.save(cell, &state);
+        self.house.save(cell);
         cell.hub.finish();
         if cell.record().config.auto_remove
             && let Err(e) = self.erase(cell, true)
@@ -388,16 +396,27 @@ fn protocol(protocol: Protocol) -> network::Protocol {
     }
 }
 
-fn namespace(pid: i32, kind: &str) -> Result<OwnedFd> {
-    let path = format!("/proc/{pid}/ns/{kind}");
-    let file = File::open(&path).map_err(|source| Error::Io { action: format!("open {path}"), source })?;
-    Ok(file.into())
+/// Puts the joined /dev/shm where the plan has the container's folder in its place: it is a detached mount already, and before
+/// Linux 6.15 such a one cannot be opened as the source of a bind.
+fn share_shm(prepared: &mut runtime::Prepared, spec: &Spec, folder: &Path, joined: Joined) -> Result<()> {
+    let Some(shm) = joined.shm else { return Ok(()) };
+    let stand_in = folder.display().to_string();
+    let is_ours =
+        |mount: &oci::runtime::Mount| mount.destination == SHM && mount.source.as_deref() == Some(stand_in.as_str());
+    if !spec.mounts.iter().any(is_ours) {
+        // The user mounts something else there.
+        return Ok(());
+    }
+    let index = prepared.plan.mounts.iter().find_map(|step| match &step.source {
+        runtime::MountSource::Detached { fd, .. } if step.destination == SHM => usize::try_from(*fd).ok(),
+        _ => None,
+    });
+    let place = index.and_then(|index| prepared.fds.get_mut(index));
+    *place.ok_or_else(|| Error::Conflict("the plan has no /dev/shm to share".into()))? = shm;
+    Ok(())
 }
 
-fn open_files() -> (u64, u64) {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX))
-}
+const SHM: &str = "/dev/shm";
 
 /// The endpoint kept in a container's state.
 pub(super) fn kept_endpoint(cell: &Cell) -> Option<Endpoint> {

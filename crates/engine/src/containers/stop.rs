@@ -1,10 +1,11 @@
 //! Signals, and the end that a user wants.
 
-use crate::shelf::Cell;
+use crate::shelf::{Cell, Life};
 use crate::streams::lock;
 use crate::{Engine, Error, Result};
 use container::{Config, Status};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Whether something had to be done.
@@ -33,21 +34,23 @@ impl Engine {
     pub async fn stop(&self, name: &str, request: StopRequest) -> Result<Change> {
         let cell = self.house.shelf.find(name)?;
         let signal = stop_signal(&cell.record().config, &request)?;
-        if !mark_stopped(self, &cell) {
+        if !self.mark_stopped(&cell).await? {
             return Ok(Change::Already);
         }
         let timeout = request.timeout.or(cell.record().config.stop_timeout).unwrap_or(DEFAULT_TIMEOUT_S);
         let mut life = cell.life.subscribe();
+        let before = life.borrow().exits;
+        let over = |life: &Life| life.exits > before || !life.running || life.removed;
         let patience = u64::try_from(timeout).ok().map(Duration::from_secs);
         self.signal(&cell, signal)?;
-        let ended = life.wait_for(|life| !life.running || life.removed);
+        let ended = life.wait_for(over);
         let in_time = match patience {
             None => ended.await.is_ok(),
             Some(patience) => tokio::time::timeout(patience, ended).await.is_ok(),
         };
         if !in_time {
             self.signal(&cell, KILL)?;
-            let ended = life.wait_for(|life| !life.running || life.removed);
+            let ended = life.wait_for(over);
             if tokio::time::timeout(KILL_TIMEOUT, ended).await.is_err() {
                 return Err(Error::Conflict(stuck(&cell)));
             }
@@ -56,22 +59,52 @@ impl Engine {
         Ok(Change::Done)
     }
 
-    /// Stop (when it runs) and start.
+    /// Stop (when it runs) and start. Goes on to its end when the caller goes away: between the two nobody wants it left.
     pub async fn restart(&self, name: &str, request: StopRequest) -> Result<()> {
-        self.stop(name, request).await?;
         let cell = self.house.shelf.find(name)?;
         let engine = self.clone();
-        let own = cell.clone();
-        let started = tokio::task::spawn_blocking(move || {
-            let _turn = lock(&own.turn);
-            match own.status() {
+        let restarted = tokio::spawn(async move { engine.restart_cell(cell, request).await });
+        restarted.await.map_err(|e| Error::Conflict(format!("the restart was interrupted: {e}")))?
+    }
+
+    async fn restart_cell(&self, cell: Arc<Cell>, request: StopRequest) -> Result<()> {
+        let kept = Kept::new(&cell);
+        self.stop(&cell.id.to_string(), request).await?;
+        let engine = self.clone();
+        in_turn(&cell, move |cell| {
+            let _kept = kept;
+            match cell.status() {
                 Status::Running | Status::Paused => Ok(()),
-                _ => engine.start_in_turn(&own),
+                Status::Removing | Status::Dead => Err(Error::Removing(cell.name())),
+                Status::Created | Status::Exited | Status::Restarting => engine.start_in_turn(cell),
             }
-        });
-        started.await.map_err(|e| Error::Conflict(format!("the start was interrupted: {e}")))??;
+        })
+        .await?;
         self.house.tell(&cell, "restart", &[]);
         Ok(())
+    }
+
+    /// Remembers that the user wants it stopped; `false` when there is nothing to stop. A start, an end or a removal under way
+    /// is waited for: what comes out of it counts.
+    pub(super) async fn mark_stopped(&self, cell: &Arc<Cell>) -> Result<bool> {
+        if mark_running(self, cell) {
+            return Ok(true);
+        }
+        let engine = self.clone();
+        in_turn(cell, move |cell| {
+            if mark_running(&engine, cell) {
+                return Ok(true);
+            }
+            if cell.status() == Status::Restarting {
+                cell.change(|state| {
+                    state.stopped_by_user = true;
+                    state.status = Status::Exited;
+                });
+                engine.house.save(cell);
+            }
+            Ok(false)
+        })
+        .await
     }
 
     /// Sends a signal to the first process.
@@ -115,25 +148,46 @@ impl Engine {
 
 pub(crate) const KILL: i32 = 9;
 
-/// Remembers that the user wants it stopped; `false` when there is nothing to stop.
-fn mark_stopped(engine: &Engine, cell: &Arc<Cell>) -> bool {
-    let status = cell.status();
-    match status {
-        Status::Running | Status::Paused => {
-            let state = cell.change(|state| state.stopped_by_user = true);
-            engine.house.save(cell, &state);
-            true
-        }
-        Status::Restarting => {
-            let state = cell.change(|state| {
-                state.stopped_by_user = true;
-                state.status = Status::Exited;
-            });
-            engine.house.save(cell, &state);
-            false
-        }
-        _ => false,
+/// Keeps a container that is to be removed at its end while it is restarted, as Docker does.
+struct Kept(Arc<Cell>);
+
+impl Kept {
+    fn new(cell: &Arc<Cell>) -> Kept {
+        cell.restarts.fetch_add(1, Ordering::AcqRel);
+        Kept(cell.clone())
     }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.restarts.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Does `work` on a blocking thread that holds the container's turn.
+pub(super) async fn in_turn<T: Send + 'static>(
+    cell: &Arc<Cell>,
+    work: impl FnOnce(&Arc<Cell>) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let cell = cell.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let _turn = lock(&cell.turn);
+        work(&cell)
+    });
+    done.await.map_err(|e| Error::Conflict(format!("the work on a container was interrupted: {e}")))?
+}
+
+/// Marks one that runs; `false` when it does not.
+fn mark_running(engine: &Engine, cell: &Cell) -> bool {
+    let mut runs = false;
+    cell.change_silently(|state| {
+        runs = matches!(state.status, Status::Running | Status::Paused);
+        state.stopped_by_user |= runs;
+    });
+    if runs {
+        engine.house.save(cell);
+    }
+    runs
 }
 
 fn stop_signal(config: &Config, request: &StopRequest) -> Result<i32> {

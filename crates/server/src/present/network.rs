@@ -130,24 +130,19 @@ fn one(network: &str, info: &Info, mtu: u32, containers: &[Snapshot]) -> Network
         scope: "local".to_owned(),
         driver: driver.to_owned(),
         enable_ipv4: true,
-        ipam: Ipam { driver: "default".to_owned(), options: None, config: Some(subnets(info, is_bridge)) },
+        ipam: Ipam { driver: "default".to_owned(), options: None, config: is_bridge.then(|| subnets(info)) },
         containers: members(network, containers),
         options: if is_bridge { bridge_options(info, mtu) } else { Texts::new() },
         ..NetworkInspect::default()
     }
 }
 
-fn subnets(info: &Info, is_bridge: bool) -> Vec<IpamConfig> {
-    if !is_bridge {
-        return Vec::new();
-    }
-    vec![IpamConfig { subnet: subnet(info), gateway: info.gateway.to_string(), ..IpamConfig::default() }]
-}
-
-/// The bridge's subnet, from its gateway: a /16 of 172.16.0.0/12, or a /20 of 192.168.0.0/16.
-fn subnet(info: &Info) -> String {
-    let prefix = if info.gateway.octets()[0] == 192 { 20 } else { 16 };
-    ipnet::Ipv4Net::new(info.gateway, prefix).map(|net| net.trunc().to_string()).unwrap_or_default()
+fn subnets(info: &Info) -> Vec<IpamConfig> {
+    vec![IpamConfig {
+        subnet: info.subnet.trunc().to_string(),
+        gateway: info.gateway.to_string(),
+        ..IpamConfig::default()
+    }]
 }
 
 fn bridge_options(info: &Info, mtu: u32) -> Texts {

@@ -21,7 +21,11 @@ pub fn mode(request: &CreateRequest, around: &dyn Around) -> Result<NetworkMode,
         ("" | "default" | "bridge", _) => Ok(NetworkMode::Bridge),
         ("host", _) => Ok(NetworkMode::Host),
         ("none", _) => Ok(NetworkMode::None),
-        (_, Some(name)) => Ok(NetworkMode::Container(around.neighbour(name)?.id)),
+        (_, Some(name)) => {
+            let owner = around.neighbour(name);
+            let owner = owner.map_err(|refusal| refusal.during("joining network namespace of container"))?;
+            Ok(NetworkMode::Container(owner.id))
+        }
         _ => Err(no_network(asked)),
     }
 }

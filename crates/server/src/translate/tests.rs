@@ -129,7 +129,10 @@ fn networks_are_the_built_in_ones_or_anothers() {
         Ok(NetworkMode::Container("ab".repeat(32)))
     );
     assert_eq!(fault(json!({"NetworkMode": "mine"})), "failed to set up container networking: network mine not found");
-    assert_eq!(fault(json!({"NetworkMode": "container:nobody"})), "No such container: nobody");
+    assert_eq!(
+        fault(json!({"NetworkMode": "container:nobody"})),
+        "joining network namespace of container: No such container: nobody"
+    );
     assert_eq!(
         fault(json!({"NetworkMode": "container:"})),
         "invalid network mode: invalid container format container:<name|id>"
