@@ -56,19 +56,18 @@ pub fn park(thread: &SingleThread, plan: &ParkPlan, fds: &[OwnedFd]) -> Result<P
     Ok(parking)
 }
 
-/// Which way a process gets into its namespaces. One that is to be joined may belong to a user namespace in which the new
-/// process will have no power, so it is joined first, and the new user namespace is made after that.
+/// Which way a process gets into its namespaces.
 fn places<'a>(plan: &ParkPlan, fds: &'a [OwnedFd]) -> Result<(User<'a>, Network<'a>), Failure> {
     let network = match plan.network {
         NetworkNamespace::Host => Network::Stay,
         NetworkNamespace::Join(index) => Network::Join(named(fds, index)?),
+        // So that the user namespace owns it.
         NetworkNamespace::New if matches!(plan.user, UserNamespace::Join(_)) => Network::Unshare,
         NetworkNamespace::New => Network::Born,
     };
     let user = match &plan.user {
         UserNamespace::Host => User::Stay,
         UserNamespace::Join(index) => User::Join(named(fds, *index)?),
-        UserNamespace::New { .. } if matches!(network, Network::Join(_)) => User::Unshare,
         UserNamespace::New { .. } => User::Born,
     };
     Ok((user, network))
@@ -82,13 +81,21 @@ fn named(fds: &[OwnedFd], index: FdIndex) -> Result<BorrowedFd<'_>, Failure> {
 /// Forks a process that goes to its `place` and waits there for an order.
 ///
 /// A pid namespace belongs to the user namespace in which it is made, and only root of that one may mount a proc of it: to
-/// be the first of a pid namespace in a user namespace that exists, a process has to be forked from inside of that.
+/// be the first of a pid namespace in a user namespace that exists, a process has to be forked from inside of that. And a
+/// network namespace may belong to a user namespace over which a new one has no power: it is joined before that is made.
 pub(crate) fn fork(
     thread: &SingleThread,
     birth: &Birth<'_>,
-    place: Place<'_>,
+    mut place: Place<'_>,
 ) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
-    if matches!(place.user, User::Join(_)) && birth.namespaces.contains(Namespaces::NEWPID) {
+    if let Network::Join(namespace) = place.network
+        && is_ours(namespace).map_err(at(Step::JoinNamespace, "network"))?
+    {
+        place.network = Network::Stay;
+    }
+    let user_first = matches!(place.user, User::Join(_)) && birth.namespaces.contains(Namespaces::NEWPID);
+    let network_first = matches!((place.user, place.network), (User::Born, Network::Join(_)));
+    if user_first || network_first {
         return fork_inside(thread, birth, place);
     }
     let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
@@ -98,16 +105,23 @@ pub(crate) fn fork(
     }
 }
 
-/// Forks by way of a process that joins the user namespace. It lives for a few system calls: the caller waits for it.
+/// Whether the caller is in this network namespace (namespaces(7): device and inode tell).
+fn is_ours(namespace: BorrowedFd<'_>) -> io::Result<bool> {
+    let (that, ours) = (rustix::fs::fstat(namespace)?, rustix::fs::stat("/proc/self/ns/net")?);
+    Ok((that.st_dev, that.st_ino) == (ours.st_dev, ours.st_ino))
+}
+
+/// Forks by way of a process that joins what has to be joined first. It lives for a few system calls: the caller waits for it.
+///
+/// That one stays out of the container's cgroup, which may be frozen, or have room for a single process.
 fn fork_inside(thread: &SingleThread, birth: &Birth<'_>, place: Place<'_>) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
     let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
     let (hear, tell) = wire::pair().map_err(at(Step::Park, "socket"))?;
-    let between = Birth { cgroup: birth.cgroup, ..Birth::default() };
-    match sys::fork(thread, &between).map_err(at(Step::Clone, "process between"))? {
-        Fork::Child(_) => stage::fork_sibling(thread, birth.namespaces, place, tell.as_fd(), theirs),
+    match sys::fork(thread, &Birth::default()).map_err(at(Step::Clone, "process between"))? {
+        Fork::Child(_) => stage::fork_sibling(thread, birth, place, tell.as_fd(), theirs),
         Fork::Parent { pidfd, .. } => {
             drop((theirs, tell));
-            let forked = await_forked(hear.as_fd());
+            let forked = await_forked(hear.as_fd(), pidfd.as_fd());
             let ended = WaitId::PidFd(pidfd.as_fd());
             let _ = rustix::io::retry_on_intr(|| rustix::process::waitid(ended.clone(), WaitIdOptions::EXITED));
             let pidfd = forked?;
@@ -116,8 +130,9 @@ fn fork_inside(thread: &SingleThread, birth: &Birth<'_>, place: Place<'_>) -> Re
     }
 }
 
-fn await_forked(hear: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
-    let mut ready = [PollFd::from_borrowed_fd(hear, PollFlags::IN)];
+/// Waits for the word or the end of the process between: the socket alone would not tell of an end after the fork.
+fn await_forked(hear: BorrowedFd<'_>, between: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+    let mut ready = [hear, between].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
     rustix::io::retry_on_intr(|| rustix::event::poll(&mut ready, None)).map_err(at(Step::Park, "socket"))?;
     match wire::listen(hear) {
         Some(Word::Said(wire::FORKED, Some(pidfd))) => Ok(pidfd),
@@ -154,18 +169,11 @@ impl Parking {
 
     /// Goes on with the making, without waiting: the namespaces once the process is parked, `None` before.
     pub fn on_readable(&mut self) -> Result<Option<ParkedNamespaces>, Failure> {
-        loop {
-            match wire::listen(self.socket()) {
-                None => return Ok(None),
-                Some(Word::Said(wire::UNMAPPED, _)) => self.map_ids()?,
-                Some(Word::Said(wire::READY, _)) => {
-                    return self.namespaces().map(Some).map_err(at(Step::Park, "namespaces"));
-                }
-                Some(Word::Failed(failure)) => return Err(failure),
-                Some(Word::Said(..) | Word::End) => {
-                    return Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended"));
-                }
-            }
+        match wire::listen(self.socket()) {
+            None => Ok(None),
+            Some(Word::Said(wire::READY, _)) => self.namespaces().map(Some).map_err(at(Step::Park, "namespaces")),
+            Some(Word::Failed(failure)) => Err(failure),
+            Some(Word::Said(..) | Word::End) => Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended")),
         }
     }
 

@@ -30,14 +30,25 @@ pub(crate) struct Place<'a> {
     pub(crate) cgroup_procs: Vec<BorrowedFd<'a>>,
 }
 
+impl Place<'_> {
+    /// What is left of the way for one that was forked inside.
+    fn entered(mut self) -> Self {
+        if let User::Join(_) = self.user {
+            self.user = User::Entered;
+        }
+        if let Network::Join(_) = self.network {
+            self.network = Network::Entered;
+        }
+        self
+    }
+}
+
 /// The way into a user namespace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum User<'a> {
     Stay,
     /// Made by the fork; the keeper writes its maps.
     Born,
-    /// Made after the network namespace was joined; the keeper is told to write its maps.
-    Unshare,
     Join(BorrowedFd<'a>),
     /// Forked from inside of it; root's ids are still to be taken.
     Entered,
@@ -46,12 +57,15 @@ pub(crate) enum User<'a> {
 /// The way into a network namespace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Network<'a> {
+    /// In the host's.
     Stay,
     /// Made by the fork.
     Born,
     /// Made after the user namespace was joined, so that this owns it.
     Unshare,
     Join(BorrowedFd<'a>),
+    /// Forked from inside of it.
+    Entered,
 }
 
 /// Files below /proc/self of the host, opened while the process still has the host's ids: later it may neither open them
@@ -85,21 +99,23 @@ impl OwnFiles {
     }
 }
 
-/// The short life of a process that joins a user namespace only to fork, as its sibling, one that is born inside.
+/// The short life of a process that joins namespaces only to fork, as its sibling, one that is born inside.
+///
+/// It keeps the host root's ids, so it may put that one into a cgroup.
 pub(crate) fn fork_sibling(
     thread: &SingleThread,
-    namespaces: Namespaces,
+    birth: &Birth<'_>,
     place: Place<'_>,
     tell: BorrowedFd<'_>,
     control: OwnedFd,
 ) -> ! {
-    let birth = Birth { namespaces, sibling: true, ..Birth::default() };
-    let forked = join(&place).and_then(|()| sys::fork(thread, &birth).map_err(at(Step::Clone, "init")));
+    let birth = Birth { sibling: true, ..*birth };
+    let forked = set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(at(Step::Park, "dumpable"))
+        .and_then(|()| join(&place))
+        .and_then(|()| sys::fork(thread, &birth).map_err(at(Step::Clone, "init")));
     match forked {
-        Ok(Fork::Child(child)) => {
-            let network = if matches!(place.network, Network::Unshare) { Network::Unshare } else { Network::Stay };
-            parked(&child, control, Place { user: User::Entered, network, cgroup_procs: place.cgroup_procs })
-        }
+        Ok(Fork::Child(child)) => parked(&child, control, place.entered()),
         Ok(Fork::Parent { pidfd, .. }) => {
             let told = wire::say(tell, wire::FORKED, &[pidfd.as_fd()]);
             sys::process::exit(if told.is_ok() { 0 } else { 1 })
@@ -111,25 +127,17 @@ pub(crate) fn fork_sibling(
     }
 }
 
-fn join(place: &Place<'_>) -> Result<(), Failure> {
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(at(Step::Park, "dumpable"))?;
-    if let Network::Join(fd) = place.network {
-        setns(fd, Namespaces::NEWNET).map_err(at(Step::JoinNamespace, "network"))?;
-    }
-    if let User::Join(fd) = place.user {
-        setns(fd, Namespaces::NEWUSER).map_err(at(Step::JoinNamespace, "user"))?;
-    }
-    Ok(())
-}
-
 /// The life of a parked process.
 pub(crate) fn parked(child: &Child, control: OwnedFd, place: Place<'_>) -> ! {
     let failure = match wait_in_place(child, control.as_fd(), &place) {
         Ok(None) => sys::process::exit(0),
-        Ok(Some((own, plan, fds))) => match init::become_container(control.as_fd(), &own, &plan, &fds) {
-            Ok(never) => match never {},
-            Err(failure) => failure,
-        },
+        Ok(Some((own, plan, fds))) => {
+            let host_network = matches!(place.network, Network::Stay);
+            match init::become_container(control.as_fd(), &own, host_network, &plan, &fds) {
+                Ok(never) => match never {},
+                Err(failure) => failure,
+            }
+        }
         Err(failure) => failure,
     };
     wire::report(control.as_fd(), &failure);
@@ -148,7 +156,8 @@ fn wait_in_place(child: &Child, control: BorrowedFd<'_>, place: &Place<'_>) -> R
         keep.push(fd.as_raw_fd());
     }
     let own = settle(child, &mut keep)?;
-    if !enter(control, place)? {
+    enter(place)?;
+    if !become_root_of(control, place.user)? {
         return Ok(None);
     }
     let mut keep = vec![control.as_raw_fd(), own.oom_score_adj.as_raw_fd()];
@@ -175,27 +184,32 @@ fn settle(child: &Child, keep: &mut [i32]) -> Result<OwnFiles, Failure> {
     OwnFiles::open()
 }
 
-/// Goes into namespaces and cgroups; false when the keeper closed the socket meanwhile.
-fn enter(control: BorrowedFd<'_>, place: &Place<'_>) -> Result<bool, Failure> {
-    if let Network::Join(fd) = place.network {
-        setns(fd, Namespaces::NEWNET).map_err(at(Step::JoinNamespace, "network"))?;
-    }
-    match place.user {
-        User::Stay | User::Born | User::Entered => {}
-        User::Join(fd) => setns(fd, Namespaces::NEWUSER).map_err(at(Step::JoinNamespace, "user"))?,
-        User::Unshare => {
-            unshare(Namespaces::NEWUSER).map_err(at(Step::Clone, "user namespace"))?;
-            wire::say(control, wire::UNMAPPED, &[]).map_err(at(Step::Park, "socket"))?;
-        }
-    }
+/// Goes into namespaces and cgroups.
+fn enter(place: &Place<'_>) -> Result<(), Failure> {
+    join(place)?;
     if let Network::Unshare = place.network {
         unshare(Namespaces::NEWNET).map_err(at(Step::Clone, "network namespace"))?;
     }
-    enter_cgroups(&place.cgroup_procs)?;
-    match place.user {
+    enter_cgroups(&place.cgroup_procs)
+}
+
+/// Joins what there is to join, the user namespace last: as the host's root every other one may be joined, whoever owns it.
+fn join(place: &Place<'_>) -> Result<(), Failure> {
+    if let Network::Join(fd) = place.network {
+        setns(fd, Namespaces::NEWNET).map_err(at(Step::JoinNamespace, "network"))?;
+    }
+    if let User::Join(fd) = place.user {
+        setns(fd, Namespaces::NEWUSER).map_err(at(Step::JoinNamespace, "user"))?;
+    }
+    Ok(())
+}
+
+/// Becomes root of a user namespace that is not the host's; false when the keeper closed the socket meanwhile.
+fn become_root_of(control: BorrowedFd<'_>, user: User<'_>) -> Result<bool, Failure> {
+    match user {
         User::Stay => return Ok(true),
         User::Join(_) | User::Entered => {}
-        User::Born | User::Unshare => {
+        User::Born => {
             if !mapped(control).map_err(at(Step::Park, "socket"))? {
                 return Ok(false);
             }

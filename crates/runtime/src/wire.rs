@@ -13,8 +13,6 @@ pub(crate) const MAPPED: u8 = b'm';
 const ORDER: u8 = b'o';
 /// Keeper: more descriptors of the order.
 const MORE: u8 = b'+';
-/// Child: it is in its new user namespace, the maps can be written.
-pub(crate) const UNMAPPED: u8 = b'u';
 /// Child: all namespaces and cgroups are joined.
 pub(crate) const READY: u8 = b'r';
 /// Child: the master of its pseudo terminal comes with this.

@@ -96,9 +96,7 @@ pub fn fork(thread: &SingleThread, birth: &Birth<'_>) -> io::Result<Fork> {
     thread.aim(birth.pid_namespace)?;
     let made = match clone3(birth) {
         // A seccomp filter that cannot look into clone3's arguments (Docker's default profile) says so.
-        Err(e) if e.raw_os_error() == Some(libc::ENOSYS) && birth.cgroup.is_none() && !birth.sibling => {
-            clone(birth.namespaces)
-        }
+        Err(e) if e.raw_os_error() == Some(libc::ENOSYS) && birth.cgroup.is_none() => clone(birth),
         other => other,
     };
     if let Ok(Fork::Parent { .. }) | Err(_) = &made {
@@ -133,9 +131,13 @@ fn clone3(birth: &Birth<'_>) -> io::Result<Fork> {
 }
 
 /// The older call (clone(2), CLONE_PIDFD since Linux 5.2), whose flags a filter can see.
-fn clone(namespaces: Namespaces) -> io::Result<Fork> {
+fn clone(birth: &Birth<'_>) -> io::Result<Fork> {
     let mut pidfd: RawFd = -1;
-    let flags = i64::from(namespaces.bits()) | i64::from(libc::CLONE_PIDFD | libc::SIGCHLD);
+    let mut flags = i64::from(birth.namespaces.bits()) | i64::from(libc::CLONE_PIDFD | libc::SIGCHLD);
+    if birth.sibling {
+        // Here the signal asked for is not minded.
+        flags |= i64::from(libc::CLONE_PARENT);
+    }
     // The pidfd goes where the parent's copy of the thread id would; the order of the last two, which are not used,
     // differs between architectures.
     // SAFETY: as for `clone3`; a null stack is the caller's, copied.

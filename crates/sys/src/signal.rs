@@ -74,3 +74,29 @@ fn set_mask(set: &libc::sigset_t) -> io::Result<()> {
         errno => Err(io::Error::from_raw_os_error(errno)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signals_of_libc_are_reset_as_well() {
+        // Those that libc's own functions refuse to touch, and posix_spawn(3) of some leaves ignored.
+        let ignore = [libc::SIG_IGN as u64, 0, 0, 0];
+        for signal in [32, 33] {
+            // SAFETY: as in `reset_all`; ignoring a signal installs no handler.
+            let set = unsafe {
+                libc::syscall(libc::SYS_rt_sigaction, signal, ignore.as_ptr(), std::ptr::null_mut::<u64>(), SET_BYTES)
+            };
+            assert_eq!(set, 0);
+        }
+        let ignored = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+            u64::from_str_radix(mask.trim(), 16).unwrap()
+        };
+        assert_eq!(ignored() >> 31 & 3, 3);
+        reset_all().unwrap();
+        assert_eq!(ignored(), 0);
+    }
+}

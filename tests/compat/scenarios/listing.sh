@@ -31,7 +31,7 @@ docker port up 80
 docker port up 53/udp
 docker port up 99
 docker port down
-docker top up -o pid,comm | sed 's/[0-9][0-9]*/PID/'
+docker top up -o pid,comm | sed 's/[0-9][0-9]* */PID /'
 docker top up -eo comm
 docker top up -o comm
 docker top up | head -1

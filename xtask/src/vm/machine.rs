@@ -57,8 +57,9 @@ impl Guest<'_> {
             line.push_str(&format!(" only={}", self.only.join(",")));
         }
         Command::new("qemu-system-x86_64")
-            // QEMU 7.2 damages the flags in an emulated cmpxchg16b, and Linux 6.12 falls over it.
-            .args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,cx16=off"])
+            // QEMU 7.2 damages the flags in an emulated cmpxchg16b, and with a thread for each processor one runs into
+            // the breakpoint by which the kernel patches itself; Linux 6.12 falls over both.
+            .args(["-M", "q35", "-accel", "tcg,thread=single", "-cpu", "max,cx16=off"])
             .args(["-m", &self.memory_mib.to_string(), "-smp", &self.processors.to_string()])
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"])
             .arg("-kernel")

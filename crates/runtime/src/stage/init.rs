@@ -1,7 +1,7 @@
 //! From the order to the program: the init of a container walks its plan.
 
 use super::process::{self, Streams};
-use super::tree::Tree;
+use super::tree::{HostOwned, Tree};
 use super::{OwnFiles, resolve, terminal};
 use crate::failure::at;
 use crate::{Failure, FdIndex, Plan, Step, Unshare, wire};
@@ -14,10 +14,11 @@ use sys::mount::{Change, Reach, attribute};
 use sys::namespace::{setns, unshare};
 use sys::process::Namespaces;
 
-/// Becomes what `plan` says. Returns only a failure.
+/// Becomes what `plan` says. Returns only a failure. `host_network`: the process is in the host's network namespace.
 pub(super) fn become_container(
     control: BorrowedFd<'_>,
     own: &OwnFiles,
+    host_network: bool,
     plan: &Plan,
     fds: &[OwnedFd],
 ) -> Result<Infallible, Failure> {
@@ -28,7 +29,7 @@ pub(super) fn become_container(
     // Mount points and folders are made with exactly the modes asked for.
     sys::umask(0);
     place_root(root)?;
-    let mut tree = Tree::new(root, plan.pid == Unshare::Host);
+    let mut tree = Tree::new(root, HostOwned { processes: plan.pid == Unshare::Host, network: host_network });
     for step in &plan.mounts {
         tree.place(step, fds)?;
     }

@@ -15,7 +15,7 @@ use sys::mount::{Change, Reach, attribute};
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
     root: BorrowedFd<'a>,
-    host_processes: bool,
+    host: HostOwned,
     proc: Option<OwnedFd>,
     sys: Option<OwnedFd>,
     devpts: Option<OwnedFd>,
@@ -23,10 +23,16 @@ pub(super) struct Tree<'a> {
     readonly: Vec<OwnedFd>,
 }
 
+/// Which namespaces of the container are the host's own. Only what belongs to these may be shown as the host has it mounted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HostOwned {
+    pub(super) processes: bool,
+    pub(super) network: bool,
+}
+
 impl<'a> Tree<'a> {
-    /// `host_processes`: the container is in the host's pid namespace.
-    pub(super) fn new(root: BorrowedFd<'a>, host_processes: bool) -> Self {
-        Self { root, host_processes, proc: None, sys: None, devpts: None, readonly: Vec::new() }
+    pub(super) fn new(root: BorrowedFd<'a>, host: HostOwned) -> Self {
+        Self { root, host, proc: None, sys: None, devpts: None, readonly: Vec::new() }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'a> {
@@ -121,6 +127,9 @@ impl<'a> Tree<'a> {
     }
 
     /// A new, detached instance of a file system, in the namespaces of this process.
+    ///
+    /// One of a namespace that belongs to another user namespace is EPERM. What the host has mounted stands in for it where
+    /// the namespace is the host's, as with the other runtimes, and nowhere else: it would show what is not the container's.
     fn new_instance(
         &self,
         kind: &str,
@@ -128,11 +137,8 @@ impl<'a> Tree<'a> {
         attributes: u64,
     ) -> Result<OwnedFd, Errno> {
         match create(kind, options, attributes) {
-            // The network namespace belongs to another user namespace, the host's usually: show the host's, as the other
-            // runtimes do.
-            Err(Errno::PERM) if kind == "sysfs" => host_tree("/sys", attributes),
-            // The same for processes, but only where the host's are to be seen.
-            Err(Errno::PERM) if kind == "proc" && self.host_processes => host_tree("/proc", attributes),
+            Err(Errno::PERM) if kind == "sysfs" && self.host.network => host_tree("/sys", attributes),
+            Err(Errno::PERM) if kind == "proc" && self.host.processes => host_tree("/proc", attributes),
             other => other,
         }
     }

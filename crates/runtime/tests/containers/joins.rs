@@ -4,10 +4,13 @@ use crate::Test;
 use crate::world::{Running, World, finish, own_user, process, reap, spec, wait_parked};
 use oci::runtime::NamespaceKind;
 use runtime::{NetworkNamespace, ParkPlan, Stdio, Step, UserNamespace};
+use rustix::event::Timespec;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use sys::process::{Birth, Fork};
 
 pub const TESTS: &[Test] = &[
@@ -16,6 +19,9 @@ pub const TESTS: &[Test] = &[
     ("the network namespace of another container is joined", join_network),
     ("the user namespace of another container is joined", join_user),
     ("the pid namespace of another container is joined", join_pid),
+    ("/proc is the container's own in every namespace", own_proc),
+    ("the /sys of another's network is not the host's", no_host_sys),
+    ("a frozen v2 cgroup does not stop the keeper", frozen),
     ("the host's pid namespace is kept", host_pid),
     ("the host's network namespace is kept", host_network),
     ("a v1 cgroup is entered while parked", cgroup_v1),
@@ -78,11 +84,109 @@ fn join_network(world: &World) {
     let parked = world.park_with(&plan, &[open(format!("/proc/{}/ns/net", first.pid))]);
     let mut spec = spec(&[]);
     spec.process.as_mut().unwrap().args = links("net user");
-    // Its pid namespace was made outside of its user namespace, which may not show it: that fails, and the host's processes are
-    // never shown instead.
-    let failure = world.start(parked, &world.prepare(&spec)).map(Running::end).unwrap_err();
-    assert_eq!((failure.step, failure.subject.as_str()), (Step::Mount, "/proc"));
+    spec.mounts.retain(|mount| !mount.destination.starts_with("/sys"));
+    let ended = world.start(parked, &world.prepare(&spec)).unwrap().end();
+    let lines: Vec<_> = ended.out.lines().collect();
+    assert_eq!(lines.len(), 2, "{ended:?}");
+    assert_eq!(lines[0], namespace(first.pid, "net"));
+    assert_ne!(lines[1], namespace(first.pid, "user"));
     first.kill();
+}
+
+/// The network namespace belongs to the other's user namespace, so that no sysfs of it can be mounted in this one.
+fn no_host_sys(world: &World) {
+    let first = sleeper(world);
+    let plan = ParkPlan { user: own_user(), network: NetworkNamespace::Join(0), cgroup_procs: Vec::new() };
+    let parked = world.park_with(&plan, &[open(format!("/proc/{}/ns/net", first.pid))]);
+    let failure = world.start(parked, &world.prepare(&spec(&["true"]))).map(Running::end).unwrap_err();
+    assert_eq!((failure.step, failure.errno, failure.subject.as_str()), (Step::Mount, 1, "/sys"));
+    // Joining the host's by name is as good as keeping it.
+    let parked = world.park_with(&plan, &[open("/proc/self/ns/net")]);
+    let mut spec = spec(&["true"]);
+    spec.mounts.retain(|mount| mount.destination != "/sys/fs/cgroup");
+    assert_eq!(world.start(parked, &world.prepare(&spec)).unwrap().end().code, 0);
+    first.kill();
+}
+
+/// Born in, or joining, whatever there is: /proc is another file system than the host's, of another pid namespace, and the
+/// only process in it is the first of the container.
+fn own_proc(world: &World) {
+    let first = sleeper(world);
+    let group = Group::new("unified").or_else(|| Group::new(""));
+    let users = [own_user(), UserNamespace::Join(0)];
+    let networks = [NetworkNamespace::New, NetworkNamespace::Host, NetworkNamespace::Join(1)];
+    let script = format!("stat -c %d /proc; readlink /proc/self/ns/pid{OWN_PROCESSES}");
+    let mut spec = spec(&["sh", "-c", &script]);
+    spec.mounts.retain(|mount| !mount.destination.starts_with("/sys"));
+    let host = [rustix::fs::stat("/proc").unwrap().st_dev.to_string(), namespace(own_pid(), "pid")];
+    for user in &users {
+        for network in &networks {
+            for cgroup_dir in [None, group.as_ref().map(|group| open(&group.0))] {
+                let plan = ParkPlan { user: user.clone(), network: network.clone(), cgroup_procs: Vec::new() };
+                let fds = ["user", "net"].map(|kind| open(format!("/proc/{}/ns/{kind}", first.pid)));
+                let parked = world.park_with(&plan, &fds);
+                let (root, _) = world.root(Some(world.user.as_fd()));
+                let user_namespace = Some(world.user.try_clone().unwrap());
+                let inputs = runtime::Inputs { root, seccomp: None, user_namespace, cgroup_dir };
+                let running = world.start(parked, &runtime::prepare(&spec, inputs).unwrap()).unwrap();
+                let parent = std::fs::read_to_string(format!("/proc/{}/stat", running.pid)).unwrap();
+                assert_eq!(parent.rsplit(") ").next().unwrap().split(' ').nth(1), Some(own_pid().to_string().as_str()));
+                let ended = running.end();
+                let lines: Vec<_> = ended.out.lines().collect();
+                assert_eq!((lines.len(), lines[2]), (3, "1"), "{plan:?} {ended:?}");
+                assert!(lines[0] != host[0] && lines[1] != host[1], "{plan:?} {ended:?}");
+            }
+        }
+    }
+    first.kill();
+}
+
+fn own_pid() -> i32 {
+    i32::try_from(std::process::id()).unwrap()
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A process that ends the test's own waiting, should there be any.
+fn thaw_later(world: &World, group: &Group) -> i32 {
+    match sys::fork(&world.thread, &Birth::default()).unwrap() {
+        Fork::Parent { pid, .. } => pid,
+        Fork::Child(_) => {
+            let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+            let _ = rustix::event::poll(&mut [], Some(&patience));
+            let _ = std::fs::write(group.0.join("cgroup.freeze"), "0");
+            sys::process::exit(0)
+        }
+    }
+}
+
+/// The keeper must not wait for what cannot run: the launch returns, and the container starts when the cgroup is thawed.
+fn frozen(world: &World) {
+    let Some(group) = Group::new("unified").or_else(|| Group::new("")) else { return println!("no v2 hierarchy here") };
+    std::fs::write(group.0.join("cgroup.freeze"), "1").unwrap();
+    let mut spec = spec(&["true"]);
+    spec.mounts.retain(|mount| mount.destination != "/sys/fs/cgroup");
+    let (root, _) = world.root(Some(world.user.as_fd()));
+    let user_namespace = Some(world.user.try_clone().unwrap());
+    let inputs = runtime::Inputs { root, seccomp: None, user_namespace, cgroup_dir: Some(open(&group.0)) };
+    let prepared = runtime::prepare(&spec, inputs).unwrap();
+    let fds: Vec<_> = prepared.fds.iter().map(AsFd::as_fd).collect();
+    let (out, out_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let (err, err_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let parked = world.park();
+    let pid = parked.pid();
+    let stdio = Stdio::Files([out_end.as_fd(), out_end.as_fd(), err_end.as_fd()]);
+    let (rescuer, began) = (thaw_later(world, &group), Instant::now());
+    let mut starting = runtime::launch(&world.thread, parked, &prepared.plan, &fds, stdio).unwrap();
+    drop((out_end, err_end));
+    assert!(began.elapsed() < PATIENCE / 2, "the keeper waited for a frozen process");
+    sys::signal::send(rescuer, 9).unwrap();
+    assert_eq!(reap(rescuer), 128 + 9);
+    assert!(starting.on_readable().is_none());
+    std::fs::write(group.0.join("cgroup.freeze"), "0").unwrap();
+    // Until now the frozen one held the parked one's socket, as everything of ours.
+    assert_eq!(reap(pid), 0);
+    assert_eq!(finish(starting, out, err).unwrap().end().code, 0);
 }
 
 fn join_user(world: &World) {
@@ -167,7 +271,17 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir(&self.0);
+        // What a test that failed left in it (v2).
+        if let Ok(kill) = rustix::fs::open(self.0.join("cgroup.kill"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        {
+            let _ = rustix::io::write(&kill, b"1");
+        }
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while std::fs::remove_dir(&self.0).is_err_and(|e| e.kind() == ErrorKind::ResourceBusy)
+            && Instant::now() < deadline
+        {
+            std::thread::yield_now();
+        }
     }
 }
 
