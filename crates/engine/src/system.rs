@@ -187,6 +187,7 @@ impl Engine {
         let house = &self.house;
         house.closing.store(true, std::sync::atomic::Ordering::Release);
         house.pool.close();
+        house.images.layers().close();
         let any = house.shelf.all().iter().any(|cell| lock(&cell.live).is_some());
         if any {
             return;
