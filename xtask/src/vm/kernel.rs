@@ -86,9 +86,10 @@ struct Apt {
 impl Apt {
     fn of(suite: &str) -> Result<Apt, String> {
         let home = folder().join("apt").join(suite);
+        let listed = source(suite)?;
         let made = fs::create_dir_all(home.join("lists/partial"))
             .and_then(|()| fs::create_dir_all(home.join("cache/archives/partial")))
-            .and_then(|()| fs::write(home.join("sources.list"), source(suite)));
+            .and_then(|()| fs::write(home.join("sources.list"), &listed));
         made.map_err(|e| format!("cannot make {}: {e}", home.display()))?;
         let home = home.display();
         let options = [
@@ -124,10 +125,18 @@ impl Apt {
     }
 }
 
-fn source(suite: &str) -> String {
-    format!(
-        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {suite} main\n"
-    )
+fn source(suite: &str) -> Result<String, String> {
+    let mirror = mirror().ok_or("no Debian mirror in /etc/apt/sources.list or sources.list.d")?;
+    Ok(format!("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} {suite} main\n"))
+}
+
+/// The mirror that this machine's own apt uses (sources.list(5), both formats).
+fn mirror() -> Option<String> {
+    let more = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
+    let texts =
+        more.chain([PathBuf::from("/etc/apt/sources.list")]).filter_map(|path| std::fs::read_to_string(path).ok());
+    let words = texts.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    words.into_iter().find(|word| word.starts_with("http") && word.trim_end_matches('/').ends_with("/debian"))
 }
 
 /// The names in a package's `Depends` that begin as [`PARTS`].
