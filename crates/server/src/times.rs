@@ -42,23 +42,7 @@ pub fn read(name: &str, text: &str) -> Result<Option<i64>, Refusal> {
 
 /// `3 minutes`, as go-units' HumanDuration.
 pub fn human(nanoseconds: i64) -> String {
-    let seconds = nanoseconds.max(0) / 1_000_000_000;
-    let minutes = seconds / 60;
-    // Hours are rounded, not cut.
-    let hours = (seconds + 1800) / 3600;
-    match () {
-        () if seconds < 1 => "Less than a second".to_owned(),
-        () if seconds == 1 => "1 second".to_owned(),
-        () if seconds < 60 => format!("{seconds} seconds"),
-        () if minutes == 1 => "About a minute".to_owned(),
-        () if minutes < 60 => format!("{minutes} minutes"),
-        () if hours == 1 => "About an hour".to_owned(),
-        () if hours < 48 => format!("{hours} hours"),
-        () if hours < 24 * 7 * 2 => format!("{} days", hours / 24),
-        () if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
-        () if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
-        () => format!("{} years", hours / 24 / 365),
-    }
+    api::human::duration(nanoseconds.max(0) / 1_000_000_000)
 }
 
 /// Seconds since the epoch of an RFC 3339 text; 0 when it is none.
