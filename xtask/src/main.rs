@@ -1,7 +1,8 @@
-//! The project's own tools: `cargo xtask tidy | test | bench | vm`.
+//! The project's own tools: `cargo xtask tidy | test | fuzz | bench | vm`.
 #![forbid(unsafe_code)]
 
 mod bench;
+mod fuzz;
 mod suite;
 mod tidy;
 mod vm;
@@ -13,6 +14,9 @@ usage: cargo xtask COMMAND
 
   tidy                 the house rules that a program can check
   test                 everything: tidy, format, lints, unit tests, black-box tests (as root)
+  fuzz [OPTIONS] [TARGET...]
+                       mutated input for every parser of foreign bytes; findings stay in target/fuzz/found
+      --seconds N      for each target (default 20)
   bench [OPTIONS]      side by side with docker, podman, crun and runc, as far as installed
       --runs N         samples of each figure (default 20)
       --only NAME,...  these figures only; --list names them
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
     let done = match words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         Some(("tidy", [])) => tidy::run(),
         Some(("test", [])) => suite::run(),
+        Some(("fuzz", options)) => fuzz::run(options),
         Some(("bench", options)) => bench::run(options),
         Some(("vm", options)) => vm::run(options),
         _ => Err(USAGE.to_owned()),

@@ -8,10 +8,10 @@ use std::process::Command;
 /// Crates by level: calls go down.
 const LEVELS: &[(&str, &[&str])] = &[
     ("ground", &["base", "oci"]),
-    ("tools", &["sys", "cgroup", "seccomp", "netlink", "archive"]),
+    ("tools", &["sys", "cgroup", "seccomp", "netlink", "archive", "registry"]),
     ("nouns", &["content", "layer", "image", "volume", "network", "container", "logs", "runtime", "keeper"]),
     ("use cases", &["engine"]),
-    ("doors", &["api", "server", "cli"]),
+    ("doors", &["api", "server", "cli", "registry-server"]),
     ("outside", &["dhow", "xtask", "it", "compat", "floor"]),
 ];
 
@@ -25,6 +25,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("keeper", "runtime"),
     ("keeper", "logs"),
     ("server", "api"),
+    ("registry-server", "api"),
     ("cli", "api"),
 ];
 

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     match args.first().and_then(|word| word.to_str()) {
         Some("engine") => server::main(args[1..].to_vec()),
         Some("keeper") => keeper(&args[1..]),
+        Some("registry") => registry_server::main(args[1..].to_vec()),
         Some("daemonize") => cli::daemonize(args[1..].to_vec()),
         _ => cli::main(args),
     }

@@ -24,14 +24,18 @@ mod exec;
 mod host;
 mod image;
 mod network;
+mod registry;
 mod system;
+mod usage;
 
 pub use container::*;
 pub use exec::*;
 pub use host::*;
 pub use image::*;
 pub use network::*;
+pub use registry::*;
 pub use system::*;
+pub use usage::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;

@@ -6,6 +6,13 @@ use std::io::{self, BufReader, Cursor, Read};
 use zstd::stream::read::Decoder as ZstdDecoder;
 
 const READ_AHEAD: usize = 256 * 1024;
+/// A stream may always grow to so many bytes,
+const FREE: u64 = 2 << 30;
+/// and to so many for each byte that it was compressed to. gzip reaches 1,032, an image of real files less than 100.
+const MOST_PER_BYTE: u64 = 400;
+
+/// Bytes up to the end of a tar header's magic (POSIX.1-1988, ustar).
+const LOOKED_AT: usize = 262;
 
 /// How a stream was compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +23,12 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Told by the first bytes (six are enough) of a stream.
+    /// Told by the first bytes of a stream: six are enough, 262 tell a tar whose first file has a name that looks
+    /// compressed.
     pub fn of(first: &[u8]) -> Result<Compression, Error> {
+        if first.get(257..LOOKED_AT) == Some(b"ustar") {
+            return Ok(Compression::Plain);
+        }
         match first {
             [0x1f, 0x8b, ..] => Ok(Compression::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Compression::Zstd),
@@ -30,26 +41,45 @@ impl Compression {
     }
 }
 
-type Source<R> = BufReader<io::Chain<Cursor<Vec<u8>>, R>>;
+type Whole<R> = io::Chain<Cursor<Vec<u8>>, Counted<R>>;
+type Source<R> = BufReader<Whole<R>>;
 
 /// The plain bytes of a stream. Gzip members and zstd frames that follow each other are one stream.
+///
+/// A stream that grows beyond 2 GiB and 400 times its compressed size ends in an error: it is a bomb.
 pub struct Decompressed<R: Read> {
     inner: Inner<R>,
+    /// Bytes handed out.
+    plain: u64,
+}
+
+/// A source and how many bytes came out of it.
+struct Counted<R> {
+    source: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.source.read(buffer)?;
+        self.bytes += got as u64;
+        Ok(got)
+    }
 }
 
 enum Inner<R: Read> {
-    Plain(io::Chain<Cursor<Vec<u8>>, R>),
+    Plain(Whole<R>),
     Gzip(Box<MultiGzDecoder<Source<R>>>),
     Zstd(Box<ZstdDecoder<'static, Source<R>>>),
 }
 
 /// Looks at the first bytes of `source` and undoes its compression.
 pub fn decompress<R: Read>(mut source: R) -> Result<Decompressed<R>, Error> {
-    let mut first = vec![0; 6];
+    let mut first = vec![0; LOOKED_AT];
     let got = read_full(&mut source, &mut first).map_err(Error::Read)?;
     first.truncate(got);
     let compression = Compression::of(&first)?;
-    let whole = Cursor::new(first).chain(source);
+    let whole = Cursor::new(first).chain(Counted { source, bytes: 0 });
     let inner = match compression {
         Compression::Plain => Inner::Plain(whole),
         Compression::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_AHEAD, whole)))),
@@ -58,7 +88,7 @@ pub fn decompress<R: Read>(mut source: R) -> Result<Decompressed<R>, Error> {
             Inner::Zstd(Box::new(ZstdDecoder::with_buffer(buffered).map_err(Error::Read)?))
         }
     };
-    Ok(Decompressed { inner })
+    Ok(Decompressed { inner, plain: 0 })
 }
 
 impl<R: Read> Decompressed<R> {
@@ -73,12 +103,22 @@ impl<R: Read> Decompressed<R> {
 
 impl<R: Read> Read for Decompressed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.inner {
-            Inner::Plain(source) => source.read(buffer),
-            Inner::Gzip(source) => source.read(buffer),
-            Inner::Zstd(source) => source.read(buffer),
+        let (got, compressed) = match &mut self.inner {
+            Inner::Plain(source) => return source.read(buffer),
+            Inner::Gzip(source) => (source.read(buffer)?, came(source.get_ref())),
+            Inner::Zstd(source) => (source.read(buffer)?, came(source.get_ref())),
+        };
+        self.plain += got as u64;
+        if self.plain > FREE.saturating_add(compressed.saturating_mul(MOST_PER_BYTE)) {
+            let words = format!("{compressed} bytes grow to more than {}: this is a bomb and no archive", self.plain);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, words));
         }
+        Ok(got)
     }
+}
+
+fn came<R: Read>(source: &Source<R>) -> u64 {
+    source.get_ref().get_ref().1.bytes
 }
 
 /// Reads until `buffer` is full or the source ends; returns the bytes read.

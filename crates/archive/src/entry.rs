@@ -65,6 +65,13 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The attributes that are unpacked. overlayfs' own are ours to write: from an archive they could redirect a lookup
+    /// into another folder of a lower layer.
+    pub(crate) fn kept_xattrs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let own = |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
+        self.xattrs.iter().filter(move |(name, _)| !own(name)).map(|(name, value)| (&name[..], &value[..]))
+    }
+
     pub(crate) fn from_parsed(parsed: &ParsedEntry<'_>, map: Option<(&[SparseEntry], u64)>) -> Result<Entry, Error> {
         let broken = |what: &str| Error::broken(&parsed.path, what);
         if parsed.path.contains(&0) {

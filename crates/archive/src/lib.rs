@@ -1,4 +1,4 @@
-//! Tar in, never outside the root it is told.
+//! Tar in and out, never outside the root it is told.
 //!
 //! ```text
 //!   bytes --decompress--> tar --Reader--> Entry + content --extract--> a tree below a root fd
@@ -8,22 +8,28 @@
 //! - [`decompress`]: gzip, zstd or plain, found by the first bytes.
 //! - [`Reader`]: the entries of a tar stream, with PAX, GNU long names and sparse maps applied; memory stays bounded.
 //! - [`extract`]: a layer's tar as overlayfs wants it (whiteouts, opaque folders), opened only below the root fd.
+//! - [`compare`]: whether a tree still is what a tar says.
+//! - [`pack()`]: a tree as a tar; the parts of it that read trees are in [`pack`](mod@pack).
 //! - `fixture` (only for tests): tars of any shape, also hostile ones.
 //! - [`pipe`]: a bounded pipe between the thread that reads and the thread that writes.
 #![forbid(unsafe_code)]
 
+mod compare;
 mod decompress;
 mod entry;
 mod extract;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+pub mod pack;
 mod path;
 pub mod pipe;
 mod reader;
 
+pub use compare::{Difference, compare};
 pub use decompress::{Compression, Decompressed, decompress};
 pub use entry::{Entry, EntryKind, Extent, Sparse, Time};
 pub use extract::{Unpacked, extract};
+pub use pack::{Packing, Whiteouts, pack, pack_without};
 pub use path::normal;
 pub use reader::Reader;
 
@@ -39,6 +45,9 @@ pub enum Error {
     /// The entry is fine, the file system refused it.
     #[error("cannot unpack {path}")]
     Entry { path: String, source: std::io::Error },
+    /// The tree beside the tar cannot be read.
+    #[error("cannot compare {path}")]
+    Compare { path: String, source: std::io::Error },
     /// The source of the bytes failed.
     #[error("cannot read the archive")]
     Read(#[source] std::io::Error),
@@ -55,7 +64,7 @@ impl base::Kinded for Error {
         match self {
             Error::Broken(_) => base::Kind::Invalid,
             Error::Compression(_) => base::Kind::Unsupported,
-            Error::Entry { .. } => base::Kind::Internal,
+            Error::Entry { .. } | Error::Compare { .. } => base::Kind::Internal,
             Error::Read(source) if of_content(source) => base::Kind::Invalid,
             Error::Read(source) => base::Kinded::kind(source),
         }

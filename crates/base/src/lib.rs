@@ -5,12 +5,14 @@
 //! - [`Digest`]: the name of a blob.
 //! - [`Undo`]: the way back of a change that can fail half-way.
 //! - [`atomic`]: files that are either the old one or the new one.
+//! - [`tree`]: trees of files, removed or measured.
 #![forbid(unsafe_code)]
 
 pub mod atomic;
 mod digest;
 mod id;
 mod kind;
+pub mod tree;
 mod undo;
 
 pub use digest::{Digest, DigestError};

@@ -10,10 +10,13 @@
 #![forbid(unsafe_code)]
 
 mod connect;
+mod credentials;
 mod failure;
 mod grammar;
 mod launch;
+mod names;
 mod plan;
+mod platform;
 mod session;
 mod show;
 mod stream;

@@ -1,5 +1,6 @@
 //! What every verb gets: the way to its engine.
 
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use api::client::Client;
@@ -11,12 +12,19 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub struct Session {
     client: Client,
+    config: Option<PathBuf>,
 }
 
 impl Session {
     /// Connects, and starts the engine if that is needed and allowed.
-    pub async fn open(address: Address) -> Result<Session, Failure> {
-        Ok(Session { client: connect::connect(address).await? })
+    /// `config` is this user's folder of docker's settings, if it is not the usual one.
+    pub async fn open(address: Address, config: Option<PathBuf>) -> Result<Session, Failure> {
+        Ok(Session { client: connect::connect(address).await?, config })
+    }
+
+    /// This user's folder of docker's settings, if it is not the usual one.
+    pub fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 
     /// The engine.

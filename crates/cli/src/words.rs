@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -20,6 +21,12 @@ pub trait Verb: Args + Sized {
     fn run(self, session: &Session) -> impl Future<Output = Outcome>;
 }
 
+/// A verb that needs no engine.
+pub trait Offline: Args + Sized {
+    const ABOUT: About;
+    fn run(self, global: &Global) -> Outcome;
+}
+
 /// A verb under the words that name it.
 pub struct Entry {
     /// `ps`, or `container ls`; all spellings.
@@ -32,6 +39,7 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct Global {
     host: Option<String>,
+    config: Option<PathBuf>,
 }
 
 impl Global {
@@ -39,6 +47,17 @@ impl Global {
     pub fn address(&self) -> Result<Address, Failure> {
         connect::address(self.host.as_deref(), |name| std::env::var(name).ok())
     }
+
+    /// This user's folder of docker's settings, if it is not the usual one.
+    pub fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+}
+
+/// Reads the flags of a verb that needs no engine, and runs it.
+pub fn go_offline<V: Offline>(about: &About, args: &[OsString], global: &Global) -> Outcome {
+    let verb: V = grammar::parse(about, args)?;
+    verb.run(global)
 }
 
 /// Reads a verb's flags and runs it on its own runtime.
@@ -46,7 +65,7 @@ pub fn go<V: Verb>(about: &About, args: &[OsString], global: &Global) -> Outcome
     let verb: V = grammar::parse(about, args)?;
     let address = global.address()?;
     runtime()?.block_on(async {
-        let session = Session::open(address).await?;
+        let session = Session::open(address, global.config.clone()).await?;
         verb.run(&session).await
     })
 }
@@ -127,12 +146,15 @@ fn not_a_verb(words: &[&str]) -> Outcome {
     }
 }
 
+/// Second spellings, and what nobody types.
+const UNLISTED: &[&str] = &["list", "ps", "remove", "dial-stdio"];
+
 /// The help of a group such as `container`; empty if there is none of that name.
 fn group(name: &str) -> String {
     let mut members: Vec<(&str, &str)> = Vec::new();
     for entry in verbs::all() {
         let found = entry.words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix(' '));
-        members.extend(found.map(|word| (word, entry.about.does)));
+        members.extend(found.filter(|word| !UNLISTED.contains(word)).map(|word| (word, entry.about.summary())));
     }
     if members.is_empty() {
         return String::new();
@@ -175,8 +197,10 @@ fn global(args: &[OsString]) -> Result<Start<'_>, Failure> {
                     rest = more;
                     Ok::<_, Failure>(value.to_string_lossy().into_owned())
                 })?;
-                if matches!(flag, "-H" | "--host") {
-                    global.host = Some(value);
+                match flag {
+                    "-H" | "--host" => global.host = Some(value),
+                    "--config" => global.config = Some(value.into()),
+                    _ => {}
                 }
             }
             flag if flag.starts_with('-') && flag != "-" => {
@@ -196,14 +220,15 @@ fn overview() -> String {
         "Usage:  dhow [OPTIONS] COMMAND\n\nA small and fast container engine with docker's words\n\nCommands:\n",
     );
     for entry in verbs::all().iter().filter(|entry| !entry.about.name.contains(' ')) {
-        let _ = writeln!(text, "  {:<11} {}", entry.about.name, entry.about.does);
+        let _ = writeln!(text, "  {:<11} {}", entry.about.name, entry.about.summary());
     }
     text.push_str(
         "\nGroups:\n  \
          container   Manage containers\n  \
          image       Manage images\n  \
          system      Manage the engine\n  \
-         engine      Run the engine itself in the foreground (dockerd's flags)\n\n\
+         engine      Run the engine itself in the foreground (dockerd's flags)\n  \
+         registry    Serve images to others: 'dhow registry serve'\n\n\
          Options:\n  \
          -H, --host string   Address of the engine: unix:///PATH or tcp://IP:PORT\n  \
          -v, --version       Print the version and quit\n      \

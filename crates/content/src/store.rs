@@ -124,9 +124,36 @@ impl Store {
         Ok(result)
     }
 
+    /// Writes the index anew, whatever it was.
+    pub fn replace_index(&self, index: &Index) -> Result<(), Error> {
+        let _alone = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_index(index)
+    }
+
     /// Makes all blobs safe against a power cut (syncfs(2)).
     pub fn sync(&self) -> Result<(), Error> {
         rustix::fs::syncfs(&self.blobs).map_err(|e| fail("sync", &self.root)(e.into()))
+    }
+
+    /// Bytes on disk of all blobs and of the index: what `du` says.
+    pub fn usage(&self) -> Result<u64, Error> {
+        base::tree::disk_usage(&self.root).map_err(fail("measure", &self.root))
+    }
+
+    /// Bytes on disk of one blob; none when it is not there.
+    pub fn usage_of(&self, digest: &Digest) -> u64 {
+        rustix::fs::stat(self.path(digest)).map_or(0, |stat| base::tree::blocks(&stat))
+    }
+
+    /// Names in the store that are neither blobs nor parts of the layout, nor blobs on their way.
+    pub fn strangers(&self) -> Result<Vec<PathBuf>, Error> {
+        let known = |name: &str| matches!(name, "oci-layout" | "index.json" | "blobs" | "ingest");
+        let mut found = others(&self.root, known)?;
+        found.extend(others(&self.root.join("blobs"), |name| name == "sha256")?);
+        found.extend(others(&self.root.join("blobs/sha256"), |name| {
+            format!("sha256:{name}").parse::<Digest>().is_ok()
+        })?);
+        Ok(found)
     }
 
     /// Where a blob lies.
@@ -140,14 +167,24 @@ impl Store {
         atomic::write(&path, &bytes, 0o600, Durability::PowerCut).map_err(fail("write", &path))
     }
 
+    /// Blobs on their way, and drafts of the index (`base::atomic`), that an earlier process did not finish.
     fn sweep_ingest(&self) -> Result<(), Error> {
-        let path = self.root.join("ingest");
-        for entry in fs::read_dir(&path).map_err(fail("list", &path))? {
-            let left = entry.map_err(fail("list", &path))?.path();
-            fs::remove_file(&left).map_err(fail("remove", &left))?;
-        }
-        Ok(())
+        let mut left = others(&self.root.join("ingest"), |_| false)?;
+        left.extend(others(&self.root, |name| !name.starts_with(".index.json.") && !name.starts_with(".oci-layout."))?);
+        left.iter().try_for_each(|path| fs::remove_file(path).map_err(fail("remove", path)))
     }
+}
+
+/// What is in a folder under names that are not `known`.
+fn others(folder: &Path, known: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail("list", folder))? {
+        let entry = entry.map_err(fail("list", folder))?;
+        if !known(&entry.file_name().to_string_lossy()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

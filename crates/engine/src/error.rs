@@ -41,6 +41,8 @@ pub enum Error {
     #[error(transparent)]
     Image(#[from] image::Error),
     #[error(transparent)]
+    Registry(#[from] registry::Error),
+    #[error(transparent)]
     Layer(#[from] layer::Error),
     #[error(transparent)]
     Volume(#[from] volume::Error),
@@ -98,6 +100,7 @@ impl Kinded for Error {
             | Error::Prepare(_) => Kind::Invalid,
             Error::Unsupported(_) => Kind::Unsupported,
             Error::Image(e) => e.kind(),
+            Error::Registry(e) => e.kind(),
             Error::Layer(e) => e.kind(),
             Error::Volume(e) => e.kind(),
             Error::Network(e) => e.kind(),

@@ -22,10 +22,16 @@ mod streams;
 mod system;
 mod timers;
 
-pub use containers::{Change, Created, Process, Processes, Removal, Snapshot, StopRequest, WaitCondition, WaitResult};
+pub use containers::{
+    Change, Created, Process, Processes, Removal, Sizes, Snapshot, StopRequest, WaitCondition, WaitResult,
+};
 pub use error::Error;
 pub use events::{Event, EventKind, Subscription};
 pub use exec::{ExecCreate, ExecSnapshot, ExecStart};
+pub use images::{
+    Commit, Distribution, Pausing, Pruned, Pull, PullStep, Pulled, Push, PushStep, Registries, VolumeUsage,
+};
+pub use layer::{Change as FileChange, ChangeKind as FileChangeKind};
 pub use settings::Settings;
 pub use streams::{Attach, Attachment, Chunk, Input, LogFollow, Output, Stream};
 pub use system::{Counts, Engine, Info};

@@ -1,5 +1,6 @@
 //! What an engine is started with.
 
+use crate::Registries;
 use std::path::{Path, PathBuf};
 
 /// What an engine is started with. Doors build it from flags and the configuration file.
@@ -25,6 +26,10 @@ pub struct Settings {
     pub pool: usize,
     /// Words for `info`: `key=value`.
     pub labels: Vec<String>,
+    /// How registries are reached at first.
+    pub registries: Registries,
+    /// Bytes that images may take up; those not used for longest go first.
+    pub disk_budget: Option<u64>,
 }
 
 /// The data root of an engine that was told nothing; its names on the host are the plain ones.

@@ -3,6 +3,7 @@
 use crate::events::{Event, EventKind, Events, Subscription, now};
 use crate::exec::Exec;
 use crate::filters::Filters;
+use crate::images::Exchange;
 use crate::roots::Roots;
 use crate::sandbox::{Pool, Workshop};
 use crate::shelf::{Cell, Shelf};
@@ -32,6 +33,7 @@ pub(crate) struct House {
     pub(crate) settings: Settings,
     pub(crate) roots: Roots,
     pub(crate) images: image::Store,
+    pub(crate) exchange: Exchange,
     pub(crate) volumes: volume::Store,
     pub(crate) records: container::Store,
     pub(crate) groups: Arc<cgroup::Groups>,
@@ -120,6 +122,7 @@ impl Engine {
             capability_bound: capability_bound().map_err(io("read the bounding set"))?,
             pool: Pool::start(workshop, &settings).map_err(io("start the pool"))?,
             timers: Timers::start().map_err(io("start the timers"))?,
+            exchange: Exchange::new(settings.registries.clone()),
             settings,
             roots,
             images,

@@ -92,6 +92,33 @@ impl Catalog {
         })
     }
 
+    /// Repositories of `domain` that an image with this blob was pulled from or pushed to, those of `id` first.
+    pub fn repositories_with(&self, blob: &Digest, domain: &str, id: &Digest) -> Vec<String> {
+        let has =
+            |id: &Digest| self.records.get(id).is_some_and(|r| r.layers.iter().any(|layer| layer.digest == *blob));
+        let mut found = Vec::new();
+        for own in [true, false] {
+            let names = self.names.iter().filter(|(_, name)| (name.id == *id) == own && has(&name.id));
+            for reference in names.filter_map(|(full, _)| Reference::parse(full).ok()) {
+                if reference.digest.is_some() && reference.domain == domain && !found.contains(&reference.path) {
+                    found.push(reference.path);
+                }
+            }
+        }
+        found
+    }
+
+    /// A compressed form of a layer that some image has.
+    pub fn compressed(&self, diff_id: &Digest) -> Option<Descriptor> {
+        let layers = self.records.values().flat_map(|record| record.layers.iter().zip(&record.config.rootfs.diff_ids));
+        layers.into_iter().find(|(layer, id)| *id == diff_id && layer.digest != **id).map(|(layer, _)| layer.clone())
+    }
+
+    /// Whether a registry knows the image: it was pulled or pushed.
+    pub fn has_digest_name(&self, id: &Digest) -> bool {
+        self.names.iter().any(|(full, name)| name.id == *id && full.contains('@'))
+    }
+
     /// Looks up an image by name, id, prefix of an id, or `name@digest`.
     pub fn find(&self, text: &str) -> Result<Found, Error> {
         if let Ok(id) = text.parse::<Digest>() {
@@ -117,7 +144,9 @@ impl Catalog {
     }
 
     fn find_name(&self, reference: &Reference) -> Option<Found> {
-        let full = reference.to_string();
+        // `name:tag@digest`: the digest counts.
+        let tag = reference.tag.clone().filter(|_| reference.digest.is_none());
+        let full = Reference { tag, ..reference.clone() }.to_string();
         if let Some(name) = self.names.get(&full) {
             return Some(Found::Name { full, id: name.id });
         }

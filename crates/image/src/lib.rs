@@ -3,6 +3,7 @@
 //! ```text
 //!   ROOT/content/   blobs and index.json: an OCI layout (crate content)
 //!   ROOT/layers/    the unpacked trees (crate layer)
+//!   ROOT/used/      when each image was last used
 //! ```
 //!
 //! - [`reference`]: `busybox`, `docker.io/library/busybox:latest`, `host:5000/a/b@sha256:...`.
@@ -10,6 +11,9 @@
 //!   other tools find an image in the layout: `org.opencontainers.image.ref.name` is the familiar name
 //!   (`busybox:latest`), `io.containerd.image.name` the full one.
 //! - [`Store::load`]: docker-archive (old and new) and OCI archives. [`Store::import`]: a root file system as a tar.
+//! - [`Store::pull`] and [`Store::push`]: from and to a registry.
+//! - [`Store::save`] writes them as they came, [`Store::commit`] adds a container's changes.
+//! - [`upkeep`]: what all of it takes up, whether it is intact, and what goes when it is too much.
 //! - [`HOST`]: the built-in image, this machine's own root.
 //!
 //! **What is kept of a layer.** Always its tree. By default also the blob it came as, because the layout is only valid
@@ -21,18 +25,27 @@
 //! start, or is gone as a whole.
 #![forbid(unsafe_code)]
 
+mod admit;
 mod catalog;
 mod changes;
+mod commit;
+mod document;
 mod host;
 mod import;
 mod load;
 mod platform;
+pub mod pull;
+pub mod push;
 pub mod reference;
 mod remove;
+mod save;
+mod slots;
 mod store;
 mod taking;
+pub mod upkeep;
 
-pub use platform::machine_platform;
+pub use commit::Commit;
+pub use platform::{machine_platform, parse as parse_platform};
 pub use reference::Reference;
 pub use store::{Keep, Store};
 
@@ -135,6 +148,32 @@ pub enum Error {
     Change(String),
     #[error("invalid platform {0:?}: expected os[/architecture[/variant]]")]
     InvalidPlatform(String),
+    /// Docker's text: an index has no image for the platform.
+    #[error("no matching manifest for {0} in the manifest list entries: no match for platform in manifest: not found")]
+    NoMatch(String),
+    /// What a registry serves under a name is no image, or not the one that its digests promise. The whole text.
+    #[error("{0}")]
+    Served(String),
+    #[error("failed to register layer")]
+    Register(#[source] layer::Error),
+    /// Docker's text.
+    #[error("An image does not exist locally with the tag: {0}")]
+    NotLocal(String),
+    /// Docker's text.
+    #[error("reference does not exist")]
+    NoReference,
+    /// Docker's text.
+    #[error("no suitable export target found for platform {0}")]
+    ExportPlatform(String),
+    #[error("the image {name:?} is this machine itself and cannot be {verb}: export a container of it and import that")]
+    NotExportable { name: String, verb: &'static str },
+    /// Docker's text.
+    #[error("tag does not exist: {0}")]
+    NoTag(String),
+    #[error("layer {0} is here only as a tree, without the bytes that it came as: pull or load its image again")]
+    NotKept(Digest),
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
     #[error(transparent)]
     Layer(#[from] layer::Error),
     #[error(transparent)]
@@ -146,16 +185,24 @@ pub enum Error {
 impl base::Kinded for Error {
     fn kind(&self) -> base::Kind {
         match self {
-            Error::NotFound(_) => base::Kind::NotFound,
+            Error::NotFound(_)
+            | Error::NoMatch(_)
+            | Error::NotLocal(_)
+            | Error::NoTag(_)
+            | Error::NoReference
+            | Error::ExportPlatform(_) => base::Kind::NotFound,
+            Error::NotKept(_) | Error::NotExportable { .. } => base::Kind::Conflict,
             Error::ManyNames { .. } | Error::BuiltIn(_) => base::Kind::Conflict,
             Error::Reference(_)
             | Error::Ambiguous(_)
             | Error::Archive(_)
             | Error::WrongDigest { .. }
             | Error::Change(_)
+            | Error::Served(_)
             | Error::InvalidPlatform(_) => base::Kind::Invalid,
             Error::Platform { .. } => base::Kind::NotFound,
-            Error::Layer(error) => error.kind(),
+            Error::Registry(error) => error.kind(),
+            Error::Layer(error) | Error::Register(error) => error.kind(),
             Error::Content(error) => error.kind(),
             Error::Io { source, .. } => base::Kinded::kind(source),
         }

@@ -26,6 +26,7 @@ fn remove(catalog: &mut Catalog, name: &str, force: Force, in_use: &[Digest]) ->
     let id = match catalog.find(name)? {
         Found::Name { full, id } => {
             untag(catalog, &full, &mut removed);
+            untag_digests(catalog, &full, &id, &mut removed);
             id
         }
         Found::Id(id) => {
@@ -49,6 +50,17 @@ fn remove(catalog: &mut Catalog, name: &str, force: Force, in_use: &[Digest]) ->
 fn one_pull(names: &[String], repositories: &BTreeSet<String>) -> bool {
     let by_digest = names.iter().filter(|full| full.contains('@')).count();
     names.len() == 2 && by_digest == 1 && repositories.len() == 1
+}
+
+/// With the last tag of a repository go the digests by which the image was pulled from it.
+fn untag_digests(catalog: &mut Catalog, full: &str, id: &Digest, removed: &mut Vec<Removed>) {
+    let Ok(gone) = Reference::parse(full) else { return };
+    let here = |other: &Reference| other.name() == gone.name();
+    let left: Vec<Reference> =
+        catalog.names_of(id).iter().filter_map(|full| Reference::parse(full).ok()).filter(here).collect();
+    if gone.digest.is_none() && left.iter().all(|other| other.digest.is_some()) {
+        left.iter().for_each(|other| untag(catalog, &other.to_string(), removed));
+    }
 }
 
 fn untag(catalog: &mut Catalog, full: &str, removed: &mut Vec<Removed>) {

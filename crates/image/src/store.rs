@@ -1,7 +1,10 @@
 //! The store of images: opens the stores below, answers who is here, and changes names one change at a time.
 
 use crate::catalog::{Catalog, MAX_DOCUMENT, Record, check_layers};
+use crate::pull::flight::Flights;
 use crate::reference::Reference;
+use crate::slots::Slots;
+use crate::upkeep::{Collected, Uses};
 use crate::{Error, HostMask, Image, host};
 use base::{Digest, Kind, Kinded};
 use oci::image::{Descriptor, Manifest};
@@ -27,6 +30,13 @@ pub struct Store {
     catalog: RwLock<Catalog>,
     /// Held during a change of names or images, and while garbage is removed.
     changes: Mutex<Changes>,
+    /// Layers that come from registries now.
+    pub(crate) flights: Flights,
+    pub(crate) downloads: Slots,
+    pub(crate) uploads: Slots,
+    /// Held while an image is made ready for a push.
+    pub(crate) preparing: Mutex<()>,
+    pub(crate) uses: Uses,
     host: Image,
 }
 
@@ -38,12 +48,21 @@ pub struct Stores {
 }
 
 #[derive(Debug, Default)]
-struct Changes {
+pub(crate) struct Changes {
     /// Loads and imports that go on. Their blobs and layers have no image yet.
-    arriving: usize,
+    pub arriving: usize,
     /// What may be needed no more.
-    blobs: BTreeSet<Digest>,
-    layers: BTreeSet<Digest>,
+    pub blobs: BTreeSet<Digest>,
+    pub layers: BTreeSet<Digest>,
+    /// Everything on disk may be needed no more.
+    pub sweep: bool,
+}
+
+/// What was collected. Its trees go from the disk when this is dropped, after the changes are unlocked.
+#[derive(Default)]
+pub(crate) struct Swept {
+    pub collected: Collected,
+    pub trash: layer::Trash,
 }
 
 /// A load or an import. While one lives, nothing is collected; what it brought is collected in the end unless an image
@@ -74,7 +93,20 @@ impl Store {
             sweep(&stores, &catalog)?;
         }
         stores.sync_in_background();
-        Ok(Store { stores, keep, catalog: RwLock::new(catalog), changes: Mutex::default(), host: host::image() })
+        let uses = Uses::open(&root.join("used"))?;
+        uses.retain(|id| catalog.records.contains_key(id));
+        Ok(Store {
+            stores,
+            keep,
+            catalog: RwLock::new(catalog),
+            changes: Mutex::default(),
+            flights: Flights::default(),
+            downloads: Slots::default(),
+            uploads: Slots::default(),
+            preparing: Mutex::default(),
+            uses,
+            host: host::image(),
+        })
     }
 
     pub fn layers(&self) -> &layer::Store {
@@ -145,7 +177,9 @@ impl Store {
         changes.blobs.extend(before.0.difference(&catalog.blobs()));
         changes.layers.extend(before.1.difference(&catalog.layers()));
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
-        self.collect(&mut changes);
+        let swept = self.collect(&mut changes);
+        drop(changes);
+        drop(swept);
         Ok(result)
     }
 
@@ -158,27 +192,38 @@ impl Store {
         Arrival { store: self, blobs: BTreeSet::new(), layers: BTreeSet::new() }
     }
 
-    fn alone(&self) -> MutexGuard<'_, Changes> {
+    pub(crate) fn alone(&self) -> MutexGuard<'_, Changes> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes what nobody needs, unless something is arriving that may need it. What cannot be removed is swept at the
-    /// next start.
-    fn collect(&self, changes: &mut Changes) {
+    /// Takes away what nobody needs, unless something is arriving that may need it. What cannot be removed is swept at
+    /// the next start.
+    pub(crate) fn collect(&self, changes: &mut Changes) -> Swept {
+        let mut swept = Swept::default();
         if changes.arriving > 0 {
-            return;
+            return swept;
+        }
+        let measure = std::mem::take(&mut changes.sweep);
+        if measure && self.look(|catalog| catalog.unread.is_empty()) {
+            changes.blobs.extend(self.stores.content.list().unwrap_or_default());
+            changes.layers.extend(self.stores.layers.list().unwrap_or_default());
         }
         let (needed_blobs, needed_layers) = self.look(|catalog| (catalog.blobs(), catalog.layers()));
         for blob in std::mem::take(&mut changes.blobs).difference(&needed_blobs) {
-            if let Err(error) = self.stores.content.remove(blob) {
-                tracing::warn!(%blob, error = base::chain(&error), "cannot remove a blob");
+            let bytes = self.stores.content.usage_of(blob);
+            match self.stores.content.remove(blob) {
+                Ok(()) => swept.collected.blob(bytes),
+                Err(error) => tracing::warn!(%blob, error = base::chain(&error), "cannot remove a blob"),
             }
         }
         for layer in std::mem::take(&mut changes.layers).difference(&needed_layers) {
-            if let Err(error) = self.stores.layers.remove(layer) {
-                tracing::warn!(%layer, error = base::chain(&error), "cannot remove a layer");
+            let bytes = if measure { self.stores.layers.usage_of(layer).unwrap_or(0) } else { 0 };
+            match self.stores.layers.discard(layer, &mut swept.trash) {
+                Ok(()) => swept.collected.layer(bytes),
+                Err(error) => tracing::warn!(%layer, error = base::chain(&error), "cannot remove a layer"),
             }
         }
+        swept
     }
 }
 
@@ -188,7 +233,9 @@ impl Drop for Arrival<'_> {
         changes.arriving -= 1;
         changes.blobs.append(&mut self.blobs);
         changes.layers.append(&mut self.layers);
-        self.store.collect(&mut changes);
+        let swept = self.store.collect(&mut changes);
+        drop(changes);
+        drop(swept);
     }
 }
 

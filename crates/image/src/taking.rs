@@ -79,6 +79,11 @@ impl<'scope> Taking<'scope> {
         }
     }
 
+    /// Whether the tree turned out to be broken: more bytes would be for nothing, [`Pending::settle`] tells the reason.
+    pub fn is_broken(&self) -> bool {
+        self.pipe.is_none()
+    }
+
     /// The layer is complete.
     pub fn finish(mut self) -> Pending<'scope> {
         if let Some(pipe) = self.pipe.take() {

@@ -21,15 +21,19 @@
 //! finds out which way it is.
 #![forbid(unsafe_code)]
 
+mod capture;
 mod host;
 mod lower;
 mod mount;
 mod store;
 mod unpack;
+mod upkeep;
 mod way;
 
+pub use capture::{Change, ChangeKind};
 pub use host::{Submount, host_submounts};
 pub use store::Store;
+pub use upkeep::{Trash, Verified};
 
 use base::Digest;
 use std::path::PathBuf;

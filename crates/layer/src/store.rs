@@ -4,7 +4,7 @@ use crate::lower::{Ids, Lowers};
 use crate::way::{self, Way};
 use crate::{Error, Lower, Sync};
 use base::Digest;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -15,12 +15,20 @@ use std::sync::{Condvar, Mutex, PoisonError};
 /// All layers of an engine. Callable from many threads at once; one store per folder and machine.
 #[derive(Debug)]
 pub struct Store {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     boot: String,
-    lowers: Lowers,
+    pub(crate) lowers: Lowers,
     /// Layers that some thread is unpacking now, as far as their names are known beforehand.
     busy: Mutex<HashSet<Digest>>,
     free: Condvar,
+    /// Bytes on disk of the trees that were measured.
+    pub(crate) usage: Mutex<HashMap<Digest, u64>>,
+}
+
+/// A layer's file `unsynced`.
+struct Mark {
+    path: PathBuf,
+    inode: u64,
 }
 
 /// The right to unpack one layer.
@@ -30,8 +38,16 @@ pub(crate) struct Turn<'store> {
 }
 
 /// A folder below `tmp/`, removed on drop unless it got its name.
+#[derive(Debug)]
 pub(crate) struct Draft {
     pub path: PathBuf,
+}
+
+impl Draft {
+    /// Stays until the next [`Store::open`].
+    pub fn leave(mut self) {
+        self.path = PathBuf::new();
+    }
 }
 
 impl Store {
@@ -47,6 +63,7 @@ impl Store {
             lowers: Lowers::new(root.join("mnt"), Way::find()),
             busy: Mutex::default(),
             free: Condvar::new(),
+            usage: Mutex::default(),
         };
         if let Some(release) = way::too_old() {
             tracing::warn!(
@@ -96,14 +113,7 @@ impl Store {
 
     /// Removes a layer; containers that have it mounted keep what they see. One that is not there is fine.
     pub fn remove(&self, diff_id: &Digest) -> Result<(), Error> {
-        self.lowers.forget(diff_id);
-        let path = self.folder(diff_id);
-        let draft = Draft { path: self.root.join("tmp").join(base::Id::random().to_string()) };
-        match fs::rename(&path, &draft.path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(fail("remove", &path)(e)),
-            Ok(()) => fs::remove_dir_all(&draft.path).map_err(fail("remove", &draft.path)),
-        }
+        self.discard(diff_id, &mut crate::Trash::default())
     }
 
     /// Whether all layers are safe against a power cut.
@@ -119,8 +129,11 @@ impl Store {
         }
         let root = fs::File::open(&self.root).map_err(fail("open", &self.root))?;
         rustix::fs::syncfs(&root).map_err(|e| fail("sync", &self.root)(e.into()))?;
-        for path in unsynced {
-            remove_if_there(&path)?;
+        for mark in unsynced {
+            // A layer that went and came again meanwhile has a mark of its own.
+            if inode(&mark.path) == Some(mark.inode) {
+                remove_if_there(&mark.path)?;
+            }
         }
         Ok(())
     }
@@ -185,12 +198,12 @@ impl Store {
     }
 
     /// The marks of layers that may not be on disk yet.
-    fn unsynced(&self) -> Result<Vec<PathBuf>, Error> {
-        let marks = self.list()?.into_iter().map(|digest| self.folder(&digest).join("unsynced"));
-        Ok(marks.filter(|mark| mark.exists()).collect())
+    fn unsynced(&self) -> Result<Vec<Mark>, Error> {
+        let paths = self.list()?.into_iter().map(|digest| self.folder(&digest).join("unsynced"));
+        Ok(paths.filter_map(|path| inode(&path).map(|inode| Mark { path, inode })).collect())
     }
 
-    fn turn(&self, digest: Digest) -> Turn<'_> {
+    pub(crate) fn turn(&self, digest: Digest) -> Turn<'_> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         while busy.contains(&digest) {
             busy = self.free.wait(busy).unwrap_or_else(PoisonError::into_inner);
@@ -199,7 +212,7 @@ impl Store {
         Turn { store: self, digest }
     }
 
-    fn folder(&self, digest: &Digest) -> PathBuf {
+    pub(crate) fn folder(&self, digest: &Digest) -> PathBuf {
         self.root.join("sha256").join(digest.hex())
     }
 
@@ -207,7 +220,7 @@ impl Store {
         let path = self.root.join("tmp");
         for entry in fs::read_dir(&path).map_err(fail("list", &path))? {
             let left = entry.map_err(fail("list", &path))?.path();
-            fs::remove_dir_all(&left).map_err(fail("remove", &left))?;
+            base::tree::remove(&left).map_err(fail("remove", &left))?;
         }
         for digest in self.list()? {
             let mark = self.folder(&digest).join("unsynced");
@@ -230,12 +243,19 @@ impl Drop for Turn<'_> {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        // What cannot be removed goes at the next start. A path that was taken away is none.
+        if !self.path.as_os_str().is_empty() {
+            let _ = base::tree::remove(&self.path);
+        }
     }
 }
 
 fn make_folder(path: &Path) -> Result<(), Error> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail("make", path))
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    rustix::fs::lstat(path).ok().map(|stat| stat.st_ino)
 }
 
 fn remove_if_there(path: &Path) -> Result<(), Error> {

@@ -1,6 +1,8 @@
 //! `daemon.json`: the flags' names and values in a file, as dockerd has it. A name in both places is refused.
 
 use crate::flags::Flags;
+use crate::registries::RegistryOptions;
+use crate::units;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +25,9 @@ pub struct Options {
     pub debug: bool,
     pub pidfile: Option<PathBuf>,
     pub labels: Vec<String>,
+    pub registries: RegistryOptions,
+    /// Bytes.
+    pub disk_budget: Option<u64>,
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
 }
@@ -67,8 +72,13 @@ fn read(path: &Path, text: &str) -> Result<File, OptionsError> {
     if text.trim().is_empty() {
         return Ok(File::new());
     }
-    let file: File =
+    let mut file: File =
         serde_json::from_str(text).map_err(|source| OptionsError::Json { path: path.to_owned(), source })?;
+    // They stand in an object of their own, by the names of the flags.
+    if let Some(Value::Object(proxies)) = file.get("proxies").cloned() {
+        file.remove("proxies");
+        file.extend(proxies);
+    }
     let known = flag_values(&Flags::default());
     let is_known = |key: &str| known.iter().any(|(name, _)| *name == key);
     let unknown: Vec<&str> = file.keys().map(String::as_str).filter(|key| !is_known(key)).collect();
@@ -95,6 +105,14 @@ fn flag_values(flags: &Flags) -> Vec<(&'static str, Option<String>)> {
         ("debug", flag(flags.debug)),
         ("pidfile", path(&flags.pidfile)),
         ("labels", list(&flags.labels)),
+        ("registry-mirrors", list(&flags.registry_mirrors)),
+        ("insecure-registries", list(&flags.insecure_registries)),
+        ("max-concurrent-downloads", flags.max_concurrent_downloads.map(|number| number.to_string())),
+        ("max-concurrent-uploads", flags.max_concurrent_uploads.map(|number| number.to_string())),
+        ("http-proxy", flags.http_proxy.clone()),
+        ("https-proxy", flags.https_proxy.clone()),
+        ("no-proxy", flags.no_proxy.clone()),
+        ("disk-budget", flags.disk_budget.clone()),
     ]
 }
 
@@ -147,8 +165,46 @@ fn join(flags: &Flags, file: &File, path: Option<PathBuf>) -> Result<Options, Op
         debug: flags.debug || is_set("debug")?,
         pidfile: flags.pidfile.clone().or(text("pidfile")?.map(PathBuf::from)),
         labels,
+        registries: registries(flags, file)?,
+        disk_budget: disk_budget(flags, file)?,
         file: path,
     })
+}
+
+fn registries(flags: &Flags, file: &File) -> Result<RegistryOptions, OptionsError> {
+    let text = |flag: &Option<String>, key: &'static str| -> Result<Option<String>, OptionsError> {
+        let told = of_file(file, key, |value| value.as_str().map(str::to_owned))?;
+        Ok(flag.clone().or(told))
+    };
+    let list = |flag: &[String], key: &'static str| -> Result<Vec<String>, OptionsError> {
+        let told = of_file(file, key, texts)?.unwrap_or_default();
+        Ok(if flag.is_empty() { told } else { flag.to_vec() })
+    };
+    let number = |flag: Option<i64>, key: &'static str| -> Result<Option<i64>, OptionsError> {
+        Ok(flag.or(of_file(file, key, Value::as_i64)?))
+    };
+    Ok(RegistryOptions {
+        mirrors: list(&flags.registry_mirrors, "registry-mirrors")?,
+        insecure: list(&flags.insecure_registries, "insecure-registries")?,
+        downloads: number(flags.max_concurrent_downloads, "max-concurrent-downloads")?,
+        uploads: number(flags.max_concurrent_uploads, "max-concurrent-uploads")?,
+        http_proxy: text(&flags.http_proxy, "http-proxy")?,
+        https_proxy: text(&flags.https_proxy, "https-proxy")?,
+        no_proxy: text(&flags.no_proxy, "no-proxy")?,
+    })
+}
+
+/// A size with a unit, or in the file also a number of bytes.
+fn disk_budget(flags: &Flags, file: &File) -> Result<Option<u64>, OptionsError> {
+    const KEY: &str = "disk-budget";
+    let told = of_file(file, KEY, |value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => number.as_u64().map(|number| number.to_string()),
+        _ => None,
+    })?;
+    let Some(text) = flags.disk_budget.clone().or(told) else { return Ok(None) };
+    let wrong = || OptionsError::Value { key: KEY, value: format!("{text:?} is no size, as 20GB is") };
+    units::bytes(&text).map(Some).ok_or_else(wrong)
 }
 
 fn of_file<T>(file: &File, key: &'static str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, OptionsError> {
@@ -194,6 +250,18 @@ mod tests {
     }
 
     #[test]
+    fn registries_are_told_by_flags_or_file() {
+        let file = r#"{"registry-mirrors": ["https://m"], "max-concurrent-downloads": 7, "disk-budget": "1g",
+            "proxies": {"http-proxy": "http://p", "no-proxy": "a,b"}}"#;
+        let options = options(&["--insecure-registry", "r:1", "--max-concurrent-uploads", "2"], file).expect("options");
+        let told = options.registries;
+        assert_eq!((told.mirrors, told.insecure), (vec!["https://m".to_owned()], vec!["r:1".to_owned()]));
+        assert_eq!((told.downloads, told.uploads), (Some(7), Some(2)));
+        assert_eq!((told.http_proxy.as_deref(), told.no_proxy.as_deref()), (Some("http://p"), Some("a,b")));
+        assert_eq!(options.disk_budget, Some(1 << 30));
+    }
+
+    #[test]
     fn faults_are_told_as_dockerd_does() {
         for (arguments, file, words) in [
             (
@@ -214,6 +282,12 @@ mod tests {
             (&["--bip", "x"], "{}", "invalid value for bip: invalid CIDR address: x"),
             (&["--label", "x"], "{}", "invalid value for label: \"x\" is no key=value"),
             (&[], r#"{"mtu": "x"}"#, "invalid value for mtu: \"x\""),
+            (&["--disk-budget", "much"], "{}", "invalid value for disk-budget: \"much\" is no size, as 20GB is"),
+            (
+                &["--http-proxy", "http://a"],
+                r#"{"proxies": {"http-proxy": "http://b"}}"#,
+                "unable to configure the engine with file FILE: the following directives are specified both as a flag and in the configuration file: http-proxy: (from flag: http://a, from file: http://b)",
+            ),
         ] {
             assert_eq!(options(arguments, file), Err(words.to_owned()));
         }

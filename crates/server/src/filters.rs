@@ -3,6 +3,7 @@
 use crate::pattern::Pattern;
 use crate::query::Query;
 use crate::status::Refusal;
+use crate::times;
 use std::collections::BTreeMap;
 
 /// What was asked to be shown.
@@ -41,6 +42,15 @@ impl Filters {
             (true, false) => Ok(Some(true)),
             (false, true) => Ok(Some(false)),
             _ => Err(Refusal::invalid(format!("invalid filter '{key}={values:?}'"))),
+        }
+    }
+
+    /// The filter `until`, in nanoseconds since the epoch: a time, or how long ago.
+    pub fn until(&self) -> Result<Option<i64>, Refusal> {
+        match self.get("until") {
+            [] => Ok(None),
+            [text] => times::read("until", text),
+            _ => Err(Refusal::invalid("more than one until filter specified")),
         }
     }
 

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod auth;
 mod config_file;
 mod conn;
 mod diary;
@@ -25,6 +26,7 @@ mod notify;
 mod pattern;
 mod present;
 mod query;
+mod registries;
 mod routes;
 mod run;
 mod serve;
@@ -32,6 +34,7 @@ mod status;
 mod stream;
 mod times;
 mod translate;
+mod units;
 mod version;
 mod words;
 

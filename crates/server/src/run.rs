@@ -5,7 +5,7 @@ use crate::config_file::{self, Options, OptionsError};
 use crate::diary;
 use crate::flags::Flags;
 use crate::listen::{self, Address, InsecureTcp, ListenError, Listener};
-use crate::{notify, routes, serve};
+use crate::{notify, registries, routes, serve};
 use axum::Router;
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -72,6 +72,7 @@ fn run(flags: &Flags) -> Result<(), RunError> {
     let options = config_file::load(flags)?;
     set_level(&options)?;
     let addresses = addresses(&options)?;
+    options.registries.meant()?;
     // A socket is made with the mode that this leaves: writable for its owner only, until it is given to its group.
     sys::umask(0o022);
     let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4);
@@ -114,10 +115,12 @@ fn settings(options: &Options) -> Result<Settings, RunError> {
         bridge: options.bridge.clone(),
         mtu: options.mtu,
         binary,
-        hidden: options.file.iter().cloned().chain([own_folder]).collect(),
+        hidden: options.file.iter().cloned().chain([own_folder]).chain(registries::hosts_folders()).collect(),
         id_base: ID_BASE,
         pool: POOL,
         labels: options.labels.clone(),
+        registries: options.registries.meant()?,
+        disk_budget: options.disk_budget,
     })
 }
 
@@ -181,10 +184,11 @@ async fn accept(listener: Listener, router: Router) {
     }
 }
 
-/// Takes a new log level from the configuration file; all else needs a new start.
+/// Takes a new log level, and how registries are reached, from the configuration file; all else needs a new start.
 fn reload(flags: &Flags, app: &App) {
     let again = config_file::load(flags).map_err(RunError::from).and_then(|options| {
         set_level(&options)?;
+        app.engine.set_registries(options.registries.meant()?);
         app.set_debug(options.debug);
         Ok(options.log_level)
     });
@@ -282,7 +286,13 @@ mod tests {
         let run = |words: &[&str]| run(&Flags::try_parse_from(["engine"].iter().chain(words)).expect("flags"));
         let empty = tempfile::NamedTempFile::new().expect("a file");
         let file = empty.path().to_str().expect("a path");
-        for words in [&["-H", "nonsense"][..], &["-H", "tcp://127.0.0.1:0"], &["-l", "loud"]] {
+        for words in [
+            &["-H", "nonsense"][..],
+            &["--registry-mirror", "x"],
+            &["--max-concurrent-downloads", "0"],
+            &["-H", "tcp://127.0.0.1:0"],
+            &["-l", "loud"],
+        ] {
             let words: Vec<&str> = ["--config-file", file].iter().chain(words).copied().collect();
             assert!(run(&words).is_err(), "{words:?}");
         }

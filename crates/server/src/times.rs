@@ -21,7 +21,7 @@ pub fn now() -> i64 {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
-/// Reads `seconds[.fraction]` or RFC 3339, as `since` and `until` come. Empty and `0` are none.
+/// Reads `seconds[.fraction]`, RFC 3339, or how long ago (`1h30m`), as `since` and `until` come. Empty and `0` are none.
 pub fn read(name: &str, text: &str) -> Result<Option<i64>, Refusal> {
     if text.is_empty() || text == "0" {
         return Ok(None);
@@ -31,6 +31,9 @@ pub fn read(name: &str, text: &str) -> Result<Option<i64>, Refusal> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return i64::try_from(time.as_nanosecond()).map(Some).map_err(|_| wrong());
     }
+    if let Some(ago) = duration(text) {
+        return Ok(Some(now().saturating_sub(ago)));
+    }
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = seconds.parse().map_err(|_| wrong())?;
     if fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
@@ -38,6 +41,42 @@ pub fn read(name: &str, text: &str) -> Result<Option<i64>, Refusal> {
     }
     let nanos: i64 = format!("{fraction:0<9}").parse().map_err(|_| wrong())?;
     seconds.checked_mul(1_000_000_000).and_then(|s| s.checked_add(nanos)).map(Some).ok_or_else(wrong)
+}
+
+/// Nanoseconds of a Go duration: `1h30m`, `1.5s`.
+fn duration(text: &str) -> Option<i64> {
+    let mut rest = text;
+    let mut total = 0_i64;
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (digits, after) = rest.split_at(number);
+        let unit = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, next) = after.split_at(unit);
+        let nanoseconds: i64 = match unit {
+            "ns" => 1,
+            "us" | "µs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return None,
+        };
+        total = total.checked_add(part(digits, nanoseconds)?)?;
+        rest = next;
+    }
+    Some(total)
+}
+
+/// `1.5` of a unit.
+fn part(digits: &str, unit: i64) -> Option<i64> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.len() > 9 {
+        return None;
+    }
+    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let billionths: i128 = format!("{fraction:0<9}").parse().ok()?;
+    let rest = i64::try_from(billionths * i128::from(unit) / 1_000_000_000).ok()?;
+    whole.checked_mul(unit)?.checked_add(rest)
 }
 
 /// `3 minutes`, as go-units' HumanDuration.
@@ -72,6 +111,25 @@ mod tests {
         for text in ["x", "1.x", "1.0000000001", "99999999999999999999", "1e5"] {
             assert!(read("since", text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_may_be_told_as_how_long_ago() {
+        let second = 1_000_000_000;
+        for (text, nanoseconds) in [
+            ("90s", 90 * second),
+            ("1h30m", 5400 * second),
+            ("1.5s", 1_500_000_000),
+            ("10ms", 10_000_000),
+            (".5h", 1800 * second),
+        ] {
+            assert_eq!(duration(text), Some(nanoseconds), "{text}");
+        }
+        for text in ["", "5", "h", "1d", "1h30", "1..5s", "99999999999h", "."] {
+            assert!(text.is_empty() || duration(text).is_none(), "{text}");
+        }
+        let ago = read("until", "1h").ok().flatten().expect("a time");
+        assert!((now() - 3600 * second - ago).abs() < 600 * second);
     }
 
     #[test]

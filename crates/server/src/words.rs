@@ -19,11 +19,92 @@ pub fn of_start(error: engine::Error, name: &str, endpoint: &str) -> Refusal {
     refusal
 }
 
+/// The refusal of a pull (moby, distribution/errors.go, translatePullError): what a registry does not have, or does not
+/// show to this asker, is not found.
+pub fn of_pull(error: engine::Error, asked: &image::Reference) -> Refusal {
+    match of_registry(&error) {
+        Some(registry::Error::NotFound(cause)) if has_code(cause, "name unknown") => {
+            Refusal::not_found(format!("repository {} not found: {cause}", asked.familiar_name()))
+        }
+        Some(registry::Error::NotFound(cause)) if has_code(cause, "manifest unknown") => {
+            Refusal::not_found(format!("manifest for {} not found: {cause}", asked.familiar()))
+        }
+        Some(registry::Error::NotFound(cause)) => Refusal::not_found(cause.clone()),
+        Some(registry::Error::Denied(cause)) if has_code(cause, "pull access denied") => {
+            Refusal::not_found(cause.clone())
+        }
+        Some(registry::Error::Denied(cause)) => Refusal::not_found(format!(
+            "pull access denied for {}, repository does not exist or may require 'docker login': {cause}",
+            asked.familiar_name()
+        )),
+        Some(error) => Refusal::internal(base::chain(error)),
+        None => Refusal::from(error),
+    }
+}
+
+/// The refusal of a push: the registry's own words.
+pub fn of_push(error: engine::Error, asked: &image::Reference) -> Refusal {
+    match &error {
+        engine::Error::Image(image::Error::NotLocal(_)) => {
+            Refusal::internal(format!("An image does not exist locally with the tag: {}", asked.familiar_name()))
+        }
+        _ => of_registry(&error).map(|error| Refusal::internal(base::chain(error))).unwrap_or_else(|| error.into()),
+    }
+}
+
+/// The refusal of a login.
+pub fn of_login(error: engine::Error) -> Refusal {
+    match of_registry(&error) {
+        Some(registry::Error::Denied(cause)) => Refusal::new(StatusCode::UNAUTHORIZED, cause.clone()),
+        Some(error) => Refusal::internal(base::chain(error)),
+        None => Refusal::from(error),
+    }
+}
+
+/// The refusal of a look into a registry.
+pub fn of_distribution(error: engine::Error) -> Refusal {
+    match of_registry(&error) {
+        Some(registry::Error::NotFound(cause)) if !has_code(cause, "pull access denied") => {
+            Refusal::not_found(bare(cause))
+        }
+        Some(registry::Error::NotFound(cause) | registry::Error::Denied(cause))
+            if bare(cause).starts_with("denied") =>
+        {
+            Refusal::new(StatusCode::FORBIDDEN, bare(cause))
+        }
+        Some(registry::Error::NotFound(cause) | registry::Error::Denied(cause)) => {
+            Refusal::new(StatusCode::UNAUTHORIZED, bare(cause))
+        }
+        Some(error) => Refusal::internal(base::chain(error)),
+        None => Refusal::from(error),
+    }
+}
+
+/// A registry's own words, without what a pull says before them.
+fn bare(cause: &str) -> String {
+    let after = [" not found: ", "may require 'docker login': "].iter().find_map(|said| cause.split_once(said));
+    after.map_or(cause, |(_, own)| own).to_owned()
+}
+
+fn of_registry(error: &engine::Error) -> Option<&registry::Error> {
+    match error {
+        engine::Error::Registry(error) | engine::Error::Image(image::Error::Registry(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// Whether a registry's words begin with an error code of distribution-spec, as distribution's client writes it.
+fn has_code(cause: &str, code: &str) -> bool {
+    cause.to_ascii_lowercase().starts_with(code)
+}
+
 /// The refusal of `error`, when Docker has words of its own for it.
 pub fn of(error: &engine::Error) -> Option<Refusal> {
     match error {
         engine::Error::Start(failure) => Some(not_started(failure)),
         engine::Error::Image(error) => of_image(error),
+        // A registry that cannot be reached is told as dockerd does: not as this engine being away.
+        engine::Error::Registry(error) => of_registry_alone(error),
         engine::Error::Network(error) => of_network(error),
         engine::Error::Spec(SpecError::Device { path, source }) => Some(of_device(path, source)),
         _ => None,
@@ -42,6 +123,26 @@ fn of_image(error: &image::Error) -> Option<Refusal> {
             "conflict: unable to delete {} (must be forced) - image is referenced in multiple repositories",
             short(id)
         ))),
+        image::Error::Change(change) => Some(of_change(change)),
+        image::Error::Registry(error) => of_registry_alone(error),
+        _ => None,
+    }
+}
+
+/// Of a word that is none of those that may change an image; of others what is wrong.
+fn of_change(change: &str) -> Refusal {
+    const WORDS: [&str; 10] =
+        ["cmd", "entrypoint", "env", "expose", "healthcheck", "label", "onbuild", "user", "volume", "workdir"];
+    let word = change.split_whitespace().next().unwrap_or_default().to_lowercase();
+    match WORDS.contains(&word.as_str()) || word == "stopsignal" {
+        true => Refusal::invalid(format!("invalid change {change:?}")),
+        false => Refusal::invalid(format!("{word} is not a valid change command")),
+    }
+}
+
+fn of_registry_alone(error: &registry::Error) -> Option<Refusal> {
+    match error {
+        registry::Error::Unavailable(_) | registry::Error::Cancelled => Some(Refusal::internal(base::chain(error))),
         _ => None,
     }
 }
@@ -202,6 +303,56 @@ mod tests {
                 "failed to set up container networking: driver failed programming external connectivity on endpoint web (abc): Bind for 0.0.0.0:80 failed: port is already allocated (by nginx (pid 812))"
             )
         );
+    }
+
+    #[test]
+    fn a_pull_that_fails_is_told_as_dockerd_does() {
+        let asked = image::Reference::parse("x.example/a:1").expect("a name");
+        let told = |error: registry::Error| of_pull(engine::Error::Image(image::Error::Registry(error)), &asked);
+        assert_eq!(
+            told(registry::Error::NotFound("manifest unknown: manifest unknown".into())),
+            Refusal::not_found("manifest for x.example/a:1 not found: manifest unknown: manifest unknown")
+        );
+        assert_eq!(
+            told(registry::Error::NotFound("name unknown: repository name not known to registry".into())),
+            Refusal::not_found("repository x.example/a not found: name unknown: repository name not known to registry")
+        );
+        assert_eq!(
+            told(registry::Error::Denied("denied: requested access to the resource is denied".into())),
+            Refusal::not_found(
+                "pull access denied for x.example/a, repository does not exist or may require 'docker login': denied: requested access to the resource is denied"
+            )
+        );
+        assert_eq!(told(registry::Error::Unavailable("no route".into())), Refusal::internal("no route"));
+    }
+
+    #[test]
+    fn a_look_into_a_registry_is_told_in_its_own_words() {
+        let told = |error: registry::Error| of_distribution(engine::Error::Registry(error));
+        for cause in
+            ["manifest unknown: manifest unknown", "manifest for a:1 not found: manifest unknown: manifest unknown"]
+        {
+            assert_eq!(
+                told(registry::Error::NotFound(cause.into())),
+                Refusal::not_found("manifest unknown: manifest unknown")
+            );
+        }
+        let denied = "pull access denied for a, repository does not exist or may require 'docker login': denied: no";
+        assert_eq!(told(registry::Error::Denied(denied.into())), Refusal::new(StatusCode::FORBIDDEN, "denied: no"));
+        let nobody = "unauthorized: authentication required";
+        assert_eq!(told(registry::Error::Denied(nobody.into())), Refusal::new(StatusCode::UNAUTHORIZED, nobody));
+    }
+
+    #[test]
+    fn a_refused_login_is_401() {
+        let refused = of_login(engine::Error::Registry(registry::Error::Denied("unauthorized: no".into())));
+        assert_eq!(refused, Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized: no"));
+    }
+
+    #[test]
+    fn a_word_that_changes_nothing_is_refused_as_dockerd_does() {
+        assert_eq!(of_change("NOPE x"), Refusal::invalid("nope is not a valid change command"));
+        assert_eq!(of_change("ENV =x"), Refusal::invalid("invalid change \"ENV =x\""));
     }
 
     #[test]

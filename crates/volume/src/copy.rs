@@ -4,7 +4,6 @@
 //! following a link and without leaving the mount (openat2(2)), and what was opened is looked at again. The target is
 //! a new folder that nobody else knows.
 
-use crate::clear;
 use crate::file::{self, Attributes};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -37,7 +36,7 @@ pub(crate) fn tree(source: BorrowedFd<'_>, target: BorrowedFd<'_>, id_base: u32)
 impl Walk<'_> {
     fn folder(&mut self, source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
         let attributes = Attributes::read(source, self.id_base)?;
-        for (name, _) in clear::entries(source)? {
+        for (name, _) in base::tree::entries(source)? {
             match rustix::fs::statat(source, &name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => self.entry(source, target, &name, &stat)?,
                 // Gone meanwhile.

@@ -15,17 +15,15 @@
 //! - *anonymous*: made for one container, without a name of the user's; its name is 64 hex digits.
 //! - *copy-up*: what the image has at the mount point becomes the content of a volume that is still empty.
 //!
-//! Start at [`Store`]. `store` knows the layout, `record` the file, `copy` the walk of a copy-up, `file` one file of it,
-//! `clear` the way to get rid of a tree of any depth.
+//! Start at [`Store`]. `store` knows the layout, `record` the file, `copy` the walk of a copy-up, `file` one file of it.
 #![forbid(unsafe_code)]
 
-mod clear;
 mod copy;
 mod file;
 mod record;
 mod store;
 
-pub use clear::tree as remove_tree;
+pub use base::tree::remove as remove_tree;
 pub use store::Store;
 
 use base::{Kind, Kinded};

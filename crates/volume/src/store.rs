@@ -1,9 +1,9 @@
 //! The folder layout of volumes, and what can be done with them.
 
 use crate::record::Record;
-use crate::{Error, Volume, clear, copy};
-use base::Undo;
+use crate::{Error, Volume, copy};
 use base::atomic::{self, Durability};
+use base::{Undo, tree};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, HashMap};
@@ -125,7 +125,7 @@ impl Store {
     /// It is gone at once for everyone else; files that then cannot be deleted are an error, tried again by [`Store::open`].
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let gone = self.withdraw(name)?;
-        clear::tree(&gone).map_err(|source| Error::Io { action: "remove", name: name.to_owned(), source })
+        tree::remove(&gone).map_err(|source| Error::Io { action: "remove", name: name.to_owned(), source })
     }
 
     /// The first half of [`Store::remove`]: the volume is gone for everyone, its files wait in the folder that is returned for
@@ -176,7 +176,7 @@ const FULL: &str = "_data.full";
 fn fill(folder: &OwnedFd, source: BorrowedFd<'_>, id_base: u32) -> Result<(), Errno> {
     let data = open_folder(folder, DATA)?;
     finish(folder, &data)?;
-    if !clear::is_empty(data.as_fd())? {
+    if !tree::is_empty(data.as_fd())? {
         return Ok(());
     }
     throw_away(folder, STAGE)?;
@@ -198,7 +198,7 @@ fn finish(folder: &OwnedFd, data: &OwnedFd) -> Result<(), Errno> {
         full => full?,
     };
     let same = crate::file::Attributes::read(full.as_fd(), 0)?;
-    for name in clear::names(full.as_fd())? {
+    for name in tree::names(full.as_fd())? {
         rustix::fs::renameat(&full, &name, data, &name)?;
     }
     same.give(data.as_fd())?;
@@ -209,7 +209,7 @@ fn throw_away(folder: &OwnedFd, name: &str) -> Result<(), Errno> {
     match open_folder(folder, name) {
         Err(Errno::NOENT) => Ok(()),
         open => {
-            clear::all(open?.as_fd())?;
+            tree::empty(open?.as_fd())?;
             rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)
         }
     }

@@ -1,12 +1,17 @@
 //! A dockerd of the test's own.
 
 use crate::Seat;
+use it::{Maker, Registry};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long dockerd may take to answer, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the scenarios find a registry.
+pub const REGISTRY_PORT: u16 = 5000;
 
 /// Names the dockerd to compare with; what else is in its folder (containerd, runc, docker-init) goes before the machine's own.
 pub const VARIABLE: &str = "DHOW_COMPAT_DOCKERD";
@@ -38,6 +43,17 @@ impl Dockerd {
     /// Where its commands are run.
     pub fn seat(&self) -> Seat {
         Seat { host: self.host(), data_root: self.folder.path().join("data") }
+    }
+
+    /// Debian's registry at 127.0.0.1:5000 of its network namespace.
+    pub fn registry(&self) -> Registry {
+        let target = self.daemon.id().to_string();
+        let enter = |program: &OsStr| {
+            let mut command = Command::new("nsenter");
+            command.args(["-t", &target, "--net", "--mount", "--wdns=/"]).arg(program);
+            command
+        };
+        Registry::start_in(self.folder.path(), &enter, Maker::Debian, REGISTRY_PORT)
     }
 
     /// The first number of its version.

@@ -10,6 +10,6 @@ mod dockerd;
 mod neutral;
 mod scenario;
 
-pub use dockerd::Dockerd;
+pub use dockerd::{Dockerd, REGISTRY_PORT};
 pub use neutral::neutral;
 pub use scenario::{Answer, Scenario, Seat, scenarios};

@@ -34,6 +34,7 @@ impl Seat {
             .env("DOCKER_HOST", &self.host)
             .env("ARCHIVE", it::busybox_archive())
             .env("DATA", &self.data_root)
+            .env("DOCKER_CONFIG", self.data_root.with_file_name("docker-config"))
             .stdin(Stdio::null())
             .output()
             .expect("timeout(1) and sh(1) run");

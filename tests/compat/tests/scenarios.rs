@@ -1,8 +1,8 @@
 //! Every engine must answer every line of every scenario alike: code, stdout, stderr.
 
 use compat::accepted::{ACCEPTED, expected, is_asked};
-use compat::{Answer, Dockerd, Scenario, Seat, neutral, scenarios};
-use it::Stage;
+use compat::{Answer, Dockerd, REGISTRY_PORT, Scenario, Seat, neutral, scenarios};
+use it::{Maker, Registry, Stage};
 
 /// What is the same on a comparison's two sides.
 struct Comparison {
@@ -58,6 +58,7 @@ fn dhow_answers_as_dockerd() {
     let _fixture = Fixture;
     let dockerd = Dockerd::start();
     let stage = Stage::new();
+    let _registries = [dockerd.registry(), Registry::start(&stage, Maker::Debian, REGISTRY_PORT)];
     let mut comparison = Comparison {
         version: dockerd.version(),
         theirs: dockerd.seat(),

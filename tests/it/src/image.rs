@@ -17,6 +17,12 @@ pub fn oci_archive() -> &'static Path {
     MADE.get_or_init(|| made("oci", |folder| make_oci_archive(folder).expect("an OCI archive can be made")))
 }
 
+/// A docker-archive with `layered:latest`: busybox, and eleven layers of a few megabytes that are alike in nothing.
+pub fn layered_archive() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| made("layered", |folder| make_layered(folder).expect("a docker-archive can be made")))
+}
+
 /// In a temporary folder for each test program.
 fn made(name: &str, make: impl FnOnce(&Path) -> PathBuf) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("dhow-it-{name}-{}", std::process::id()));
@@ -45,14 +51,57 @@ pub fn busybox_root(root: &Path) -> io::Result<()> {
 
 fn docker_archive(folder: &Path) -> io::Result<PathBuf> {
     let (layer, diff_id) = layer(folder)?;
-    let config = config(&diff_id);
-    fs::write(folder.join("config.json"), config)?;
+    fs::write(folder.join("config.json"), config(&[format!("sha256:{diff_id}")]))?;
     let manifest = r#"[{"Config":"config.json","RepoTags":["busybox:latest"],"Layers":["layer.tar"]}]"#;
     fs::write(folder.join("manifest.json"), manifest)?;
     let archive = folder.join("busybox.tar");
     shell(&format!("tar -C '{}' -cf '{}' manifest.json config.json layer.tar", folder.display(), archive.display()))?;
     fs::remove_file(layer)?;
     Ok(archive)
+}
+
+fn make_layered(folder: &Path) -> io::Result<PathBuf> {
+    let (first, first_id) = layer(folder)?;
+    fs::rename(first, folder.join("layer0.tar"))?;
+    let (mut files, mut diff_ids) = (vec!["layer0.tar".to_owned()], vec![format!("sha256:{first_id}")]);
+    for index in 1..12_u64 {
+        let root = folder.join("part");
+        for number in 0..40 {
+            let sub = root.join(format!("part{index}/{}", number % 4));
+            fs::create_dir_all(&sub)?;
+            fs::write(sub.join(format!("file{number}")), noise(index * 1000 + number, 64 * 1024))?;
+        }
+        let file = format!("layer{index}.tar");
+        let layer = folder.join(&file);
+        shell(&format!("tar --numeric-owner -C '{}' -cf '{}' .", root.display(), layer.display()))?;
+        fs::remove_dir_all(root)?;
+        diff_ids.push(format!("sha256:{}", sha256(&layer)?));
+        files.push(file);
+    }
+    let quoted = |list: &[String]| list.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(",");
+    fs::write(folder.join("config.json"), config(&diff_ids))?;
+    let manifest =
+        format!(r#"[{{"Config":"config.json","RepoTags":["layered:latest"],"Layers":[{}]}}]"#, quoted(&files));
+    fs::write(folder.join("manifest.json"), manifest)?;
+    let archive = folder.join("layered.tar");
+    let files = files.join(" ");
+    shell(&format!("tar -C '{}' -cf '{}' manifest.json config.json {files}", folder.display(), archive.display()))?;
+    shell(&format!("cd '{}' && rm {files}", folder.display()))?;
+    Ok(archive)
+}
+
+/// Bytes that gzip to about half.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x2545_f491_4f6c_dd1d) | 1;
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+        bytes.extend_from_slice(b"same old");
+    }
+    bytes
 }
 
 fn make_oci_archive(folder: &Path) -> io::Result<PathBuf> {
@@ -62,7 +111,7 @@ fn make_oci_archive(folder: &Path) -> io::Result<PathBuf> {
     fs::create_dir_all(&blobs)?;
     shell(&format!("gzip -n '{}'", layer.display()))?;
     let (layer, layer_size) = blob(&blobs, &fs::read(folder.join("layer.tar.gz"))?)?;
-    let (config, config_size) = blob(&blobs, config(&diff_id).as_bytes())?;
+    let (config, config_size) = blob(&blobs, config(&[format!("sha256:{diff_id}")]).as_bytes())?;
     let manifest = format!(
         r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:{config}","size":{config_size}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:{layer}","size":{layer_size}}}]}}"#
     );
@@ -87,10 +136,12 @@ fn layer(folder: &Path) -> io::Result<(PathBuf, String)> {
     Ok((layer, digest))
 }
 
-fn config(diff_id: &str) -> String {
+fn config(diff_ids: &[String]) -> String {
+    let history = diff_ids.iter().map(|_| r#"{"created_by":"tar"}"#).collect::<Vec<_>>().join(",");
+    let diff_ids = diff_ids.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(",");
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     format!(
-        r#"{{"architecture":"{architecture}","os":"linux","created":"2026-01-02T03:04:05Z","config":{{"Cmd":["sh"],"Env":["PATH=/bin","FROM_IMAGE=yes"],"Labels":{{"made-by":"test"}}}},"rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}},"history":[{{"created_by":"tar"}}]}}"#
+        r#"{{"architecture":"{architecture}","os":"linux","created":"2026-01-02T03:04:05Z","config":{{"Cmd":["sh"],"Env":["PATH=/bin","FROM_IMAGE=yes"],"Labels":{{"made-by":"test"}}}},"rootfs":{{"type":"layers","diff_ids":[{diff_ids}]}},"history":[{history}]}}"#
     )
 }
 

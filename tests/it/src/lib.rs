@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod image;
+mod registry;
 mod stage;
 
-pub use image::{busybox_archive, busybox_root, oci_archive};
-pub use stage::{Output, Stage, within};
+pub use image::{busybox_archive, busybox_root, layered_archive, oci_archive};
+pub use registry::{Maker, Registry};
+pub use stage::{Output, Stage, binary, within};

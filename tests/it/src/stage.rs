@@ -183,6 +183,40 @@ impl Stage {
         output(command, &[])
     }
 
+    /// Runs a program in the engine's namespaces; what it says.
+    pub fn tool<I>(&self, program: &str, words: I) -> Output
+    where
+        I: IntoIterator,
+        I::Item: AsRef<OsStr>,
+    {
+        let mut command = self.inside(program);
+        command.args(words);
+        output(command, &[])
+    }
+
+    /// Runs podman or buildah on a store of this stage's own.
+    pub fn own_store<I>(&self, program: &str, words: I) -> Output
+    where
+        I: IntoIterator,
+        I::Item: AsRef<OsStr>,
+    {
+        let mut command = self.inside(program);
+        command.arg("--root").arg(self.folder.path().join("containers"));
+        command.arg("--runroot").arg(self.folder.path().join("containers-run"));
+        command.args(["--storage-driver", "vfs"]).args(words);
+        command.env("TMPDIR", self.folder.path());
+        output(command, &[])
+    }
+
+    /// Files of the engine's images, also half-written ones.
+    pub fn image_files(&self) -> Vec<String> {
+        let mut command = Command::new("find");
+        command.args([self.data_root().join("content"), self.data_root().join("layers")]);
+        let mut files: Vec<String> = output(command, &[]).out.lines().map(str::to_owned).collect();
+        files.sort();
+        files
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("engine.log")
     }
@@ -301,7 +335,7 @@ fn output(mut command: Command, stdin: &[u8]) -> Output {
 }
 
 /// The dhow binary: `DHOW_BINARY`, or beside this test program in the build folder.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("DHOW_BINARY") {
         return path.into();
     }

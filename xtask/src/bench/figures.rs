@@ -1,6 +1,5 @@
 //! What is measured in time.
 
-use super::fixture::Fixture;
 use super::floor;
 use super::peers::{Deed, Peer, Peers};
 use std::collections::BTreeMap;
@@ -8,14 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Figures by name; `memory` is measured apart.
-pub const NAMES: &[&str] =
-    &["run-none", "run-bridge", "run-detached", "exec", "ps-100", "parallel-8", "load-200mb", "memory"];
+pub const NAMES: &[&str] = &["run-none", "run-bridge", "run-detached", "exec", "ps-100", "parallel-8", "memory"];
 
 /// Rounds of the parallel figure, starts in each, and how many at once.
 const PARALLEL_ROUNDS: usize = 3;
 const PARALLEL_STARTS: usize = 64;
 const AT_ONCE: usize = 8;
-const LOADS: usize = 3;
 
 /// One figure of all peers.
 pub struct Figure {
@@ -28,7 +25,7 @@ pub struct Figure {
 }
 
 /// Measures all figures wanted; a peer that fails is left out of that figure, with a word on stderr.
-pub fn all(peers: &Peers, fixture: &Fixture, runs: usize, only: &[String]) -> Vec<Figure> {
+pub fn all(peers: &Peers, runs: usize, only: &[String]) -> Vec<Figure> {
     let wanted = |name: &str| only.is_empty() || only.iter().any(|o| o == name);
     let mut figures = Vec::new();
     for (name, deed) in
@@ -46,9 +43,6 @@ pub fn all(peers: &Peers, fixture: &Fixture, runs: usize, only: &[String]) -> Ve
     }
     if wanted("parallel-8") {
         figures.push(parallel(peers));
-    }
-    if wanted("load-200mb") {
-        figures.push(load(peers, fixture));
     }
     figures
 }
@@ -140,19 +134,6 @@ fn rate(peer: &Peer) -> Option<f64> {
     Some(PARALLEL_STARTS as f64 / seconds)
 }
 
-fn load(peers: &Peers, fixture: &Fixture) -> Figure {
-    eprintln!("== load-200mb");
-    let able = || peers.all.iter().filter(|peer| peer.is_engine());
-    let mut samples: Vec<(String, Vec<f64>)> = able().map(|peer| (peer.name.to_owned(), Vec::new())).collect();
-    for _ in 0..LOADS {
-        for (peer, (_, times)) in able().zip(&mut samples) {
-            times.extend(peer.load(&fixture.large).map(milliseconds).map_err(|e| eprintln!("{e}")));
-        }
-    }
-    samples.retain(|(_, times)| times.len() == LOADS);
-    Figure { name: "load-200mb", unit: "ms", less_is_better: true, samples }
-}
-
-fn milliseconds(time: Duration) -> f64 {
+pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }

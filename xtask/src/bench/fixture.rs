@@ -1,4 +1,4 @@
-//! Images to measure with: a busybox one, and one of about 200 MB, as docker-archives.
+//! Images to measure with, as docker-archives: a busybox one, and one of about 200 MB, in one layer and in ten.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,10 @@ pub struct Fixture {
     pub busybox: PathBuf,
     /// `docker load`able: `bench-large:latest`.
     pub large: PathBuf,
+    /// The same files in ten layers: `bench-ten:latest`.
+    pub ten: PathBuf,
+    /// The only layer of `large`, by gzip(1).
+    pub layer: PathBuf,
     /// An unpacked root with busybox, for bare runtimes.
     pub root: PathBuf,
 }
@@ -17,20 +21,42 @@ pub struct Fixture {
 /// Files of the large image, and bytes of each.
 const LARGE_FILES: usize = 4000;
 const LARGE_BYTES: usize = 50_000;
+/// Layers of the image in parts.
+const LAYERS: usize = 10;
 
 impl Fixture {
-    /// Makes all of it below `folder`.
-    pub fn make(folder: &Path) -> Result<Fixture, String> {
+    /// Makes all of it below `folder`; the large image of the files in `large`, or of files of its own.
+    pub fn make(folder: &Path, large: Option<&Path>) -> Result<Fixture, String> {
         let root = folder.join("rootfs");
         busybox_root(&root)?;
-        let busybox = archive(folder, &root, "bench-busybox")?;
-        let large_root = folder.join("large-rootfs");
-        busybox_root(&large_root)?;
-        fill(&large_root.join("data")).map_err(|e| format!("cannot make the large image: {e}"))?;
-        let large = archive(folder, &large_root, "bench-large")?;
-        fs::remove_dir_all(&large_root).map_err(|e| format!("cannot delete {}: {e}", large_root.display()))?;
-        Ok(Fixture { busybox, large, root })
+        let busybox = archive(folder, "bench-busybox", &[whole(&root)])?;
+        let own = folder.join("large-rootfs");
+        if large.is_none() {
+            busybox_root(&own)?;
+            fill(&own.join("data")).map_err(|e| format!("cannot make the large image: {e}"))?;
+        }
+        let large_root = large.unwrap_or(&own);
+        let layer = folder.join("layer.tar.gz");
+        shell(&format!("{} | gzip > '{}'", whole(large_root), layer.display()))?;
+        let large = archive(folder, "bench-large", &[whole(large_root)])?;
+        let ten = archive(folder, "bench-ten", &(0..LAYERS).map(|index| part(large_root, index)).collect::<Vec<_>>())?;
+        let _ = fs::remove_dir_all(&own);
+        Ok(Fixture { busybox, large, ten, layer, root })
     }
+}
+
+/// A line that writes a folder as a tar.
+fn whole(root: &Path) -> String {
+    format!("tar --numeric-owner -C '{}' -cf - .", root.display())
+}
+
+/// A line that writes every tenth file of a folder, by size, so that all parts are alike.
+fn part(root: &Path, index: usize) -> String {
+    format!(
+        "cd '{}' && find . ! -type d -printf '%s\\t%p\\n' | sort -rn | cut -f2- | awk 'NR % {LAYERS} == {index}' \
+         | tar --numeric-owner --no-recursion -T - -cf -",
+        root.display()
+    )
 }
 
 fn busybox_root(root: &Path) -> Result<(), String> {
@@ -68,24 +94,29 @@ fn fill(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A docker-archive of one layer, by tar(1) and sha256sum(1).
-fn archive(folder: &Path, root: &Path, name: &str) -> Result<PathBuf, String> {
+/// A docker-archive, by tar(1) and sha256sum(1), of layers that shell lines write.
+fn archive(folder: &Path, name: &str, layers: &[String]) -> Result<PathBuf, String> {
     let work = folder.join(format!("{name}-archive"));
     fs::create_dir_all(&work).map_err(|e| format!("cannot make {}: {e}", work.display()))?;
-    let layer = work.join("layer.tar");
-    shell(&format!("tar --numeric-owner --owner=0 --group=0 -C '{}' -cf '{}' .", root.display(), layer.display()))?;
-    let diff_id = shell(&format!("sha256sum '{}'", layer.display()))?;
-    let diff_id = diff_id.split_whitespace().next().unwrap_or_default().to_owned();
-    let config = format!(
-        r#"{{"architecture":"amd64","os":"linux","config":{{"Cmd":["sh"],"Env":["PATH=/bin"]}},"rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#
-    );
-    let written = fs::write(work.join("config.json"), config).and_then(|()| {
-        let manifest = format!(r#"[{{"Config":"config.json","RepoTags":["{name}:latest"],"Layers":["layer.tar"]}}]"#);
-        fs::write(work.join("manifest.json"), manifest)
+    let (mut files, mut diff_ids) = (Vec::new(), Vec::new());
+    for (index, line) in layers.iter().enumerate() {
+        let file = format!("layer{index}.tar");
+        let digest = shell(&format!("({line}) | tee '{}' | sha256sum", work.join(&file).display()))?;
+        diff_ids.push(format!("sha256:{}", digest.split_whitespace().next().unwrap_or_default()));
+        files.push(file);
+    }
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"], "Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
     });
+    let manifest =
+        serde_json::json!([{"Config": "config.json", "RepoTags": [format!("{name}:latest")], "Layers": files}]);
+    let written = fs::write(work.join("config.json"), config.to_string())
+        .and_then(|()| fs::write(work.join("manifest.json"), manifest.to_string()));
     written.map_err(|e| format!("cannot write {}: {e}", work.display()))?;
     let file = folder.join(format!("{name}.tar"));
-    shell(&format!("tar -C '{}' -cf '{}' manifest.json config.json layer.tar", work.display(), file.display()))?;
+    let files = files.join(" ");
+    shell(&format!("tar -C '{}' -cf '{}' manifest.json config.json {files}", work.display(), file.display()))?;
     fs::remove_dir_all(&work).map_err(|e| format!("cannot delete {}: {e}", work.display()))?;
     Ok(file)
 }

@@ -37,6 +37,7 @@ pub fn of(figures: &[Figure], memory: &[Memory]) -> Vec<Goal> {
         figure.samples.iter().find(|(name, _)| name == peer).map(|(_, samples)| median(samples))
     };
     let ratio = |figure, over, under| Some(value(figure, over)? / value(figure, under)?);
+    let ten_to_one = value("pull-ten", "dhow").zip(value("pull-200mb", "dhow")).map(|(ten, one)| ten / one);
     let own = memory.iter().find(|row| row.peer == "dhow");
     #[allow(clippy::cast_precision_loss)]
     let idle = own.map(|row| row.idle as f64 / 1024.0);
@@ -44,6 +45,10 @@ pub fn of(figures: &[Figure], memory: &[Memory]) -> Vec<Goal> {
         ("run-bridge: times as fast as docker", "x", AtLeast(20.0), ratio("run-bridge", "docker", "dhow")),
         ("run-bridge: times the kernel's floor", "x", AtMost(4.0), ratio("run-bridge", "dhow", "kernel floor")),
         ("parallel-8: times the rate of docker", "x", AtLeast(10.0), ratio("parallel-8", "dhow", "docker")),
+        ("load: of the time of docker", "x", AtMost(1.0 / 3.0), ratio("load-200mb", "dhow", "docker")),
+        ("pull: of the time of docker", "x", AtMost(1.0 / 3.0), ratio("pull-200mb", "dhow", "docker")),
+        ("pull: of the time of tar -xzf", "x", AtMost(1.0), ratio("pull-200mb", "dhow", "tar -xzf")),
+        ("pull: ten layers, of the time of one", "x", AtMost(0.7), ten_to_one),
         ("an idle container, in engine and keeper", "KiB", AtMost(200.0), own.map(|row| row.per_container)),
         ("the idle engine and keeper", "MiB", AtMost(25.0), idle),
     ]

@@ -9,6 +9,7 @@ mod fixture;
 mod floor;
 mod goals;
 mod groups;
+mod images;
 mod memory;
 mod peers;
 mod table;
@@ -32,12 +33,14 @@ struct Options {
     runs: usize,
     only: Vec<String>,
     json: PathBuf,
+    /// What the large image is made of.
+    large: Option<PathBuf>,
 }
 
 /// Builds, enters namespaces of its own, measures, prints.
 pub fn run(words: &[String]) -> Result<(), String> {
     if words == ["--list"] {
-        figures::NAMES.iter().for_each(|name| println!("{name}"));
+        figures::NAMES.iter().chain(images::NAMES).for_each(|name| println!("{name}"));
         return Ok(());
     }
     let options = parse(words)?;
@@ -63,25 +66,28 @@ pub fn run(words: &[String]) -> Result<(), String> {
 }
 
 fn parse(words: &[String]) -> Result<Options, String> {
-    let mut options = Options { runs: 20, only: Vec::new(), json: suite::root().join("target/bench.json") };
+    let mut options =
+        Options { runs: 20, only: Vec::new(), json: suite::root().join("target/bench.json"), large: None };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         match word.as_str() {
             "--runs" => options.runs = value()?.parse().map_err(|e| format!("--runs: {e}"))?,
             "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+            "--large" => options.large = Some(PathBuf::from(value()?)),
             "--json" => options.json = PathBuf::from(value()?),
-            other => return Err(format!("unknown option {other}: --runs, --only, --json, --list are known")),
+            other => return Err(format!("unknown option {other}: --runs, --only, --large, --json, --list are known")),
         }
     }
     Ok(options)
 }
 
 fn measure(options: &Options, folder: &Path) -> Result<(), String> {
-    let fixture = fixture::Fixture::make(folder)?;
+    let fixture = fixture::Fixture::make(folder, options.large.as_deref())?;
     let peers = peers::Peers::start(folder, &fixture)?;
     let mut memory = if wanted(options, "memory") { memory::measure(&peers) } else { Vec::new() };
-    let figures = figures::all(&peers, &fixture, options.runs, &options.only);
+    let mut figures = figures::all(&peers, options.runs, &options.only);
+    figures.extend(images::all(&peers, &fixture, folder, &options.only));
     memory::again(&peers, &mut memory);
     let versions = peers.versions();
     drop(peers);

@@ -223,12 +223,32 @@ impl Peer {
         Ok(took)
     }
 
-    /// Loads an image; how long it took.
-    pub fn load(&self, archive: &Path) -> Result<Duration, String> {
-        let _ = self.command(&["rmi", "-f", "bench-large"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    /// Loads an archive of the image `name`, which is not there before; how long it took.
+    pub fn load(&self, archive: &Path, name: &str) -> Result<Duration, String> {
+        self.forget(name);
         let begun = Instant::now();
         succeed(self.command(&["load", "-q", "-i", &archive.display().to_string()]), &format!("{} load", self.name))?;
         Ok(begun.elapsed())
+    }
+
+    /// Pulls an image, of which nothing is there before; how long it took.
+    pub fn pull(&self, name: &str) -> Result<Duration, String> {
+        self.forget(name);
+        let tls: &[&str] = if self.name == "podman" { &["--tls-verify=false"] } else { &[] };
+        let begun = Instant::now();
+        succeed(self.command(&[&["pull", "-q"], tls, &[name]].concat()), &format!("{} pull", self.name))?;
+        Ok(begun.elapsed())
+    }
+
+    /// Removes an image if it is there.
+    pub fn forget(&self, name: &str) {
+        let _ = self.command(&["rmi", "-f", name]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+
+    /// Gives an image another name and pushes it.
+    pub fn push(&self, source: &str, target: &str) -> Result<(), String> {
+        succeed(self.command(&["tag", source, target]), &format!("{} tag", self.name))?;
+        succeed(self.command(&["push", "-q", target]), &format!("{} push", self.name))
     }
 
     /// Whether it is an engine that keeps containers.
@@ -259,7 +279,7 @@ impl Peer {
     }
 }
 
-fn succeed(mut command: Command, what: &str) -> Result<(), String> {
+pub fn succeed(mut command: Command, what: &str) -> Result<(), String> {
     let output = command.output().map_err(|e| format!("cannot run {what}: {e}"))?;
     if output.status.success() {
         return Ok(());

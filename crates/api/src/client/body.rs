@@ -8,6 +8,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
+use super::pool::Pool;
+
 /// What a request carries.
 #[derive(Debug)]
 pub enum Payload {
@@ -46,6 +48,29 @@ impl Uploader {
     /// Must not be called on the runtime's own thread.
     pub fn feed(&self, chunk: io::Result<Bytes>) -> bool {
         self.0.blocking_send(chunk).is_ok()
+    }
+
+    /// Hands over all of `source` up to its end, or until nobody wants it any longer; `told` gets the bytes of each piece.
+    /// Must not be called on the runtime's own thread.
+    pub fn feed_all(&self, mut source: impl io::Read, mut told: impl FnMut(u64)) {
+        let pool = Pool::new();
+        loop {
+            let mut buffer = pool.take();
+            match source.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(length) => {
+                    told(u64::try_from(length).unwrap_or(0));
+                    if !self.feed(Ok(pool.lend(buffer, length))) {
+                        return;
+                    }
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => {
+                    self.feed(Err(cause));
+                    return;
+                }
+            }
+        }
     }
 }
 

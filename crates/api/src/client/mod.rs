@@ -7,6 +7,7 @@ mod body;
 mod endpoint;
 mod error;
 mod exchange;
+mod pool;
 mod socket;
 
 use std::sync::{Mutex, PoisonError};
@@ -64,7 +65,26 @@ impl Client {
 
     /// One request; a status of 400 or more becomes [`Error::Refused`]. The body has not been read yet.
     pub async fn call(&self, method: Method, path: &str, payload: Payload) -> Result<Answer<'_>, Error> {
-        let request = self.request(method, path, payload)?;
+        self.call_with(method, path, payload, &[]).await
+    }
+
+    /// As [`Client::call`], with further headers (`X-Registry-Auth`).
+    pub async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        payload: Payload,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Answer<'_>, Error> {
+        let mut request = self.request(method, path, payload)?;
+        for (name, value) in headers {
+            let name = header::HeaderName::from_bytes(name.as_bytes());
+            let value = header::HeaderValue::from_str(value);
+            let (Ok(name), Ok(value)) = (name, value) else {
+                return Err(Error::Request("a header holds what no header can".to_owned()));
+            };
+            request.headers_mut().insert(name, value);
+        }
         let (connection, response) = self.send(request.map(Into::into)).await?;
         Answer { client: self, connection: Some(connection), response, rest: Vec::new() }.accepted().await
     }
@@ -111,6 +131,14 @@ impl Client {
         let mut connection = self.open().await?;
         let response = connection.send_request(request).await.map_err(Error::Broken)?;
         Ok((connection, response))
+    }
+
+    /// A connection for something else than this client's requests, as a blocking socket.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if nothing answers.
+    pub async fn dial(&self) -> Result<std::os::fd::OwnedFd, Error> {
+        Socket::connect(&self.endpoint).await?.into_blocking().map_err(Error::Stream)
     }
 
     async fn open(&self) -> Result<SendRequest<Sending>, Error> {

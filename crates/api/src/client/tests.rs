@@ -145,3 +145,60 @@ fn what_goes_into_a_path_is_escaped() {
     assert_eq!(encode("a/b c:ü"), "a%2Fb%20c%3A%C3%BC");
     assert_eq!(query("/x", &[("a", None), ("b", Some("1&2")), ("c", Some(""))]), "/x?b=1%262&c=");
 }
+
+#[test]
+fn further_headers_go_with_a_request_and_bad_ones_do_not() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let (client, thread, _folder) = canned(vec![vec![answer]]);
+    run(async {
+        let headers = [("X-Registry-Auth", "e30=")];
+        let answer = client.call_with(Method::POST, "/x", Payload::Empty, &headers).await.expect("an answer");
+        answer.bytes().await.expect("a body");
+        let bad = client.call_with(Method::POST, "/x", Payload::Empty, &[("X-Registry-Auth", "a\nb")]).await;
+        assert!(matches!(bad, Err(Error::Request(_))));
+    });
+    assert!(thread.join().expect("the listener")[0].to_lowercase().contains("x-registry-auth: e30=\r\n"));
+}
+
+#[test]
+fn an_upload_arrives_whole_and_is_counted() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let (client, thread, _folder) = canned(vec![vec![answer]]);
+    let content: String = ('a'..='z').cycle().take(700_001).collect();
+    let (uploader, payload) = Payload::stream(Some(700_001));
+    let source = std::io::Cursor::new(content.clone());
+    let feeder = std::thread::spawn(move || {
+        let mut sent = 0;
+        uploader.feed_all(source, |bytes| sent += bytes);
+        sent
+    });
+    let answer = run(async { client.call(Method::POST, "/x", payload).await.expect("an answer").bytes().await });
+    assert_eq!(answer.expect("a body"), b"ok");
+    assert_eq!(feeder.join().expect("the feeder"), 700_001);
+    assert!(thread.join().expect("the listener")[0].ends_with(&content));
+}
+
+#[test]
+fn a_source_that_fails_breaks_the_request() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::Other.into())
+        }
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("s");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        // Up to where the client hangs up.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let client = Client::new(Endpoint::Unix(path));
+    let (uploader, payload) = Payload::stream(Some(5));
+    let feeder = std::thread::spawn(move || uploader.feed_all(Broken, |_| {}));
+    let failure = run(async { client.call(Method::POST, "/x", payload).await.map(|_| ()) });
+    assert!(matches!(failure, Err(Error::Broken(_))));
+    feeder.join().expect("the feeder");
+    thread.join().expect("the listener");
+}

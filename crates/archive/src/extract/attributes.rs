@@ -17,7 +17,7 @@ pub fn on_file(file: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
         rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))?;
     }
     rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))?;
-    for (name, value) in kept(entry) {
+    for (name, value) in entry.kept_xattrs() {
         tolerate(name, rustix::fs::fsetxattr(file, name, value, XattrFlags::empty()))?;
     }
     Ok(rustix::fs::futimens(file, &times(entry))?)
@@ -33,19 +33,12 @@ pub fn on_name(folder: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> io::Result
     if entry.kind != EntryKind::Symlink {
         rustix::fs::chmodat(folder, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())?;
     }
-    for (attribute, value) in kept(entry) {
+    for (attribute, value) in entry.kept_xattrs() {
         let path = std::path::PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
         let path = path.join(OsStr::from_bytes(name));
         tolerate(attribute, rustix::fs::lsetxattr(&path, attribute, value, XattrFlags::empty()))?;
     }
     Ok(rustix::fs::utimensat(folder, name, &times(entry), no_follow)?)
-}
-
-/// overlayfs' own attributes are ours to write: from an archive they could redirect a lookup into another folder of a
-/// lower layer.
-fn kept(entry: &Entry) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let own = |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
-    entry.xattrs.iter().filter(move |(name, _)| !own(name)).map(|(name, value)| (&name[..], &value[..]))
 }
 
 /// What this file system or this kernel cannot keep is left out, as other engines do; capabilities are never lost

@@ -119,9 +119,8 @@ impl<'root> Folders<'root> {
         let below = |other: &[u8]| other.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
         self.open.retain(|open, _| !below(open));
         self.latest.take_if(|(open, _)| below(open));
-        // The standard library removes trees by openat(2) with O_NOFOLLOW (CVE-2022-21658).
         let whole = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(OsStr::from_bytes(name));
-        std::fs::remove_dir_all(whole)
+        base::tree::remove(&whole)
     }
 
     /// Gives every folder its owner, mode, attributes and time.

@@ -13,9 +13,10 @@
 
 mod attributes;
 mod folders;
+mod holes;
 #[cfg(test)]
 mod tests;
-mod whiteout;
+pub(crate) mod whiteout;
 
 use crate::path::{normal, split};
 use crate::{Entry, EntryKind, Error, Reader};
@@ -110,17 +111,23 @@ impl Tree<'_> {
         attributes::on_file(file.as_fd(), entry).map_err(|e| failed(place.path, e))
     }
 
+    /// Long runs of zeros become holes: a file that was sparse is sparse again, and a bomb of zeros takes no room.
     fn fill<R: Read>(&mut self, reader: &mut Reader<R>, file: &File, place: &Place<'_>) -> Result<(), Error> {
-        use std::io::Write;
-        let mut file = file;
+        let failed = |e| failed(place.path, e);
+        let (mut at, mut end) = (0, 0);
         loop {
             let piece = reader.content()?;
             if piece.is_empty() {
-                return Ok(());
+                break;
             }
-            file.write_all(piece).map_err(|e| failed(place.path, e))?;
-            self.done.bytes += piece.len() as u64;
+            for range in holes::data(piece, at) {
+                file.write_all_at(&piece[range.clone()], at + range.start as u64).map_err(failed)?;
+                end = at + range.end as u64;
+            }
+            at += piece.len() as u64;
         }
+        self.done.bytes += at;
+        if end < at { file.set_len(at).map_err(failed) } else { Ok(()) }
     }
 
     /// Holes stay holes, so a small archive cannot fill the disk.

@@ -441,3 +441,31 @@ fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
         }
     }
 }
+
+#[test]
+fn long_runs_of_zeros_become_holes_and_the_content_stays() {
+    let yard = Yard::new();
+    let mut content = vec![7; 70_000];
+    content.resize(3 << 20, 0);
+    content.extend_from_slice(b"middle");
+    content.resize(9 << 20, 0);
+    yard.unpack(&Tar::new().file("zeros", &content).file("all", &vec![0; 1 << 20]).finish()).unwrap();
+    assert!(fs::read(yard.at("zeros")).unwrap() == content);
+    assert!(fs::metadata(yard.at("zeros")).unwrap().blocks() * 512 < 1 << 20);
+    assert_eq!(fs::metadata(yard.at("all")).unwrap().len(), 1 << 20);
+}
+
+/// Gigabytes of zeros in some kilobytes, made and read as a stream.
+#[test]
+fn a_bomb_is_refused_before_it_has_grown() {
+    let yard = Yard::new();
+    let mut head = Tar::new().file("bomb", b"").finish();
+    head.truncate(512);
+    head[124..136].copy_from_slice(b"140000000000");
+    seal((&mut head[..]).try_into().unwrap());
+    let tar = std::io::Cursor::new(head).chain(std::io::repeat(0).take(3 << 30));
+    let squeezed = zstd::stream::read::Encoder::new(tar, 1).unwrap();
+    let root = fs::File::open(yard.root()).unwrap();
+    let refused = extract(crate::decompress(squeezed).unwrap(), root.as_fd()).unwrap_err();
+    assert!(base::chain(&refused).contains("this is a bomb"), "{}", base::chain(&refused));
+}

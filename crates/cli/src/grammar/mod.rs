@@ -1,6 +1,7 @@
 //! How a command line is read: clap's parser with the manners of docker's (two-way switches, its words for what is wrong).
 
 pub mod container;
+pub mod help;
 pub mod values;
 
 use std::ffi::OsString;
@@ -28,12 +29,17 @@ pub struct About {
     pub name: &'static str,
     /// What follows the name: `[OPTIONS] IMAGE [COMMAND] [ARG...]`.
     pub usage: &'static str,
-    /// One sentence.
+    /// One sentence, and lines that only the verb's own page has.
     pub does: &'static str,
     pub needs: Needs,
 }
 
 impl About {
+    /// What stands beside the verb in a list.
+    pub fn summary(&self) -> &'static str {
+        self.does.lines().next().unwrap_or_default().trim_end_matches('.')
+    }
+
     fn usage_line(&self) -> String {
         format!("Usage:  dhow {} {}", self.name, self.usage).trim_end().to_owned()
     }
@@ -45,11 +51,11 @@ impl About {
 /// [`Failure::Shown`] when help was asked for, [`Failure::Flags`] (exit code 125) for what docker's flag parser refuses,
 /// [`Failure::Operands`] (exit code 1) for a wrong number of words.
 pub fn parse<T: Args>(about: &About, args: &[OsString]) -> Result<T, Failure> {
-    let mut command = command::<T>(about);
+    let mut command = command::<T>();
     let matches = match command.try_get_matches_from_mut(args) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-            return Err(Failure::Shown(command.render_help().to_string()));
+            return Err(Failure::Shown(help::page(about, &command)));
         }
         Err(error) if error.kind() == ErrorKind::UnknownArgument && !invalid_arg(&error).starts_with('-') => {
             return check_operands(about, 1).and(Err(refusal(about, &command, &error)));
@@ -62,15 +68,12 @@ pub fn parse<T: Args>(about: &About, args: &[OsString]) -> Result<T, Failure> {
 }
 
 /// The parser of one verb; its words besides flags are the argument `operands`.
-fn command<T: Args>(about: &About) -> Command {
+fn command<T: Args>() -> Command {
     let command = Command::new("dhow")
         .no_binary_name(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .args_override_self(true)
-        .help_template("{usage-heading}  {usage}\n\n{about}\n\nOptions:\n{options}\n")
-        .override_usage(format!("dhow {} {}", about.name, about.usage))
-        .about(about.does);
+        .args_override_self(true);
     T::augment_args(command)
         .mut_args(as_docker)
         .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print this help"))
@@ -101,6 +104,7 @@ fn check_operands(about: &About, count: usize) -> Result<(), Failure> {
         Needs::None if count > 0 => "accepts no arguments".to_owned(),
         Needs::Exactly(n) if count != n => format!("requires {n} {}", plural(n)),
         Needs::AtLeast(n) if count < n => format!("requires at least {n} {}", plural(n)),
+        Needs::Between(0, high) if count > high => format!("requires at most {high} {}", plural(high)),
         Needs::Between(low, high) if count < low || count > high => {
             format!("requires at least {low} and at most {high} {}", plural(high))
         }

@@ -21,6 +21,13 @@ pub fn complain(text: &str) {
     let _ = write_all(rustix::stdio::stderr(), format!("{text}\n").as_bytes());
 }
 
+/// A remark beside the result, set apart as docker does it.
+pub fn note(text: &str) -> String {
+    const HEADER: &str = " Info -> ";
+    let lines: Vec<String> = text.split('\n').map(|line| format!("{line}\n")).collect();
+    format!("\n{HEADER}{}", lines.join(&" ".repeat(HEADER.len())))
+}
+
 /// write(2) until everything is written.
 ///
 /// # Errors

@@ -69,7 +69,7 @@ fn with_functions(template: gotmpl::Template, functions: Functions) -> gotmpl::T
         });
     }
     template
-        .func("json", |args| Ok(text(to_json(args.first().unwrap_or(&Value::Nil)).to_string())))
+        .func("json", |args| Ok(text(json(args.first().unwrap_or(&Value::Nil)))))
         .func("lower", |args| Ok(text(word(args, 0)?.to_lowercase())))
         .func("upper", |args| Ok(text(word(args, 0)?.to_uppercase())))
         .func("title", |args| Ok(text(title(&word(args, 0)?))))
@@ -145,6 +145,20 @@ fn title(words: &str) -> String {
         start = letter.is_whitespace();
     }
     out
+}
+
+/// A value as JSON; a row of a list with the escapes of Go's `json.Marshal`, which docker's rows go through.
+fn json(value: &Value) -> String {
+    let text = to_json(value).to_string();
+    match value {
+        Value::Map(map) if map.contains_key(HIDDEN_LABELS) => html_escaped(&text),
+        _ => text,
+    }
+}
+
+/// JSON without the letters that mean something in HTML.
+pub fn html_escaped(json: &str) -> String {
+    json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 fn to_json(value: &Value) -> serde_json::Value {

@@ -3,5 +3,6 @@
 pub mod detach;
 pub mod foreground;
 pub mod frames;
+pub mod prompt;
 pub mod signals;
 pub mod terminal;

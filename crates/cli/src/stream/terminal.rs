@@ -5,7 +5,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 
-/// How the terminal was before raw mode.
+/// How the terminal was before raw mode or a hidden question.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
 /// Raw mode, until dropped.
@@ -32,7 +32,7 @@ impl Raw {
         let before = tcgetattr(stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
-        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        remember(before);
         tcsetattr(stdin(), OptionalActions::Now, &raw)?;
         Ok(Some(Raw(())))
     }
@@ -42,6 +42,11 @@ impl Drop for Raw {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// Keeps how the terminal was, for [`restore`].
+pub fn remember(before: Termios) {
+    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
 }
 
 /// Leaves raw mode, if it was entered.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::filters;
 use crate::failure::Failure;
 use crate::grammar::values::filter;
-use crate::grammar::{About, Needs};
+use crate::grammar::{About, Needs, help};
 use crate::session::{Session, point_in_time};
 use crate::show::print;
 use crate::show::template::{Functions, Template};
@@ -19,16 +19,15 @@ use crate::words::{Outcome, Verb};
 /// Shows events.
 #[derive(Debug, Args)]
 pub struct Events {
-    /// Filter by a condition (key=value)
+    /// Filter output based on conditions provided
     #[arg(short, long, value_name = "filter", value_parser = filter)]
     filter: Vec<(String, String)>,
-    /// 'json' or a Go template
-    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    #[arg(long, help = help::FORMAT_ONE, value_name = "string", default_value = "", hide_default_value = true)]
     format: String,
-    /// Show all events since this time
+    /// Show all events created since timestamp
     #[arg(long, value_name = "string")]
     since: Option<String>,
-    /// Stream events until this time
+    /// Stream events until this timestamp
     #[arg(long, value_name = "string")]
     until: Option<String>,
 }

@@ -1,11 +1,13 @@
 //! `history`: the steps an image was made in.
 
+use api::client::query;
 use clap::Args;
 use serde::Deserialize;
 
 use super::tag::in_path;
 use crate::grammar::values::switch;
-use crate::grammar::{About, Needs};
+use crate::grammar::{About, Needs, help};
+use crate::platform;
 use crate::session::Session;
 use crate::show::listing::{Columns, Row, render};
 use crate::show::{human, print};
@@ -14,15 +16,17 @@ use crate::words::{Outcome, Verb};
 /// Shows an image's history.
 #[derive(Debug, Args)]
 pub struct History {
-    /// 'table', 'table TEMPLATE', 'json' or a Go template
-    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    #[arg(long, help = help::FORMAT, value_name = "string", default_value = "", hide_default_value = true)]
     format: String,
-    /// Print sizes and dates as people say them (default true)
+    /// Print sizes and dates in human readable format (default true)
     #[arg(short = 'H', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "")]
     human: Option<bool>,
-    /// Do not truncate output
+    /// Don't truncate output
     #[arg(long)]
     no_trunc: bool,
+    /// Show history for the given platform. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
     /// Only show image IDs
     #[arg(short, long)]
     quiet: bool,
@@ -58,7 +62,9 @@ impl Verb for History {
     };
 
     async fn run(self, session: &Session) -> Outcome {
-        let path = format!("/images/{}/history", in_path(&self.operands[0]));
+        let platform = platform::asked(self.platform.as_deref())?;
+        let path =
+            query(&format!("/images/{}/history", in_path(&self.operands[0])), &[("platform", platform.as_deref())]);
         let steps: Vec<Step> = session.client().get(&path).await?;
         let human = self.human.unwrap_or(true);
         let now = human::now();

@@ -6,9 +6,10 @@ use api::client::query;
 use clap::Args;
 use serde::Deserialize;
 
-use super::{filters, switch};
+use super::{filters, switch, tree};
+use crate::failure::Failure;
 use crate::grammar::values::filter;
-use crate::grammar::{About, Needs};
+use crate::grammar::{About, Needs, help};
 use crate::session::Session;
 use crate::show::listing::{Columns, Row, render};
 use crate::show::{human, print};
@@ -17,42 +18,44 @@ use crate::words::{Outcome, Verb};
 /// Lists images.
 #[derive(Debug, Args)]
 pub struct Images {
-    /// Show all images, not only the top ones
+    /// Show all images (default hides intermediate images)
     #[arg(short, long)]
     all: bool,
     /// Show digests
     #[arg(long)]
     digests: bool,
-    /// Filter by a condition (key=value)
+    /// Filter output based on conditions provided
     #[arg(short, long, value_name = "filter", value_parser = filter)]
     filter: Vec<(String, String)>,
-    /// 'table', 'table TEMPLATE', 'json' or a Go template
-    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    #[arg(long, help = help::FORMAT, value_name = "string", default_value = "", hide_default_value = true)]
     format: String,
-    /// Do not truncate output
+    /// Don't truncate output
     #[arg(long)]
     no_trunc: bool,
     /// Only show image IDs
     #[arg(short, long)]
     quiet: bool,
+    /// List multi-platform images as a tree (EXPERIMENTAL)
+    #[arg(long)]
+    tree: bool,
     #[arg(hide = true)]
     operands: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-struct Summary {
+pub(super) struct Summary {
     id: String,
     repo_tags: Option<Vec<String>>,
     repo_digests: Option<Vec<String>>,
     created: i64,
-    size: i64,
-    shared_size: i64,
-    containers: i64,
+    pub(super) size: i64,
+    pub(super) shared_size: i64,
+    pub(super) containers: i64,
     labels: Option<BTreeMap<String, String>>,
 }
 
-const HEADINGS: &[(&str, &str)] = &[
+pub(super) const HEADINGS: &[(&str, &str)] = &[
     ("ID", "IMAGE ID"),
     ("Repository", "REPOSITORY"),
     ("Tag", "TAG"),
@@ -78,7 +81,16 @@ impl Verb for Images {
         let mut typed = self.filter;
         typed.extend(self.operands.into_iter().map(|name| ("reference".to_owned(), name)));
         let filters = filters(&typed);
-        let path = query("/images/json", &[("all", switch(self.all)), ("filters", filters.as_deref())]);
+        let mut pairs = vec![("all", switch(self.all)), ("filters", filters.as_deref())];
+        if self.tree {
+            alone(&[("--quiet", self.quiet), ("--no-trunc", self.no_trunc), ("--show-digest", self.digests)])?;
+            alone(&[("--format", !self.format.is_empty())])?;
+            pairs.push(("manifests", Some("1")));
+            let found = session.client().get(&query("/images/json", &pairs)).await?;
+            print(tree::render(found, self.all, tree::Paper::here()))?;
+            return Ok(0);
+        }
+        let path = query("/images/json", &pairs);
         let found: Vec<Summary> = session.client().get(&path).await?;
         let digests = self.digests || self.format.contains(".Digest");
         let now = human::now();
@@ -93,6 +105,14 @@ impl Verb for Images {
         let columns = Columns { headings: HEADINGS, shown, quiet: "ID" };
         print(render(&columns, &rows, &self.format, self.quiet)?)?;
         Ok(0)
+    }
+}
+
+/// Refuses the first flag that is set.
+fn alone(flags: &[(&str, bool)]) -> Result<(), Failure> {
+    match flags.iter().find(|(_, set)| *set) {
+        Some((flag, _)) => Err(Failure::said(format!("{flag} is not yet supported with --tree"))),
+        None => Ok(()),
     }
 }
 
@@ -126,8 +146,15 @@ impl Summary {
         names.into_iter().map(|name| self.row(name, truncate, now)).collect()
     }
 
+    /// The row of its first name alone.
+    pub(super) fn first_row(&self, truncate: bool, now: i64) -> Row {
+        let tag = self.repo_tags.iter().flatten().find(|tag| *tag != "<none>:<none>");
+        let (repository, tag) = tag.and_then(|tag| tag.rsplit_once(':')).unwrap_or((NONE, NONE));
+        self.row((repository.to_owned(), tag.to_owned(), String::new()), truncate, now)
+    }
+
     fn row(&self, (repository, tag, digest): (String, String, String), truncate: bool, now: i64) -> Row {
-        let known = |size: i64| if size < 0 { "N/A".to_owned() } else { human::size(size, 3) };
+        let known = |size: i64| if size < 0 { "N/A".to_owned() } else { human::size(size, 4) };
         let unique = if self.shared_size < 0 { -1 } else { self.size - self.shared_size };
         let created = match self.created {
             0 => "N/A".to_owned(),

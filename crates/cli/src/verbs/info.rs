@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::grammar::{About, Needs};
+use crate::grammar::{About, Needs, help};
 use crate::session::Session;
 use crate::show::template::{Functions, Template};
 use crate::show::{complain, human, print};
@@ -13,8 +13,7 @@ use crate::words::{Outcome, Verb};
 /// Shows the engine's state.
 #[derive(Debug, Args)]
 pub struct Info {
-    /// 'json' or a Go template
-    #[arg(short, long, value_name = "string", default_value = "", hide_default_value = true)]
+    #[arg(short, long, help = help::FORMAT_ONE, value_name = "string", default_value = "", hide_default_value = true)]
     format: String,
 }
 

@@ -6,7 +6,8 @@ use http::Method;
 
 use super::switch;
 use crate::failure::Failure;
-use crate::grammar::{About, Needs};
+use crate::grammar::{About, Needs, help};
+use crate::platform;
 use crate::session::Session;
 use crate::show::template::{Functions, Template};
 use crate::show::{complain, json, print};
@@ -15,8 +16,7 @@ use crate::words::{Outcome, Verb};
 /// Shows things of any kind.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// 'json' or a Go template
-    #[arg(short, long, value_name = "string", default_value = "", hide_default_value = true)]
+    #[arg(short, long, help = help::FORMAT_ONE, value_name = "string", default_value = "", hide_default_value = true)]
     format: String,
     /// Display total file sizes if the type is container
     #[arg(short, long)]
@@ -31,8 +31,7 @@ pub struct Inspect {
 /// Shows containers.
 #[derive(Debug, Args)]
 pub struct Container {
-    /// 'json' or a Go template
-    #[arg(short, long, value_name = "string", default_value = "", hide_default_value = true)]
+    #[arg(short, long, help = help::FORMAT_ONE, value_name = "string", default_value = "", hide_default_value = true)]
     format: String,
     /// Display total file sizes
     #[arg(short, long)]
@@ -44,15 +43,18 @@ pub struct Container {
 /// Shows images.
 #[derive(Debug, Args)]
 pub struct Image {
-    /// 'json' or a Go template
-    #[arg(short, long, value_name = "string", default_value = "", hide_default_value = true)]
+    #[arg(short, long, help = help::FORMAT_ONE, value_name = "string", default_value = "", hide_default_value = true)]
     format: String,
-    /// Show this platform of the image
-    #[arg(long, value_name = "string", hide = true)]
+    #[arg(long, help = PLATFORM_HELP, value_name = "string")]
     platform: Option<String>,
     #[arg(hide = true)]
     operands: Vec<String>,
 }
+
+const PLATFORM_HELP: &str = "\
+Inspect a specific platform of the multi-platform image.
+If the image or the server is not multi-platform capable, the command will error out if the platform does not match.
+'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)";
 
 /// A kind of thing: its name, where it is asked for, and docker's words for one that is not there.
 struct Kind {
@@ -85,7 +87,7 @@ impl Verb for Inspect {
                 self.r#type
             )));
         }
-        show(session, &self.operands, &kinds, &self.format, self.size).await
+        show(session, &self.operands, &kinds, &self.format, &[("size", switch(self.size))]).await
     }
 }
 
@@ -98,7 +100,7 @@ impl Verb for Container {
     };
 
     async fn run(self, session: &Session) -> Outcome {
-        show(session, &self.operands, &[&KINDS[0]], &self.format, self.size).await
+        show(session, &self.operands, &[&KINDS[0]], &self.format, &[("size", switch(self.size))]).await
     }
 }
 
@@ -111,12 +113,17 @@ impl Verb for Image {
     };
 
     async fn run(self, session: &Session) -> Outcome {
-        show(session, &self.operands, &[&KINDS[1]], &self.format, false).await
+        let platform = platform::asked(self.platform.as_deref())?;
+        let more = [("platform", platform.as_deref())];
+        show(session, &self.operands, &[&KINDS[1]], &self.format, &more).await
     }
 }
 
+/// What else is asked of a kind of thing.
+type More<'a> = [(&'a str, Option<&'a str>)];
+
 /// Prints all that was found, then what was not.
-async fn show(session: &Session, names: &[String], kinds: &[&Kind], format: &str, size: bool) -> Outcome {
+async fn show(session: &Session, names: &[String], kinds: &[&Kind], format: &str, more: &More<'_>) -> Outcome {
     let template = match format {
         "" | "json" => None,
         source => {
@@ -127,7 +134,7 @@ async fn show(session: &Session, names: &[String], kinds: &[&Kind], format: &str
     let mut found = Vec::new();
     let mut failures = Vec::new();
     for name in names {
-        match find(session, name, kinds, size).await {
+        match find(session, name, kinds, more).await {
             Ok(raw) => found.push(raw),
             Err(failure) => failures.push(failure),
         }
@@ -149,11 +156,11 @@ async fn show(session: &Session, names: &[String], kinds: &[&Kind], format: &str
 }
 
 /// The raw JSON of the first kind of thing that has this name.
-async fn find(session: &Session, name: &str, kinds: &[&Kind], size: bool) -> Result<String, Failure> {
+async fn find(session: &Session, name: &str, kinds: &[&Kind], more: &More<'_>) -> Result<String, Failure> {
     let mut last = None;
     for kind in kinds {
-        let size = size && kind.name == "container";
-        let path = query(&format!("{}{}{}", kind.before, encode(name), kind.after), &[("size", switch(size))]);
+        let more: Vec<_> = more.iter().filter(|(key, _)| *key != "size" || kind.name == "container").copied().collect();
+        let path = query(&format!("{}{}{}", kind.before, encode(name), kind.after), &more);
         match session.client().call(Method::GET, &path, Payload::Empty).await {
             Ok(answer) => return Ok(String::from_utf8_lossy(&answer.bytes().await?).trim().to_owned()),
             Err(cause) if matches!(cause.status(), Some(404 | 501)) => last = Some(cause),

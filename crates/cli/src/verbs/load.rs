@@ -2,27 +2,28 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use api::client::{Payload, Uploader, query};
-use bytes::Bytes;
+use api::client::{Payload, query};
 use clap::Args;
 use http::Method;
-use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use crate::failure::Failure;
 use crate::grammar::{About, Needs};
+use crate::platform;
 use crate::session::Session;
-use crate::show::progress::{Progress, To};
+use crate::show::progress::{Progress, To, Upload};
 use crate::stream::terminal;
 use crate::words::{Outcome, Verb};
 
 /// Loads images.
 #[derive(Debug, Args)]
 pub struct Load {
-    /// Read from a tar archive file, instead of STDIN
+    /// Read from tar archive file, instead of STDIN
     #[arg(short, long, value_name = "string")]
     input: Option<String>,
-    /// Load only this platform
+    /// Load only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
     #[arg(long, value_name = "string")]
     platform: Option<String>,
     /// Suppress the load output
@@ -46,17 +47,12 @@ impl Verb for Load {
             }
             None => Source::stdin(),
         };
-        let platform = self.platform.as_ref().map(|text| {
-            let mut parts = text.split('/');
-            let (os, arch) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            serde_json::json!({ "os": os, "architecture": arch, "variant": parts.next().unwrap_or_default() })
-                .to_string()
-        });
+        let platform = platform::asked(self.platform.as_deref())?;
         // Without a terminal only the names are wanted, as docker asks for.
         let quiet = self.quiet || !rustix::termios::isatty(rustix::stdio::stdout());
         let quiet = if quiet { "1" } else { "0" };
         let path = query("/images/load", &[("quiet", Some(quiet)), ("platform", platform.as_deref())]);
-        send(session, &path, source, if self.quiet { None } else { Some("Sending") }).await
+        send(session, &path, source, if self.quiet { Shown::No } else { Shown::Yes }).await
     }
 }
 
@@ -99,50 +95,28 @@ fn plain(cause: &io::Error) -> String {
     }
 }
 
-/// Posts the source to `path` and shows the engine's progress; `label` for a bar of what has been sent.
-pub(super) async fn send(session: &Session, path: &str, source: Source, label: Option<&'static str>) -> Outcome {
-    let (uploader, payload) = Payload::stream(source.length);
-    let bar = label.filter(|_| rustix::termios::isatty(rustix::stdio::stderr())).map(|_| {
-        let bar = source.length.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        bar.set_draw_target(ProgressDrawTarget::stderr());
-        bar
-    });
-    let thread_bar = bar.clone();
-    std::thread::spawn(move || upload(source.reader, &uploader, thread_bar.as_ref()));
-    let answer = session.client().call(Method::POST, path, payload).await;
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
-    let mut answer = answer?;
-    let mut progress = Progress::new(To::Stdout);
-    while let Some(line) = answer.line().await? {
-        progress.line(&line)?;
-    }
-    progress.clear();
-    Ok(0)
+/// Whether people see how much has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    Yes,
+    No,
 }
 
-/// Reads the source to its end, on a thread of its own.
-fn upload(mut reader: Box<dyn Read + Send>, uploader: &Uploader, bar: Option<&ProgressBar>) {
-    const CHUNK: usize = 256 * 1024;
-    loop {
-        let mut chunk = vec![0u8; CHUNK];
-        match reader.read(&mut chunk) {
-            Ok(0) => return,
-            Ok(length) => {
-                chunk.truncate(length);
-                if let Some(bar) = bar {
-                    bar.inc(u64::try_from(length).unwrap_or(0));
-                }
-                if !uploader.feed(Ok(Bytes::from(chunk))) {
-                    return;
-                }
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-            Err(cause) => {
-                uploader.feed(Err(cause));
-                return;
-            }
-        }
-    }
+/// Posts the source to `path` and shows the engine's progress.
+pub(super) async fn send(session: &Session, path: &str, source: Source, shown: Shown) -> Outcome {
+    let (uploader, payload) = Payload::stream(source.length);
+    let upload = Upload::of(source.length);
+    let sent = Arc::clone(&upload.sent);
+    std::thread::spawn(move || {
+        uploader.feed_all(source.reader, |bytes| {
+            sent.fetch_add(bytes, Ordering::Relaxed);
+        });
+    });
+    let mut progress = match shown {
+        Shown::Yes => Progress::of_upload(upload),
+        Shown::No => Progress::new(To::Stdout),
+    };
+    let answer = progress.during(session.client().call(Method::POST, path, payload)).await?;
+    progress.follow(answer).await?;
+    Ok(0)
 }

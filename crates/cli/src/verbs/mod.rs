@@ -1,33 +1,48 @@
 //! The verbs, one or a family of alike ones per file, and the words for them.
 
 mod attach;
+mod commit;
 mod create;
+mod df;
+mod dial;
+mod diff;
 mod each;
 mod events;
 mod exec;
+mod fsck;
 mod history;
 mod images;
 mod import;
 mod info;
 mod inspect;
 mod load;
+mod login;
 mod logs;
 mod port;
 mod prune;
 mod ps;
 mod pull;
+mod push;
 mod rename;
 mod rmi;
 mod run;
+mod save;
+mod search;
+mod sink;
 mod start;
 mod tag;
 mod top;
+mod tree;
 mod version;
 
-use crate::words::{Entry, Verb, go};
+use crate::words::{Entry, Offline, Verb, go, go_offline};
 
 const fn entry<V: Verb>(words: &'static [&'static str]) -> Entry {
     Entry { words, about: V::ABOUT, go: go::<V> }
+}
+
+const fn offline<V: Offline>(words: &'static [&'static str]) -> Entry {
+    Entry { words, about: V::ABOUT, go: go_offline::<V> }
 }
 
 /// Every verb, in the order of the help.
@@ -53,8 +68,16 @@ pub fn all() -> &'static [Entry] {
         entry::<inspect::Inspect>(&["inspect"]),
         entry::<images::Images>(&["images", "image ls", "image list"]),
         entry::<pull::Pull>(&["pull", "image pull"]),
+        entry::<push::Push>(&["push", "image push"]),
+        entry::<login::Login>(&["login"]),
+        offline::<login::Logout>(&["logout"]),
+        entry::<search::Search>(&["search"]),
+        entry::<save::Save>(&["save", "image save"]),
         entry::<load::Load>(&["load", "image load"]),
         entry::<import::Import>(&["import", "image import"]),
+        entry::<save::Export>(&["export", "container export"]),
+        entry::<commit::Commit>(&["commit", "container commit"]),
+        entry::<diff::Diff>(&["diff", "container diff"]),
         entry::<tag::Tag>(&["tag", "image tag"]),
         entry::<rmi::Rmi>(&["rmi", "image rm", "image remove"]),
         entry::<history::History>(&["history", "image history"]),
@@ -63,6 +86,10 @@ pub fn all() -> &'static [Entry] {
         entry::<version::Version>(&["version"]),
         entry::<prune::Containers>(&["container prune"]),
         entry::<prune::Images>(&["image prune"]),
+        entry::<prune::System>(&["system prune"]),
+        entry::<df::Df>(&["system df"]),
+        entry::<fsck::Fsck>(&["system fsck"]),
+        entry::<dial::DialStdio>(&["system dial-stdio"]),
         entry::<inspect::Container>(&["container inspect"]),
         entry::<inspect::Image>(&["image inspect"]),
     ];

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{filters, switch};
 use crate::grammar::values::{filter, integer};
-use crate::grammar::{About, Needs};
+use crate::grammar::{About, Needs, help};
 use crate::session::Session;
 use crate::show::listing::{Columns, Row, render};
 use crate::show::{human, print};
@@ -23,8 +23,7 @@ pub struct Ps {
     /// Filter by a condition (key=value)
     #[arg(short, long, value_name = "filter", value_parser = filter)]
     filter: Vec<(String, String)>,
-    /// 'table', 'table TEMPLATE', 'json' or a Go template
-    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    #[arg(long, help = help::FORMAT, value_name = "string", default_value = "", hide_default_value = true)]
     format: String,
     /// Show n last created containers (includes all states)
     #[arg(short = 'n', long, value_name = "int", value_parser = integer)]
@@ -45,7 +44,7 @@ pub struct Ps {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-struct Summary {
+pub(super) struct Summary {
     id: String,
     names: Option<Vec<String>>,
     image: String,
@@ -54,7 +53,7 @@ struct Summary {
     command: String,
     created: i64,
     ports: Option<Vec<Port>>,
-    size_rw: i64,
+    pub(super) size_rw: i64,
     size_root_fs: i64,
     labels: Option<BTreeMap<String, String>>,
     state: String,
@@ -88,7 +87,7 @@ pub(super) struct Port {
     r#type: String,
 }
 
-const HEADINGS: &[(&str, &str)] = &[
+pub(super) const HEADINGS: &[(&str, &str)] = &[
     ("ID", "CONTAINER ID"),
     ("Names", "NAMES"),
     ("Image", "IMAGE"),
@@ -138,7 +137,17 @@ impl Verb for Ps {
 }
 
 impl Summary {
-    fn row(self, truncate: bool, now: i64) -> Row {
+    /// Whether its files are in use.
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.state.as_str(), "running" | "paused" | "restarting")
+    }
+
+    /// The size of its own files alone.
+    pub(super) fn without_root(self) -> Summary {
+        Summary { size_root_fs: 0, ..self }
+    }
+
+    pub(super) fn row(self, truncate: bool, now: i64) -> Row {
         let short = |text: &str, width| if truncate { human::ellipsis(text, width) } else { text.to_owned() };
         let mounts = self.mounts.unwrap_or_default();
         let mount_name = |mount: &Mount| short(if mount.name.is_empty() { &mount.source } else { &mount.name }, 15);

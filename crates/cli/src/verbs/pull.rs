@@ -4,11 +4,11 @@ use api::client::{Payload, query};
 use clap::Args;
 use http::Method;
 
-use super::tag::split;
+use crate::credentials;
 use crate::failure::Failure;
 use crate::grammar::{About, Needs};
+use crate::names::Named;
 use crate::session::Session;
-use crate::show::human;
 use crate::show::print;
 use crate::show::progress::{Progress, To};
 use crate::words::{Outcome, Verb};
@@ -16,7 +16,12 @@ use crate::words::{Outcome, Verb};
 /// Pulls an image.
 #[derive(Debug, Args)]
 pub struct Pull {
-    /// Platform of the image
+    /// Download all tagged images in the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
+    /// Set platform if server is multi-platform capable
     #[arg(long, value_name = "string")]
     platform: Option<String>,
     /// Suppress verbose output
@@ -35,11 +40,29 @@ impl Verb for Pull {
     };
 
     async fn run(self, session: &Session) -> Outcome {
+        let named = wanted(&self.operands[0], self.all_tags, self.quiet)?;
         let to = if self.quiet { To::Nowhere } else { To::Stdout };
-        pull(session, &self.operands[0], self.platform.as_deref(), to).await?;
-        print(format!("{}\n", human::familiar_name(&self.operands[0])))?;
+        let default = std::env::var("DOCKER_DEFAULT_PLATFORM").ok();
+        pull(session, &named, self.platform.as_deref().or(default.as_deref()), to).await?;
+        print(format!("{}\n", named.full()))?;
         Ok(0)
     }
+}
+
+/// The name that a pull or push is about: all tags of a repository, or one, which is `latest` unless said otherwise.
+pub(super) fn wanted(typed: &str, all_tags: bool, quiet: bool) -> Result<Named, Failure> {
+    let mut named = Named::parse(typed)?;
+    match (all_tags, named.is_name_only()) {
+        (true, false) => return Err(Failure::said("tag can't be used with --all-tags/-a")),
+        (false, true) => {
+            named.tag = Some("latest".to_owned());
+            if !quiet {
+                print("Using default tag: latest\n")?;
+            }
+        }
+        _ => {}
+    }
+    Ok(named)
 }
 
 /// Pulls for a command whose stdout is for something else.
@@ -49,20 +72,26 @@ pub(super) async fn to_stderr(
     platform: Option<&str>,
     quiet: bool,
 ) -> Result<(), Failure> {
-    pull(session, image, platform, if quiet { To::Nowhere } else { To::Stderr }).await
+    let mut named = Named::parse(image)?;
+    if named.is_name_only() {
+        named.tag = Some("latest".to_owned());
+    }
+    pull(session, &named, platform, if quiet { To::Nowhere } else { To::Stderr }).await
 }
 
-async fn pull(session: &Session, image: &str, platform: Option<&str>, to: To) -> Result<(), Failure> {
-    let (name, tag) = split(image);
+/// Pulls one image, or all of a repository if the name has no tag. Ending this program cancels it.
+async fn pull(session: &Session, named: &Named, platform: Option<&str>, to: To) -> Result<(), Failure> {
+    let name = named.name();
+    let platform = platform.filter(|text| !text.is_empty()).map(str::to_lowercase);
     let path = query(
         "/images/create",
-        &[("fromImage", Some(name)), ("tag", Some(tag.unwrap_or("latest"))), ("platform", platform)],
+        &[("fromImage", Some(&name)), ("tag", named.version()), ("platform", platform.as_deref())],
     );
-    let mut answer = session.client().call(Method::POST, &path, Payload::Empty).await?;
+    let header = credentials::header(session, &named.domain);
     let mut progress = Progress::new(to);
-    while let Some(line) = answer.line().await? {
-        progress.line(&line)?;
-    }
-    progress.clear();
+    let headers = [(credentials::HEADER, header.as_str())];
+    let call = session.client().call_with(Method::POST, &path, Payload::Empty, &headers);
+    let answer = progress.during(call).await?;
+    progress.follow(answer).await?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::switch;
 use super::tag::in_path;
 use crate::failure::Failure;
 use crate::grammar::{About, Needs};
+use crate::platform::Platform;
 use crate::session::Session;
 use crate::show::{complain, print};
 use crate::words::{Outcome, Verb};
@@ -22,9 +23,9 @@ pub struct Rmi {
     /// Do not delete untagged parents
     #[arg(long)]
     no_prune: bool,
-    /// Remove only this platform of the image
-    #[arg(long, value_name = "string", hide = true)]
-    platform: Option<String>,
+    /// Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "strings", value_delimiter = ',')]
+    platform: Vec<String>,
     #[arg(hide = true)]
     operands: Vec<String>,
 }
@@ -43,6 +44,14 @@ impl Removed {
             false => format!("Deleted: {}\n", self.deleted),
         }
     }
+
+    /// As a prune shows it.
+    pub(super) fn pruned_line(&self) -> String {
+        match self.untagged.is_empty() {
+            true => format!("deleted: {}\n", self.deleted),
+            false => format!("untagged: {}\n", self.untagged),
+        }
+    }
 }
 
 impl Verb for Rmi {
@@ -54,22 +63,21 @@ impl Verb for Rmi {
     };
 
     async fn run(self, session: &Session) -> Outcome {
-        let mut code = 0;
+        let platforms: Vec<String> =
+            self.platform.iter().map(|text| Ok(Platform::parse(text)?.json())).collect::<Result<_, Failure>>()?;
+        let mut pairs = vec![("force", switch(self.force)), ("noprune", switch(self.no_prune))];
+        pairs.extend(platforms.iter().map(|json| ("platforms", Some(json.as_str()))));
+        let mut failures = Vec::new();
         for name in &self.operands {
-            let path = query(
-                &format!("/images/{}", in_path(name)),
-                &[("force", switch(self.force)), ("noprune", switch(self.no_prune))],
-            );
-            match remove(session, &path).await {
+            match remove(session, &query(&format!("/images/{}", in_path(name)), &pairs)).await {
                 Ok(text) => print(text)?,
-                Err(failure) => {
-                    complain(&failure.to_string());
-                    // As docker: with --force an image that is not there is not an error.
-                    code = if self.force && failure.status() == Some(404) { code } else { 1 };
-                }
+                Err(failure) => failures.push(failure),
             }
         }
-        Ok(code)
+        failures.iter().for_each(|failure| complain(&failure.to_string()));
+        // As docker: with --force an image that is not there is not an error.
+        let forgiven = |failure: &Failure| self.force && failure.status() == Some(404);
+        Ok(u8::from(!failures.iter().all(forgiven)))
     }
 }
 

@@ -3,7 +3,9 @@
 use api::client::{Payload, query};
 use clap::Args;
 
+use crate::failure::Failure;
 use crate::grammar::{About, Needs};
+use crate::names::Named;
 use crate::session::Session;
 use crate::words::{Outcome, Verb};
 
@@ -23,11 +25,25 @@ impl Verb for Tag {
     };
 
     async fn run(self, session: &Session) -> Outcome {
-        let (repository, tag) = split(&self.operands[1]);
-        let path =
-            query(&format!("/images/{}/tag", in_path(&self.operands[0])), &[("repo", Some(repository)), ("tag", tag)]);
+        let path = self.path()?;
         session.client().post(&path, Payload::Empty).await?;
         Ok(0)
+    }
+}
+
+impl Tag {
+    fn path(&self) -> Result<String, Failure> {
+        // docker's sentences begin with what is wrong and where.
+        let wrong = |typed: &str, why: Failure| {
+            Failure::said(format!("Error parsing reference: {typed:?} is not a valid repository/tag: {why}"))
+        };
+        let (source, target) = (self.operands[0].as_str(), self.operands[1].as_str());
+        let named = Named::parse(target).map_err(|why| wrong(target, why))?;
+        if named.digest.is_some() {
+            return Err(Failure::said("refusing to create a tag with a digest reference"));
+        }
+        let tag = named.tag.as_deref().unwrap_or("latest");
+        Ok(query(&format!("/images/{}/tag", in_path(source)), &[("repo", Some(&named.name())), ("tag", Some(tag))]))
     }
 }
 

@@ -22,6 +22,7 @@ impl Engine {
     pub fn create(&self, name: Option<&str>, config: Config) -> Result<Created> {
         let house = &self.house;
         let image = house.images.get(&config.image)?;
+        house.images.touch(&image.id);
         let mut warnings = Vec::new();
         if let Some(warning) = platform_warning(&image) {
             warnings.push(warning);

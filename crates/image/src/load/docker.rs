@@ -1,6 +1,6 @@
 //! docker-archive: `manifest.json` names configurations, tags and layers by path (moby, image/tarexport).
 
-use super::{Arrived, Contents, blob_name, digest, record_is_image};
+use super::{Arrived, Contents, blob_name, digest, layout, record_is_image};
 use crate::Error;
 use crate::reference::Reference;
 use serde::Deserialize;
@@ -44,7 +44,11 @@ fn image(contents: &mut Contents, item: Item) -> Result<Arrived, Error> {
     for (path, diff_id) in layers.iter().zip(diff_ids) {
         found.push(contents.layer(&archive::normal(path.as_bytes())?, diff_id)?);
     }
-    Arrived::with_own_manifest(config, found, names)
+    // A push and a save of the image then give the digest that it always had.
+    match layout::original(contents, &digest(&config), diff_ids) {
+        Some((manifest, media_type)) => Ok(Arrived { manifest, media_type, config, names }),
+        None => Arrived::with_own_manifest(config, found, names),
+    }
 }
 
 fn names(tags: &[String]) -> Result<Vec<Reference>, Error> {

@@ -5,7 +5,8 @@ use super::{Arrived, Contents, digest, record_is_image};
 use crate::catalog::name_in;
 use crate::platform::{machine_platform, runs_here, words};
 use crate::reference::Reference;
-use crate::{Error, catalog};
+use crate::{Error, catalog, document};
+use base::Digest;
 use oci::image::{Descriptor, Index, Manifest, media};
 
 /// How deep an index may stand in an index.
@@ -27,6 +28,37 @@ pub fn images(contents: &mut Contents) -> Result<Vec<Arrived>, Error> {
         images.push((entry.clone(), image(contents, &manifest, name)?));
     }
     Ok(images.into_iter().map(|(_, image)| image).collect())
+}
+
+/// The manifest of an image that `manifest.json` describes, too, as the archive's index has it: its bytes and its type.
+/// What does not fit is left aside, because the archive is complete without it.
+pub fn original(contents: &mut Contents, config: &Digest, diff_ids: &[Digest]) -> Option<(Vec<u8>, String)> {
+    let index: Index = parse("index.json", contents.document(b"index.json").ok()?).ok()?;
+    index.manifests.iter().find_map(|entry| {
+        let entry = noted(contents, entry).or_else(|| choose(contents, entry, MAX_DEPTH).ok())?;
+        let bytes = blob(contents, &entry).ok()?.to_vec();
+        let manifest: Manifest = parse("the manifest", &bytes).ok()?;
+        check_type(&entry, manifest.media_type.as_deref()).ok()?;
+        let config_type = matches!(manifest.config.media_type.as_str(), media::CONFIG | media::DOCKER_CONFIG);
+        let same = manifest.config.digest == *config && config_type && blob(contents, &manifest.config).is_ok();
+        if !same || manifest.layers.len() != diff_ids.len() {
+            return None;
+        }
+        let mut here = |layer: &Descriptor, diff_id: &Digest| {
+            let taken = contents.layer(&path(layer), diff_id);
+            taken.is_ok_and(|taken| (taken.digest, taken.size) == (layer.digest, layer.size))
+        };
+        let all = manifest.layers.iter().zip(diff_ids).all(|(layer, diff_id)| here(layer, diff_id));
+        all.then_some((bytes, entry.media_type))
+    })
+}
+
+/// The manifest of Docker's type that an entry is the OCI twin of, as our own archives have it.
+fn noted(contents: &Contents, entry: &Descriptor) -> Option<Descriptor> {
+    let digest = entry.annotations.get(crate::save::ORIGINAL)?.parse().ok()?;
+    let mut original = Descriptor { digest, media_type: media::DOCKER_MANIFEST.to_owned(), ..entry.clone() };
+    original.size = contents.document(&path(&original)).ok()?.len() as u64;
+    Some(original)
 }
 
 /// The manifest behind an entry: of an index, the one for this machine.
@@ -104,24 +136,10 @@ fn blob<'a>(contents: &'a Contents, entry: &Descriptor) -> Result<&'a [u8], Erro
     Ok(bytes)
 }
 
-/// Refuses a document that is a manifest to one reader and an index to another (CVE-2021-41190).
 fn parse<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Error> {
-    let broken = |e: serde_json::Error| Error::Archive(format!("{what} is broken: {e}"));
-    let keys: std::collections::HashMap<String, serde::de::IgnoredAny> =
-        serde_json::from_slice(bytes).map_err(broken)?;
-    let has = |key: &str| keys.keys().any(|other| other.eq_ignore_ascii_case(key));
-    if has("manifests") && (has("config") || has("layers") || has("fsLayers")) {
-        return Err(Error::Archive(format!("{what} is ambiguous: both a manifest and an index")));
-    }
-    serde_json::from_slice(bytes).map_err(broken)
+    document::parse(what, bytes).map_err(Error::Archive)
 }
 
 fn check_type(entry: &Descriptor, inside: Option<&str>) -> Result<(), Error> {
-    match inside {
-        Some(inside) if inside != entry.media_type => {
-            let outside = &entry.media_type;
-            Err(Error::Archive(format!("{} is ambiguous: {inside:?} inside, {outside:?} outside", entry.digest)))
-        }
-        _ => Ok(()),
-    }
+    document::check_type(&entry.digest, inside, &entry.media_type).map_err(Error::Archive)
 }

@@ -9,7 +9,7 @@
 //! everything after an error, is removed.
 //!
 //! An archive with `manifest.json` is read as Docker's, even if it is an OCI layout as well (as Docker's own are since
-//! 25.0).
+//! 25.0, and ours): then the layout's manifest is kept as it is.
 
 mod docker;
 mod layout;

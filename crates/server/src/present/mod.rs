@@ -4,6 +4,7 @@ pub mod image;
 pub mod inspect;
 pub mod network;
 pub mod processes;
+pub mod progress;
 pub mod state;
 pub mod stats;
 pub mod summary;

@@ -7,7 +7,7 @@ use crate::words;
 use crate::{times, translate};
 use api::types::{ContainerSummary, MountPoint, SummaryHostConfig, SummaryNetworks};
 use container::Status;
-use engine::Snapshot;
+use engine::{Sizes, Snapshot};
 
 /// Filters that can be asked (moby, daemon/list.go).
 pub const FILTERS: [&str; 15] = [
@@ -27,6 +27,11 @@ pub const FILTERS: [&str; 15] = [
     "status",
     "volume",
 ];
+
+/// `SizeRw` and `SizeRootFs`.
+pub fn sizes(sizes: Sizes) -> (Option<i64>, Option<i64>) {
+    (i64::try_from(sizes.own).ok(), i64::try_from(sizes.root).ok())
+}
 
 /// One row.
 pub fn of(snapshot: &Snapshot, identity: &str, now: i64) -> ContainerSummary {

@@ -13,10 +13,6 @@ pub fn routes() -> Router<App> {
         .route("/build", post(|| says("building images")))
         .route("/build/prune", post(|| says("building images")))
         .route("/build/cancel", post(|| says("building images")))
-        .route("/commit", post(|| says("committing a container")))
-        .route("/auth", post(|| says("logging in to a registry")))
-        .route("/distribution/{*rest}", get(|| says("asking a registry")))
-        .route("/system/df", get(|| says("telling disk usage")))
         .route("/plugins", get(no_plugins))
         .route("/plugins/{*rest}", any(|| says("using plugins")))
         // Clients that find nothing here fall back to what they did before BuildKit.

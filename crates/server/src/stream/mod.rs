@@ -1,5 +1,6 @@
 //! Bodies that stream: hijacked connections, frames, requests read by blocking code.
 
+pub mod begun;
 pub mod body;
 pub mod frames;
 mod gone;

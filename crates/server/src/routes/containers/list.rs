@@ -1,6 +1,5 @@
 //! `GET /containers/json`
 
-use super::inspect::sizes;
 use crate::app::App;
 use crate::filters::Filters;
 use crate::present::summary::{self, Wanted};
@@ -22,7 +21,7 @@ pub async fn get(State(app): State<App>, query: Query) -> Answer {
             let rows = chosen.iter().map(|snapshot| {
                 let mut row = summary::of(snapshot, &identity, now);
                 if with_sizes {
-                    (row.size_rw, row.size_root_fs) = sizes(engine, snapshot);
+                    (row.size_rw, row.size_root_fs) = summary::sizes(engine.sizes(snapshot));
                 }
                 row
             });

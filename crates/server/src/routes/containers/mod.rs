@@ -1,7 +1,10 @@
 //! Containers.
 
 mod attach;
+mod changes;
+mod commit;
 mod create;
+mod export;
 mod inspect;
 mod list;
 mod logs;
@@ -41,7 +44,10 @@ pub fn routes() -> Router<App> {
         .route("/containers/{id}/attach", post(attach::post))
         .route("/containers/{id}/resize", post(attach::resize))
         .route("/containers/{id}/rename", post(rename::post))
+        .route("/containers/{id}/changes", get(changes::get))
+        .route("/containers/{id}/export", get(export::get))
         .route("/containers/{id}", delete(remove::delete))
+        .route("/commit", post(commit::post))
         .merge(missing())
 }
 
@@ -51,14 +57,6 @@ fn missing() -> Router<App> {
         .route(
             "/containers/{id}/update",
             post(|app: State<App>, id: Path<String>| says(app, id, "changing limits of a container")),
-        )
-        .route(
-            "/containers/{id}/changes",
-            get(|app: State<App>, id: Path<String>| says(app, id, "comparing a container with its image")),
-        )
-        .route(
-            "/containers/{id}/export",
-            get(|app: State<App>, id: Path<String>| says(app, id, "exporting a container")),
         )
         .route(
             "/containers/{id}/archive",

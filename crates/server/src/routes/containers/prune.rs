@@ -1,25 +1,23 @@
 //! `POST /containers/prune`: all that do not run.
 
-use super::inspect::sizes;
 use crate::app::App;
 use crate::filters::Filters;
 use crate::query::Query;
 use crate::status::{self, Answer, Refusal};
-use crate::times;
 use api::types::PruneResponse;
 use axum::extract::State;
 use container::Status;
-use engine::{Removal, Snapshot};
+use engine::{EventKind, Removal, Snapshot};
 use http::StatusCode;
 
 pub async fn post(State(app): State<App>, query: Query) -> Answer {
     let filters = Filters::of(&query, &["label", "label!", "until"])?;
-    let until = filters.get("until").first().map(|text| times::read("until", text)).transpose()?.flatten();
+    let until = filters.until()?;
     let stopped = app
         .blocking(move |engine| {
             let mut all = engine.list();
             all.retain(|snapshot| is_prunable(snapshot, &filters, until));
-            let with_sizes = all.into_iter().map(|s| (s.container.id.to_string(), sizes(engine, &s).0.unwrap_or(0)));
+            let with_sizes = all.into_iter().map(|s| (s.container.id.to_string(), engine.sizes(&s).own));
             Ok::<_, Refusal>(with_sizes.collect::<Vec<_>>())
         })
         .await?;
@@ -30,9 +28,10 @@ pub async fn post(State(app): State<App>, query: Query) -> Answer {
         // One that was started or removed meanwhile is left alone.
         if app.to_the_end(|engine| async move { engine.remove(&name, Removal::default()).await }).await.is_ok() {
             deleted.push(id);
-            bytes += u64::try_from(size).unwrap_or(0);
+            bytes += size;
         }
     }
+    app.engine.tell_prune(EventKind::Container, bytes);
     let answer = PruneResponse { containers_deleted: Some(deleted).filter(|d| !d.is_empty()), space_reclaimed: bytes };
     Ok(status::json(StatusCode::OK, &answer))
 }

@@ -1,22 +1,21 @@
-//! `POST /images/create`: import of a root file system. Pulling is not there yet and says so.
+//! `POST /images/create`: a pull, or the import of a root file system.
 
-use super::tag;
+use super::{pull, tag};
 use crate::app::App;
 use crate::query::Query;
 use crate::status::{Answer, Refusal};
 use crate::stream::body;
-use crate::words;
 use api::types::Progress;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use http::header;
+use http::{HeaderMap, header};
 use image::Import;
 
-pub async fn post(State(app): State<App>, query: Query, tar: Body) -> Answer {
+pub async fn post(State(app): State<App>, query: Query, headers: HeaderMap, tar: Body) -> Answer {
     let mut tar = body::reader(tar);
-    if let Some(image) = query.text("fromImage") {
-        return Err(no_pull(image, query.get("tag")));
+    if query.text("fromImage").is_some() {
+        return pull::post(&app, &query, &headers).await;
     }
     let source = query.get("fromSrc");
     if source != "-" {
@@ -38,14 +37,4 @@ fn meant(query: &Query) -> Result<Import, Refusal> {
         changes: query.all("changes").map(str::to_owned).collect(),
         platform: query.text("platform").map(str::to_owned),
     })
-}
-
-fn no_pull(image: &str, tag: &str) -> Refusal {
-    let separator = if tag.starts_with("sha256:") { "@" } else { ":" };
-    let name = if tag.is_empty() { image.to_owned() } else { format!("{image}{separator}{tag}") };
-    Refusal::unsupported(format!(
-        "cannot pull {}: this engine cannot pull images yet; load one with `docker load` or `docker import`, or run the built-in image {:?}",
-        words::familiar(&name),
-        image::HOST
-    ))
 }

@@ -6,30 +6,60 @@ use crate::present;
 use crate::query::Query;
 use crate::status::{self, Answer, Refusal};
 use crate::version::ApiVersion;
-use crate::{pattern, times, words};
+use crate::{pattern, words};
+use api::types::ImageSummary;
 use axum::extract::State;
+use engine::Engine;
 use http::StatusCode;
 use image::Image;
+use std::collections::HashMap;
+
+/// From this version on the containers of an image are counted; before they are -1, not counted.
+const WITH_CONTAINERS: u32 = 51;
 
 const FILTERS: [&str; 7] = ["before", "dangling", "label", "label!", "reference", "since", "until"];
 
 pub async fn get(State(app): State<App>, version: ApiVersion, query: Query) -> Answer {
     let filters = Filters::of(&query, &FILTERS)?;
-    let images = app
+    let with_shared = query.flag("shared-size");
+    let rows = app
         .blocking(move |engine| {
             let mut images = engine.images().map_err(Refusal::from)?;
             images.sort_by_key(|image| std::cmp::Reverse(present::image::created(image)));
-            choose(images, &filters)
+            let mut rows: Vec<_> =
+                choose(images, &filters)?.iter().map(|image| present::image::summary(image, version)).collect();
+            if with_shared {
+                add_shared(engine, &mut rows)?;
+            }
+            if version.has(WITH_CONTAINERS) {
+                add_containers(engine, &mut rows);
+            }
+            Ok::<_, Refusal>(rows)
         })
         .await?;
-    let rows: Vec<_> = images.iter().map(|image| present::image::summary(image, !version.has(44))).collect();
     Ok(status::json(StatusCode::OK, &rows))
+}
+
+fn add_shared(engine: &Engine, rows: &mut [ImageSummary]) -> Result<(), Refusal> {
+    let usage = engine.image_usage()?;
+    let shared: HashMap<String, u64> = usage.images.iter().map(|i| (i.id.to_string(), i.shared)).collect();
+    for row in rows {
+        row.shared_size = shared.get(&row.id).map_or(0, |bytes| i64::try_from(*bytes).unwrap_or(i64::MAX));
+    }
+    Ok(())
+}
+
+fn add_containers(engine: &Engine, rows: &mut [ImageSummary]) {
+    let used: Vec<String> = engine.list().iter().map(|snapshot| snapshot.container.image_id.to_string()).collect();
+    for row in rows {
+        row.containers = i64::try_from(used.iter().filter(|id| **id == row.id).count()).unwrap_or(i64::MAX);
+    }
 }
 
 fn choose(images: Vec<Image>, filters: &Filters) -> Result<Vec<Image>, Refusal> {
     let dangling = filters.flag("dangling")?;
     let (before, since) = (age(&images, filters, "before")?, age(&images, filters, "since")?);
-    let until = filters.get("until").first().map(|text| times::read("until", text)).transpose()?.flatten();
+    let until = filters.until()?;
     let keep = |image: &Image| {
         let created = present::image::created(image);
         let labels = &image.config.config.labels;

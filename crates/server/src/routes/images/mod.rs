@@ -5,10 +5,13 @@ mod inspect;
 mod list;
 mod load;
 mod prune;
+mod pull;
+mod push;
 mod remove;
+mod save;
+mod search;
 mod tag;
 
-use super::unsupported::not_yet;
 use crate::app::App;
 use crate::query::Query;
 use crate::status::{Answer, Refusal};
@@ -16,6 +19,8 @@ use crate::version::ApiVersion;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
+use http::HeaderMap;
+use oci::image::Platform;
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -26,21 +31,27 @@ pub fn routes() -> Router<App> {
         .route("/images/{*rest}", get(look).post(change).delete(remove::delete))
 }
 
-async fn look(State(app): State<App>, Path(rest): Path<String>, version: ApiVersion) -> Answer {
+async fn look(
+    State(app): State<App>,
+    Path(rest): Path<String>,
+    version: ApiVersion,
+    query: Query,
+    headers: HeaderMap,
+) -> Answer {
     match rest.rsplit_once('/') {
-        Some((name, "json")) => inspect::get(&app, name, version).await,
-        Some((name, "history")) => inspect::history(&app, name).await,
-        Some((_, "get")) => Err(not_yet("saving images")),
-        _ if rest == "get" => Err(not_yet("saving images")),
-        _ if rest == "search" => Err(not_yet("searching a registry")),
+        Some((name, "json")) => inspect::get(&app, name, version, &query).await,
+        Some((name, "history")) => inspect::history(&app, name, &query).await,
+        Some((name, "get")) => save::one(&app, name, &query).await,
+        _ if rest == "get" => save::many(&app, &query).await,
+        _ if rest == "search" => search::get(&app, &query, &headers).await,
         _ => Err(Refusal::not_found("page not found")),
     }
 }
 
-async fn change(State(app): State<App>, Path(rest): Path<String>, query: Query) -> Answer {
+async fn change(State(app): State<App>, Path(rest): Path<String>, query: Query, headers: HeaderMap) -> Answer {
     match rest.rsplit_once('/') {
         Some((name, "tag")) => tag::post(&app, name, &query).await,
-        Some((_, "push")) => Err(not_yet("pushing images")),
+        Some((name, "push")) => push::post(&app, name, &query, &headers).await,
         _ => Err(Refusal::not_found("page not found")),
     }
 }
@@ -48,4 +59,35 @@ async fn change(State(app): State<App>, Path(rest): Path<String>, query: Query) 
 /// A path's name without the slashes that clients double.
 fn name(text: &str) -> String {
     text.trim_matches('/').to_owned()
+}
+
+/// The parameter `platform`: as a text, or since API 1.48 as JSON.
+fn platform(query: &Query) -> Result<Option<Platform>, Refusal> {
+    let Some(text) = query.text("platform") else { return Ok(None) };
+    let parsed = match text.starts_with('{') {
+        true => serde_json::from_str(text).map_err(|error| Refusal::invalid(format!("invalid platform: {error}"))),
+        false => image::parse_platform(text).map_err(|error| Refusal::from(engine::Error::from(error))),
+    };
+    parsed.map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_is_a_text_or_json() {
+        let asked = |text: &str| {
+            let encoded: String = text.bytes().map(|b| format!("%{b:02x}")).collect();
+            let uri = format!("/x?platform={encoded}").parse().expect("a uri");
+            platform(&Query::of(&uri).expect("a query")).map(|p| p.map(|p| (p.os, p.architecture)))
+        };
+        let arm = Some(("linux".to_owned(), "arm64".to_owned()));
+        assert_eq!(asked("linux/arm64"), Ok(arm.clone()));
+        assert_eq!(asked(r#"{"os":"linux","architecture":"arm64"}"#), Ok(arm));
+        assert_eq!(asked(""), Ok(None));
+        for text in ["//", "{"] {
+            assert!(asked(text).is_err(), "{text}");
+        }
+    }
 }

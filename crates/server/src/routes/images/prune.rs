@@ -3,45 +3,40 @@
 use super::remove::step;
 use crate::app::App;
 use crate::filters::Filters;
+use crate::present;
 use crate::query::Query;
-use crate::status::{self, Answer, Refusal};
-use api::types::ImageDeleted;
+use crate::status::{self, Answer};
+use api::types::{ImageDeleted, ImagesPruneResponse};
 use axum::extract::State;
-use engine::Engine;
 use http::StatusCode;
-use image::Force;
-use serde_json::json;
-use std::collections::HashSet;
+use image::Image;
 
 pub async fn post(State(app): State<App>, query: Query) -> Answer {
     let filters = Filters::of(&query, &["dangling", "label", "label!", "until"])?;
-    if filters.has("until") {
-        return Err(Refusal::unsupported("the filter 'until' is not supported for images by this engine yet"));
-    }
-    let only_dangling = filters.flag("dangling")?.unwrap_or(true);
-    let (deleted, bytes) = app.blocking(move |engine| prune(engine, &filters, only_dangling)).await?;
-    Ok(status::json(StatusCode::OK, &json!({"ImagesDeleted": deleted, "SpaceReclaimed": bytes})))
+    let spared = Spared { only_dangling: filters.flag("dangling")?.unwrap_or(true), until: filters.until()?, filters };
+    let pruned = app.blocking(move |engine| engine.image_prune(&|image| spared.has(image))).await?;
+    let deleted: Vec<ImageDeleted> = pruned.removed.iter().map(step).collect();
+    let answer = ImagesPruneResponse {
+        images_deleted: Some(deleted).filter(|deleted| !deleted.is_empty()),
+        space_reclaimed: pruned.reclaimed,
+    };
+    Ok(status::json(StatusCode::OK, &answer))
 }
 
-fn prune(engine: &Engine, filters: &Filters, only_dangling: bool) -> Result<(Option<Vec<ImageDeleted>>, u64), Refusal> {
-    let used: HashSet<_> = engine.list().iter().map(|c| c.container.image_id).collect();
-    let (mut deleted, mut bytes) = (Vec::new(), 0);
-    for image in engine.images()? {
+/// What a prune leaves alone.
+struct Spared {
+    only_dangling: bool,
+    /// Nanoseconds since the epoch.
+    until: Option<i64>,
+    filters: Filters,
+}
+
+impl Spared {
+    fn has(&self, image: &Image) -> bool {
         let labels = &image.config.config.labels;
-        let built_in = image.tags.iter().any(|tag| tag.split(':').next() == Some(image::HOST));
-        let spared = built_in
-            || used.contains(&image.id)
-            || (only_dangling && !image.tags.is_empty())
-            || !filters.labels("label", labels)
-            || !filters.without_labels(labels);
-        if spared {
-            continue;
-        }
-        // One that is used again meanwhile is left alone.
-        if let Ok(removed) = engine.image_remove(&image.id.to_string(), Force::Yes) {
-            deleted.extend(removed.iter().map(step));
-            bytes += image.size;
-        }
+        (self.only_dangling && !image.tags.is_empty())
+            || self.until.is_some_and(|until| present::image::created(image) > until.div_euclid(1_000_000_000))
+            || !self.filters.labels("label", labels)
+            || !self.filters.without_labels(labels)
     }
-    Ok((Some(deleted).filter(|d| !d.is_empty()), bytes))
 }

@@ -2,6 +2,7 @@
 
 use super::version;
 use crate::app::App;
+use crate::registries::masked;
 use crate::status::{self, Answer, Refusal};
 use crate::times;
 use api::types::{Info, Plugins, Runtime, Swarm};
@@ -10,13 +11,26 @@ use http::StatusCode;
 use serde_json::json;
 use std::collections::BTreeMap;
 
+const HUB: &str = "docker.io";
+
 pub async fn get(State(app): State<App>) -> Answer {
     let debug = app.debug();
     let info = app
         .blocking(move |engine| {
             let labels = engine.settings().labels.clone();
             let binary = engine.settings().binary.display().to_string();
-            Ok::<_, Refusal>(Info { debug, labels, runtimes: runtimes(&binary), ..of(&engine.info()) })
+            let told = engine.registries();
+            let shown = |proxy: &Option<String>| proxy.as_deref().map(masked).unwrap_or_default();
+            Ok::<_, Refusal>(Info {
+                debug,
+                labels,
+                runtimes: runtimes(&binary),
+                http_proxy: shown(&told.access.http_proxy),
+                https_proxy: shown(&told.access.https_proxy),
+                no_proxy: told.access.no_proxy.clone().unwrap_or_default(),
+                registry_config: Some(registries(&told.access)),
+                ..of(&engine.info())
+            })
         })
         .await?;
     Ok(status::json(StatusCode::OK, &info))
@@ -60,7 +74,6 @@ fn of(info: &engine::Info) -> Info {
         os_type: "linux".to_owned(),
         architecture: info.architecture.clone(),
         index_server_address: "https://index.docker.io/v1/".to_owned(),
-        registry_config: Some(registries()),
         n_cpu: info.processors,
         mem_total: info.memory,
         docker_root_dir: info.data_root.clone(),
@@ -90,11 +103,21 @@ fn runtimes(binary: &str) -> BTreeMap<String, Runtime> {
     BTreeMap::from([("dhow".to_owned(), runtime.clone()), ("runc".to_owned(), runtime)])
 }
 
-fn registries() -> serde_json::Value {
+/// Loopback is always among the insecure ones.
+fn registries(told: &registry::Settings) -> serde_json::Value {
+    let (networks, hosts): (Vec<_>, Vec<_>) =
+        told.insecure.iter().cloned().partition(|text| text.parse::<ipnet::IpNet>().is_ok());
+    // As moby keeps them: with a slash at the end.
+    let mirrors: Vec<String> = told.mirrors.iter().map(|mirror| format!("{mirror}/")).collect();
+    let hub = json!({"Name": HUB, "Mirrors": mirrors, "Secure": true, "Official": true});
+    let insecure =
+        |host: &String| (host.clone(), json!({"Name": host, "Mirrors": [], "Secure": false, "Official": false}));
+    let mut indexes: serde_json::Map<String, serde_json::Value> = hosts.iter().map(insecure).collect();
+    indexes.insert(HUB.to_owned(), hub);
     json!({
-        "InsecureRegistryCIDRs": ["127.0.0.0/8"],
-        "IndexConfigs": {"docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": true, "Official": true}},
-        "Mirrors": null,
+        "InsecureRegistryCIDRs": std::iter::once("127.0.0.0/8".to_owned()).chain(networks).collect::<Vec<_>>(),
+        "IndexConfigs": indexes,
+        "Mirrors": Some(&mirrors).filter(|mirrors| !mirrors.is_empty()),
     })
 }
 
@@ -105,6 +128,24 @@ fn open_files() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn registries_are_shown_as_dockerd_does() {
+        let plain = registries(&registry::Settings::default());
+        assert_eq!(plain["InsecureRegistryCIDRs"], json!(["127.0.0.0/8"]));
+        assert_eq!((&plain["Mirrors"], &plain["IndexConfigs"]["docker.io"]["Secure"]), (&json!(null), &json!(true)));
+        let told = registries(&registry::Settings {
+            mirrors: vec!["https://m".into()],
+            insecure: vec!["r:1".into(), "10.0.0.0/8".into()],
+            ..registry::Settings::default()
+        });
+        assert_eq!(told["InsecureRegistryCIDRs"], json!(["127.0.0.0/8", "10.0.0.0/8"]));
+        assert_eq!(told["IndexConfigs"]["r:1"]["Secure"], json!(false));
+        assert_eq!(
+            (&told["Mirrors"], &told["IndexConfigs"]["docker.io"]["Mirrors"]),
+            (&json!(["https://m/"]), &json!(["https://m/"]))
+        );
+    }
 
     #[test]
     fn info_has_the_fields_that_clients_read() {

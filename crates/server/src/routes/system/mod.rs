@@ -1,15 +1,18 @@
 //! The engine itself.
 
 mod events;
+mod fsck;
 mod info;
 mod ping;
+mod registry;
+mod usage;
 mod version;
 
 pub use version::architecture;
 
 use crate::app::App;
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -17,4 +20,8 @@ pub fn routes() -> Router<App> {
         .route("/version", get(version::get))
         .route("/info", get(info::get))
         .route("/events", get(events::get))
+        .route("/auth", post(registry::login))
+        .route("/distribution/{*rest}", get(registry::distribution))
+        .route("/system/df", get(usage::get))
+        .route("/system/fsck", post(fsck::post))
 }

@@ -1,26 +1,37 @@
 //! Dockerfile instructions that change a configuration without running anything (`import --change`, `commit --change`).
 
+mod healthcheck;
+
 use crate::Error;
 use oci::image::{Config, Empty};
 use std::collections::BTreeMap;
 
 /// Applies `changes` in order.
 pub fn apply(config: &mut Config, changes: &[String]) -> Result<(), Error> {
+    let mut cmd_set = false;
     for change in changes.iter().flat_map(|change| change.lines()).map(str::trim).filter(|line| !line.is_empty()) {
-        one(config, change).ok_or_else(|| Error::Change(change.to_owned()))?;
+        let word = one(config, change).ok_or_else(|| Error::Change(change.to_owned()))?;
+        cmd_set |= word == "CMD";
+        // The command belonged to the entry point that was; moby, builder/dockerfile, `dispatchEntrypoint`.
+        if word == "ENTRYPOINT" && !cmd_set {
+            config.cmd = None;
+        }
     }
     Ok(())
 }
 
-fn one(config: &mut Config, change: &str) -> Option<()> {
+/// Applies one instruction. Returns its name in capitals.
+fn one(config: &mut Config, change: &str) -> Option<String> {
     let (word, rest) = change.split_once(char::is_whitespace)?;
     let rest = rest.trim();
     if rest.is_empty() {
         return None;
     }
-    match word.to_ascii_uppercase().as_str() {
-        "CMD" => config.cmd = Some(command(rest)),
-        "ENTRYPOINT" => config.entrypoint = Some(command(rest)),
+    let word = word.to_ascii_uppercase();
+    let shell = config.shell.clone().unwrap_or_default();
+    match word.as_str() {
+        "CMD" => config.cmd = Some(command(rest, shell)),
+        "ENTRYPOINT" => config.entrypoint = Some(command(rest, shell)),
         "ENV" => pairs(rest)?.into_iter().for_each(|(key, value)| set_env(&mut config.env, &key, &value)),
         "LABEL" => config.labels.extend(pairs(rest)?),
         "EXPOSE" => expose(&mut config.exposed_ports, rest)?,
@@ -28,15 +39,28 @@ fn one(config: &mut Config, change: &str) -> Option<()> {
         "USER" => config.user = rest.to_owned(),
         "WORKDIR" => config.working_dir = working_dir(&config.working_dir, &unquoted(rest)),
         "STOPSIGNAL" => config.stop_signal = rest.to_owned(),
-        "ONBUILD" => config.on_build.get_or_insert_default().push(rest.to_owned()),
+        "ONBUILD" => config.on_build.get_or_insert_default().push(trigger(rest)?),
+        "HEALTHCHECK" => config.healthcheck = Some(healthcheck::parse(rest)?),
         _ => return None,
     }
-    Some(())
+    Some(word)
+}
+
+/// What a build on top of the image does first. Docker refuses the three that make no sense there.
+fn trigger(text: &str) -> Option<String> {
+    let word = text.split_whitespace().next()?.to_ascii_uppercase();
+    if matches!(word.as_str(), "ONBUILD" | "FROM" | "MAINTAINER") { None } else { Some(text.to_owned()) }
 }
 
 /// A JSON array, or a line for the shell.
-fn command(text: &str) -> Vec<String> {
-    json_list(text).unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()])
+fn command(text: &str, mut shell: Vec<String>) -> Vec<String> {
+    json_list(text).unwrap_or_else(|| {
+        if shell.is_empty() {
+            shell = vec!["/bin/sh".to_owned(), "-c".to_owned()];
+        }
+        shell.push(text.to_owned());
+        shell
+    })
 }
 
 fn json_list(text: &str) -> Option<Vec<String>> {
@@ -173,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_point_takes_the_command_of_the_one_before_with_it() {
+        let with = |changes: &[&str]| {
+            let mut config = Config { cmd: Some(vec!["old".to_owned()]), ..Config::default() };
+            let changes: Vec<String> = changes.iter().map(|c| (*c).to_owned()).collect();
+            apply(&mut config, &changes).map(|()| config.cmd).unwrap()
+        };
+        assert_eq!(with(&[r#"ENTRYPOINT ["a"]"#]), None);
+        assert_eq!(with(&[r#"CMD ["x"]"#, r#"ENTRYPOINT ["a"]"#]), Some(vec!["x".to_owned()]));
+        assert_eq!(with(&["USER 1"]), Some(vec!["old".to_owned()]));
+    }
+
+    #[test]
     fn what_cannot_be_a_change_is_refused_by_its_words() {
         for wrong in [
             "RUN x",
@@ -187,6 +223,8 @@ mod tests {
             "EXPOSE 1/x",
             "FROM a",
             "VOLUME [\"\"]",
+            "ONBUILD FROM a",
+            "HEALTHCHECK CMD",
         ] {
             let error = changed(&[wrong]).unwrap_err();
             assert!(matches!(error, Error::Change(ref text) if text == wrong.trim()), "{wrong}: {error}");

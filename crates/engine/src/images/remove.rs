@@ -1,0 +1,67 @@
+//! The end of a name, or of an image.
+
+use super::told::Subject;
+use crate::{Engine, Error, Result};
+use base::Digest;
+
+impl Engine {
+    /// Docker's rules; an image that a container stands on is refused, by force only its names go.
+    pub fn image_remove(&self, name: &str, force: image::Force) -> Result<Vec<image::Removed>> {
+        let wanted = self.house.images.get(name)?;
+        let users: Vec<_> =
+            self.house.shelf.all().into_iter().filter(|cell| cell.record().image_id == wanted.id).collect();
+        let last_name = wanted.tags.len() <= 1 || wanted.id.to_string() == name || wanted.id.hex().starts_with(name);
+        if let Some(cell) = users.first()
+            && last_name
+        {
+            let runs = crate::streams::lock(&cell.live).is_some();
+            if runs || force == image::Force::No {
+                return Err(Error::Conflict(in_use(name, &wanted, cell, runs)));
+            }
+        }
+        let removed = self.house.images.remove(name, force, &self.images_in_use())?;
+        for step in &removed {
+            match step {
+                // As in Docker these are named by the image's id.
+                image::Removed::Untagged(_) => self.tell_image("untag", Subject::of(&wanted)),
+                image::Removed::Deleted(digest) if *digest == wanted.id => self.tell_deleted(digest),
+                // Layers: an event is about an image.
+                image::Removed::Deleted(_) => {}
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The images that containers stand on.
+    pub(super) fn images_in_use(&self) -> Vec<Digest> {
+        self.house.shelf.all().iter().map(|cell| cell.record().image_id).collect()
+    }
+
+    pub(super) fn tell_deleted(&self, id: &Digest) {
+        let id = id.to_string();
+        self.tell_image("delete", Subject { actor: id.clone(), name: id, ..Subject::default() });
+    }
+}
+
+fn in_use(name: &str, image: &image::Image, cell: &crate::shelf::Cell, runs: bool) -> String {
+    let by_id = image.id.hex().starts_with(name.trim_start_matches("sha256:"));
+    let container = cell.id.short();
+    match (by_id, runs) {
+        (true, true) => format!(
+            "conflict: unable to delete {} (cannot be forced) - image is being used by running container {container}",
+            image.id.short()
+        ),
+        (true, false) => format!(
+            "conflict: unable to delete {} (must be forced) - image is being used by stopped container {container}",
+            image.id.short()
+        ),
+        (false, true) => format!(
+            "conflict: unable to remove repository reference \"{name}\" (cannot be forced) - container {container} is using its referenced image {}",
+            image.id.short()
+        ),
+        (false, false) => format!(
+            "conflict: unable to remove repository reference \"{name}\" (must force) - container {container} is using its referenced image {}",
+            image.id.short()
+        ),
+    }
+}

@@ -1,0 +1,79 @@
+//! What a container changed: its upper folder as a layer's tar, or as a list; and trees as plain tars.
+
+mod changes;
+mod mount_points;
+mod view;
+
+pub use changes::{Change, ChangeKind};
+
+use crate::store::fail;
+use crate::{Error, Lower, Store};
+use archive::{Packing, Whiteouts};
+use mount_points::MountPoints;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use view::View;
+
+/// A tar of nothing: two blocks of zeros.
+const EMPTY: [u8; 1024] = [0; 1024];
+
+impl Store {
+    /// Writes what a container changed as a layer's tar (image-spec 1.1, layer.md): whiteouts for what it removed.
+    ///
+    /// `rw` and `owner` are those of [`Store::mount`]. Folders that overlayfs copied up only for the sake of what is in
+    /// them are in it, too; the empty files and folders that a start made to mount on are not.
+    pub fn capture(&self, rw: &Path, owner: u32, sink: &mut dyn Write) -> Result<(), Error> {
+        let Some(upper) = open_upper(rw)? else {
+            return sink.write_all(&EMPTY).map_err(fail("write the changes of", rw));
+        };
+        let made = MountPoints::find(upper.as_fd(), owner).map_err(fail("read", rw))?;
+        let packing = Packing { owner, whiteouts: Whiteouts::Layer };
+        archive::pack_without(upper.as_fd(), packing, made.paths(), sink).map_err(fail("pack", rw))
+    }
+
+    /// What a container changed against its lowers (topmost first), sorted by path: `docker diff`.
+    ///
+    /// `rw` and `owner` are those of [`Store::mount`].
+    pub fn changes(&self, lowers: &[Lower], rw: &Path, owner: u32) -> Result<Vec<Change>, Error> {
+        let Some(upper) = open_upper(rw)? else { return Ok(Vec::new()) };
+        let made = MountPoints::find(upper.as_fd(), owner).map_err(fail("read", rw))?;
+        let before = View::of(self, None, lowers)?;
+        changes::between(before.root(), upper.as_fd(), owner, made.paths()).map_err(fail("compare", rw))
+    }
+
+    /// Writes the whole root of a container as one plain tar: `docker export`. Works while it runs and after.
+    pub fn export(&self, lowers: &[Lower], rw: &Path, owner: u32, sink: &mut dyn Write) -> Result<(), Error> {
+        let upper = open_upper(rw)?;
+        let view = View::of(self, upper.as_ref().map(AsFd::as_fd), lowers)?;
+        let packing = Packing { owner, whiteouts: Whiteouts::None };
+        archive::pack(view.root(), packing, sink).map_err(fail("pack", rw))
+    }
+
+    /// Writes a layer as a tar again. Its bytes are not those that it came as; its tree is.
+    pub fn repack(&self, diff_id: &base::Digest, sink: &mut dyn Write) -> Result<(), Error> {
+        let path = self.diff(diff_id);
+        let root = match open_folder(CWD, &path) {
+            Err(Errno::NOENT) => return Err(Error::NotFound(*diff_id)),
+            other => other.map_err(|e| fail("open", &path)(e.into()))?,
+        };
+        archive::pack(root.as_fd(), Packing::default(), sink).map_err(fail("pack", &path))
+    }
+}
+
+/// The upper folder; none of a container that was never mounted.
+fn open_upper(rw: &Path) -> Result<Option<OwnedFd>, Error> {
+    let open = || -> Result<OwnedFd, Errno> { open_folder(open_folder(CWD, rw)?.as_fd(), Path::new("upper")) };
+    match open() {
+        Ok(upper) => Ok(Some(upper)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(e) => Err(fail("open", rw)(io::Error::from(e))),
+    }
+}
+
+fn open_folder(folder: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, path, flags, Mode::empty())
+}

@@ -1,0 +1,100 @@
+//! `GET /system/df`: what images, containers and volumes take up.
+
+use crate::app::App;
+use crate::present;
+use crate::query::Query;
+use crate::status::{self, Answer, Refusal};
+use crate::version::ApiVersion;
+use api::types::{ContainerSummary, DiskUsage, ImageSummary, VolumeUsageData, VolumeWithUsage};
+use axum::extract::State;
+use engine::{Engine, VolumeUsage};
+use http::StatusCode;
+use image::upkeep::ImageUsage;
+use std::collections::HashMap;
+
+const TYPES: [&str; 4] = ["container", "image", "volume", "build-cache"];
+/// From this version on the size of the build cache is not told apart.
+const WITHOUT_BUILDER_SIZE: u32 = 42;
+
+pub async fn get(State(app): State<App>, version: ApiVersion, query: Query) -> Answer {
+    let asked: Vec<String> = query.all("type").map(str::to_owned).collect();
+    if let Some(unknown) = asked.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
+        return Err(Refusal::invalid(format!("unknown object type: {unknown}")));
+    }
+    let identity = app.identity().to_owned();
+    let answer = app.blocking(move |engine| usage(engine, &asked, version, &identity)).await?;
+    Ok(status::json(StatusCode::OK, &answer))
+}
+
+fn usage(engine: &Engine, asked: &[String], version: ApiVersion, identity: &str) -> Result<DiskUsage, Refusal> {
+    let wants = |kind: &str| asked.is_empty() || asked.iter().any(|asked| asked == kind);
+    let mut answer = DiskUsage {
+        build_cache: wants("build-cache").then(Vec::new),
+        builder_size: (!version.has(WITHOUT_BUILDER_SIZE)).then_some(0),
+        ..DiskUsage::default()
+    };
+    if wants("image") {
+        let usage = engine.image_usage()?;
+        answer.layers_size = usage.total;
+        answer.images = Some(images(engine, &usage.images, version)?);
+    }
+    if wants("container") {
+        answer.containers = Some(containers(engine, identity));
+    }
+    if wants("volume") {
+        answer.volumes = Some(engine.volume_usage()?.into_iter().map(volume).collect());
+    }
+    Ok(answer)
+}
+
+fn images(engine: &Engine, usage: &[ImageUsage], version: ApiVersion) -> Result<Vec<ImageSummary>, Refusal> {
+    let used: HashMap<_, _> = usage.iter().map(|image| (image.id, image)).collect();
+    let users = users(engine);
+    let row = |image: &image::Image| {
+        let mut row = present::image::summary(image, version);
+        row.containers = users.get(&image.id).copied().unwrap_or(0);
+        if let Some(usage) = used.get(&image.id) {
+            row.size = usage.size;
+            row.virtual_size = row.virtual_size.map(|_| usage.size);
+            row.shared_size = i64::try_from(usage.shared).unwrap_or(i64::MAX);
+        }
+        row
+    };
+    Ok(engine.images()?.iter().map(row).collect())
+}
+
+/// How many containers stand on each image.
+fn users(engine: &Engine) -> HashMap<base::Digest, i64> {
+    let mut users = HashMap::new();
+    for snapshot in engine.list() {
+        *users.entry(snapshot.container.image_id).or_insert(0) += 1;
+    }
+    users
+}
+
+fn containers(engine: &Engine, identity: &str) -> Vec<ContainerSummary> {
+    let now = present::summary::now();
+    let row = |snapshot: &engine::Snapshot| {
+        let mut row = present::summary::of(snapshot, identity, now);
+        (row.size_rw, row.size_root_fs) = present::summary::sizes(engine.sizes(snapshot));
+        row
+    };
+    engine.list().iter().map(row).collect()
+}
+
+fn volume(usage: VolumeUsage) -> VolumeWithUsage {
+    let volume = usage.volume;
+    VolumeWithUsage {
+        created_at: volume.created_at,
+        driver: "local".to_owned(),
+        labels: Some(volume.labels),
+        mountpoint: volume.mountpoint.display().to_string(),
+        name: volume.name,
+        options: Some(volume.options).filter(|options| !options.is_empty()),
+        scope: "local".to_owned(),
+        usage_data: Some(VolumeUsageData {
+            ref_count: i64::try_from(usage.references).unwrap_or(i64::MAX),
+            size: i64::try_from(usage.size).unwrap_or(i64::MAX),
+        }),
+    }
+}
