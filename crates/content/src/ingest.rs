@@ -1,6 +1,7 @@
 //! A blob on its way into the store.
 
 use crate::store::fail;
+use crate::straight::Straight;
 use crate::{Error, Store};
 use base::Digest;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Ingest<'store> {
     store: &'store Store,
-    file: File,
+    file: Straight,
     temporary: Option<PathBuf>,
     /// `None`: whoever writes computes the digest.
     hash: Option<Sha256>,
@@ -38,7 +39,7 @@ impl<'store> Ingest<'store> {
             }
             Err(e) => return Err(fail("make a blob in", folder)(e.into())),
         };
-        Ok(Ingest { store, file: file.into(), temporary, hash: Some(Sha256::new()), size: 0 })
+        Ok(Ingest { store, file: Straight::new(file.into()), temporary, hash: Some(Sha256::new()), size: 0 })
     }
 
     /// For a writer that computes the digest of the same bytes anyway, and ends with [`Ingest::commit_as`].
@@ -48,8 +49,9 @@ impl<'store> Ingest<'store> {
     }
 
     /// Another handle of the bytes, with an offset of its own, also after the commit.
-    pub fn reader(&self) -> io::Result<File> {
-        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    pub fn reader(&mut self) -> io::Result<File> {
+        self.file.flush()?;
+        File::open(self.proc_path())
     }
 
     /// Bytes written so far.
@@ -58,8 +60,9 @@ impl<'store> Ingest<'store> {
     }
 
     /// Waits until the bytes are on disk, which a commit does not.
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.file().sync_data()
     }
 
     /// Names the blob by its digest, after comparing digest and size with what was promised. A blob that is there
@@ -78,19 +81,21 @@ impl<'store> Ingest<'store> {
     }
 
     /// Names the blob by a digest that the caller computed of exactly the bytes that were written.
-    pub fn commit_as(self, digest: &Digest) -> Result<u64, Error> {
+    pub fn commit_as(mut self, digest: &Digest) -> Result<u64, Error> {
         self.name(digest)?;
         Ok(self.size)
     }
 
-    fn name(&self, digest: &Digest) -> Result<(), Error> {
+    fn proc_path(&self) -> String {
+        format!("/proc/self/fd/{}", self.file.file().as_raw_fd())
+    }
+
+    fn name(&mut self, digest: &Digest) -> Result<(), Error> {
         let path = self.store.path(digest);
+        self.file.flush().map_err(fail("write", &path))?;
         let linked = match &self.temporary {
             Some(temporary) => rustix::fs::linkat(CWD, temporary, CWD, &path, AtFlags::empty()),
-            None => {
-                let unnamed = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                rustix::fs::linkat(CWD, unnamed, CWD, &path, AtFlags::SYMLINK_FOLLOW)
-            }
+            None => rustix::fs::linkat(CWD, self.proc_path(), CWD, &path, AtFlags::SYMLINK_FOLLOW),
         };
         match linked {
             Ok(()) | Err(Errno::EXIST) => Ok(()),

@@ -14,6 +14,7 @@
 
 mod ingest;
 mod store;
+mod straight;
 
 pub use ingest::Ingest;
 pub use store::Store;

@@ -55,7 +55,7 @@ fn what_others_push_dhow_pulls_and_runs() {
         stage.own_store("podman", ["push", "-q", "--tls-verify=false", "busybox", &to]).ok();
         let from_buildah = registry.name("by/buildah:1");
         let to = format!("docker://{from_buildah}");
-        stage.own_store("buildah", ["push", "-q", "--tls-verify=false", "docker.io/library/busybox", &to]).ok();
+        stage.own_store("buildah", ["push", "-q", "--tls-verify=false", "localhost/busybox", &to]).ok();
         for name in [&from_skopeo, &from_podman, &from_buildah] {
             let digest = seen(&stage, name);
             let said = stage.dhow(["pull", name]).ok();
@@ -196,7 +196,9 @@ fn what_is_saved_others_load_and_what_they_save_is_loaded() {
         stage.own_store("podman", ["save", "-q", "--format", format, "-o", &by_podman, "busybox"]).ok();
         stage.dhow(["rmi", "-f", "busybox", "example.org/other:2"]);
         stage.dhow(["load", "-q", "-i", &by_podman]).ok();
-        assert_eq!(stage.dhow(["run", "--rm", "busybox", "echo", format]).ok(), format!("{format}\n"));
+        let run = stage.dhow(["run", "--rm", "localhost/busybox", "echo", format]);
+        assert_eq!(run.ok(), format!("{format}\n"));
+        stage.dhow(["rmi", "localhost/busybox"]).ok();
     }
 }
 

@@ -223,17 +223,15 @@ impl Peer {
         Ok(took)
     }
 
-    /// Loads an archive of the image `name`, which is not there before; how long it took.
-    pub fn load(&self, archive: &Path, name: &str) -> Result<Duration, String> {
-        self.forget(name);
+    /// Loads an archive; how long it took.
+    pub fn load(&self, archive: &Path) -> Result<Duration, String> {
         let begun = Instant::now();
         succeed(self.command(&["load", "-q", "-i", &archive.display().to_string()]), &format!("{} load", self.name))?;
         Ok(begun.elapsed())
     }
 
-    /// Pulls an image, of which nothing is there before; how long it took.
+    /// Pulls an image; how long it took.
     pub fn pull(&self, name: &str) -> Result<Duration, String> {
-        self.forget(name);
         let tls: &[&str] = if self.name == "podman" { &["--tls-verify=false"] } else { &[] };
         let begun = Instant::now();
         succeed(self.command(&[&["pull", "-q"], tls, &[name]].concat()), &format!("{} pull", self.name))?;

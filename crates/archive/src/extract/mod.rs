@@ -12,6 +12,7 @@
 //! - Nothing is synced: that is the layer store's policy.
 
 mod attributes;
+mod fill;
 mod folders;
 mod holes;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub(crate) mod whiteout;
 
 use crate::path::{normal, split};
 use crate::{Entry, EntryKind, Error, Reader};
+use fill::{Aside, Filling, Gone};
 use folders::{Folders, Occupant};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
 use rustix::io::Errno;
@@ -29,6 +31,8 @@ use std::os::fd::OwnedFd;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
+use std::sync::OnceLock;
+use std::thread::Scope;
 use whiteout::Whiteout;
 
 /// What was unpacked.
@@ -42,18 +46,23 @@ pub struct Unpacked {
 /// Unpacks the plain tar `source` below `root`, and reads the source to its end.
 pub fn extract(source: impl Read, root: BorrowedFd<'_>) -> Result<Unpacked, Error> {
     let mut reader = Reader::new(source);
-    let mut tree = Tree { folders: Folders::new(root), done: Unpacked::default() };
-    while let Some(entry) = reader.next()? {
-        tree.entry(&mut reader, entry)?;
-    }
-    reader.drain()?;
-    tree.folders.settle()?;
-    Ok(tree.done)
+    std::thread::scope(|scope| {
+        let mut tree = Tree { folders: Folders::new(root), done: Unpacked::default(), scope, aside: None };
+        let read = tree.entries(&mut reader);
+        // Where both failed, the other thread is why.
+        tree.aside.take().map_or(Ok(()), Aside::join)?;
+        read?;
+        tree.folders.settle()?;
+        Ok(tree.done)
+    })
 }
 
-struct Tree<'root> {
+struct Tree<'root, 'scope, 'env> {
     folders: Folders<'root>,
     done: Unpacked,
+    scope: &'scope Scope<'scope, 'env>,
+    /// Made when the first large file comes.
+    aside: Option<Aside<'scope>>,
 }
 
 /// Where an entry goes: a folder that is open, and a name in it.
@@ -63,7 +72,14 @@ struct Place<'a> {
     name: &'a [u8],
 }
 
-impl Tree<'_> {
+impl<'scope> Tree<'_, 'scope, '_> {
+    fn entries<R: Read>(&mut self, reader: &mut Reader<R>) -> Result<(), Error> {
+        while let Some(entry) = reader.next()? {
+            self.entry(reader, entry)?;
+        }
+        reader.drain()
+    }
+
     fn entry<R: Read>(&mut self, reader: &mut Reader<R>, entry: Entry) -> Result<(), Error> {
         let path = normal(&entry.path)?;
         self.done.entries += 1;
@@ -87,7 +103,7 @@ impl Tree<'_> {
         let folder = self.folders.open(folder).map_err(|e| refused(path, e))?;
         let place = Place { path, folder, name };
         match entry.kind {
-            EntryKind::File => self.file(reader, &place, &entry),
+            EntryKind::File => self.file(reader, &place, entry),
             EntryKind::Hardlink => self.hardlink(&place, &entry),
             EntryKind::Folder => self.folder(&place, entry).map_err(|e| failed(path, e)),
             EntryKind::Symlink if entry.link.is_empty() => Err(Error::broken(path, "a symlink to nothing")),
@@ -98,36 +114,30 @@ impl Tree<'_> {
         }
     }
 
-    fn file<R: Read>(&mut self, reader: &mut Reader<R>, place: &Place<'_>, entry: &Entry) -> Result<(), Error> {
+    fn file<R: Read>(&mut self, reader: &mut Reader<R>, place: &Place<'_>, entry: Entry) -> Result<(), Error> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = self
             .put(place, || rustix::fs::openat(&*place.folder, place.name, flags, Mode::from_raw_mode(0o600)))
             .map_err(|e| failed(place.path, e))?;
         let file = File::from(file);
-        match &entry.sparse {
-            None => self.fill(reader, &file, place)?,
-            Some(sparse) => self.fill_sparse(reader, &file, place, sparse)?,
+        if let Some(sparse) = &entry.sparse {
+            self.fill_sparse(reader, &file, place, sparse)?;
+            return attributes::on_file(file.as_fd(), &entry).map_err(|e| failed(place.path, e));
         }
-        attributes::on_file(file.as_fd(), entry).map_err(|e| failed(place.path, e))
-    }
-
-    /// Long runs of zeros become holes: a file that was sparse is sparse again, and a bomb of zeros takes no room.
-    fn fill<R: Read>(&mut self, reader: &mut Reader<R>, file: &File, place: &Place<'_>) -> Result<(), Error> {
-        let failed = |e| failed(place.path, e);
-        let (mut at, mut end) = (0, 0);
+        self.done.bytes += entry.size;
+        if fill::is_large(entry.size) && several_cores() {
+            let aside = self.aside.get_or_insert_with(|| Aside::start(self.scope));
+            if aside.takes(entry.size) {
+                return hand_over(reader, aside, Filling::new(file, entry));
+            }
+        }
+        let mut filling = Filling::new(file, entry);
         loop {
-            let piece = reader.content()?;
-            if piece.is_empty() {
-                break;
+            match reader.content()? {
+                [] => return filling.finish(),
+                piece => filling.piece(piece)?,
             }
-            for range in holes::data(piece, at) {
-                file.write_all_at(&piece[range.clone()], at + range.start as u64).map_err(failed)?;
-                end = at + range.end as u64;
-            }
-            at += piece.len() as u64;
         }
-        self.done.bytes += at;
-        if end < at { file.set_len(at).map_err(failed) } else { Ok(()) }
     }
 
     /// Holes stay holes, so a small archive cannot fill the disk.
@@ -243,6 +253,22 @@ impl Tree<'_> {
             other => Ok(other?),
         }
     }
+}
+
+fn hand_over<R: Read>(reader: &mut Reader<R>, aside: &Aside<'_>, filling: Filling) -> Result<(), Error> {
+    let gone = |_: Gone| Error::Broken("the thread that writes files has ended".to_owned());
+    aside.begin(filling).map_err(gone)?;
+    loop {
+        match reader.content()? {
+            [] => return aside.end().map_err(gone),
+            piece => aside.piece(piece).map_err(gone)?,
+        }
+    }
+}
+
+fn several_cores() -> bool {
+    static SEVERAL: OnceLock<bool> = OnceLock::new();
+    *SEVERAL.get_or_init(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1))
 }
 
 fn failed(path: &[u8], source: io::Error) -> Error {
