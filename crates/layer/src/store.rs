@@ -56,6 +56,7 @@ impl Store {
         for folder in [root.to_owned(), root.join("sha256"), root.join("tmp"), root.join("mnt")] {
             make_folder(&folder)?;
         }
+        base::tree::spread(&root.join("tmp"));
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let store = Store {
             root: root.to_owned(),

@@ -1,6 +1,6 @@
 # Images of containers: commit, diff, export, import, save, load, history.
 docker run --name box busybox sh -c 'echo new > /data/new; rm /data/seed; mkdir -p /made/deep; echo x > /made/deep/file; chmod 700 /etc; ln -s /etc /link'
-docker diff box
+docker diff box | sort
 docker commit box committed:1
 docker commit -a 'Some One <one@example.org>' -m 'a message' -c 'CMD ["cat","/data/new"]' -c 'ENV B=2' -c 'EXPOSE 80/tcp' -c 'LABEL a=b' -c 'WORKDIR /made' box committed:2
 docker run --rm committed:2

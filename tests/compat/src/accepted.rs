@@ -105,6 +105,13 @@ pub const ACCEPTED: &[Accepted] = &[
     Accepted { of: Of::Any, line: "docker images --no-trunc", theirs: "ID\n", ours: "ID\nID\n", reason: HOST_IMAGE },
     Accepted {
         of: Of::Any,
+        line: "docker system df",
+        theirs: "Images 1 1\n",
+        ours: "Images 2 1\n",
+        reason: HOST_IMAGE,
+    },
+    Accepted {
+        of: Of::Any,
         line: "ping_group_range",
         theirs: "0\t2147483647\n",
         ours: "0\t65535\n",

@@ -38,7 +38,7 @@ use whiteout::Whiteout;
 /// What was unpacked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unpacked {
-    /// Bytes of the files' content.
+    /// Bytes of the files' content and of the symlinks' targets.
     pub bytes: u64,
     pub entries: u64,
 }
@@ -224,6 +224,8 @@ impl<'scope> Tree<'_, 'scope, '_> {
             EntryKind::Block => rustix::fs::mknodat(folder, name, FileType::BlockDevice, mode, device),
             _ => rustix::fs::mknodat(folder, name, FileType::Fifo, mode, 0),
         })?;
+        // Of a symlink the length of its target.
+        self.done.bytes += entry.link.len() as u64;
         attributes::on_name(folder.as_fd(), name, entry)
     }
 

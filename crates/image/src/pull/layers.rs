@@ -17,6 +17,8 @@ pub struct Bringing<'a> {
     pub repository: &'a Repository,
     pub pull: &'a Pull<'a>,
     tell: &'a (dyn Fn(Step) + Sync),
+    /// Whether the image is here under another name.
+    known: bool,
     /// Set after the first failure: the others stop.
     failed: AtomicBool,
     brought: Mutex<Brought>,
@@ -37,7 +39,21 @@ impl<'a> Bringing<'a> {
         pull: &'a Pull<'a>,
         tell: &'a (dyn Fn(Step) + Sync),
     ) -> Bringing<'a> {
-        Bringing { store, repository, pull, tell, failed: AtomicBool::new(false), brought: Mutex::default() }
+        Bringing {
+            store,
+            repository,
+            pull,
+            tell,
+            known: false,
+            failed: AtomicBool::new(false),
+            brought: Mutex::default(),
+        }
+    }
+
+    /// The image itself may be here under another name.
+    pub fn of(mut self, id: &Digest) -> Bringing<'a> {
+        self.known = self.store.look(|catalog| catalog.records.contains_key(id));
+        self
     }
 
     pub fn tell(&self, layer: &Layer, state: LayerState) {
@@ -72,8 +88,13 @@ impl<'a> Bringing<'a> {
 /// Brings the layers that are not here, the lowest first, several at once.
 pub fn bring(bringing: &Bringing<'_>, layers: &[Layer], arrival: &mut Arrival<'_>) -> Result<(), Error> {
     let mut missing = VecDeque::new();
-    for layer in layers {
-        if is_here(bringing.store, layer)? {
+    let here = layers.iter().map(|layer| is_here(bringing.store, layer)).collect::<Result<Vec<bool>, Error>>()?;
+    // Of an image that is here under another name Docker shows no layers.
+    if bringing.known && here.iter().all(|here| *here) {
+        return Ok(());
+    }
+    for (layer, here) in layers.iter().zip(here) {
+        if here {
             bringing.tell(layer, LayerState::Exists);
         } else {
             bringing.tell(layer, LayerState::Found);

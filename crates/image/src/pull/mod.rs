@@ -13,7 +13,7 @@ use crate::admit::{self, Documents};
 use crate::catalog::{Catalog, Record};
 use crate::reference::Reference;
 use crate::store::{Arrival, check_free, now};
-use crate::{Error, Keep, Store, platform};
+use crate::{Error, Keep, Store, load, platform};
 use base::Digest;
 use oci::image::Platform;
 use registry::Repository;
@@ -95,7 +95,8 @@ impl Store {
         }
         let image = resolve::resolve(&repository, pull)?;
         tell(Step::Begun);
-        layers::bring(&layers::Bringing::new(self, &repository, pull, tell), &image.layers, &mut arrival)?;
+        let bringing = layers::Bringing::new(self, &repository, pull, tell).of(&load::digest(&image.config));
+        layers::bring(&bringing, &image.layers, &mut arrival)?;
         let pulled = self.admit(pull, &image, &mut arrival)?;
         drop(arrival);
         self.stores.sync_in_background();

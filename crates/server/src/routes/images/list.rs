@@ -69,9 +69,16 @@ fn choose(images: Vec<Image>, filters: &Filters) -> Result<Vec<Image>, Refusal> 
             && dangling.is_none_or(|wanted| image.tags.is_empty() == wanted)
             && filters.labels("label", labels)
             && filters.without_labels(labels)
-            && (!filters.has("reference") || image.tags.iter().any(|tag| is_reference(filters, tag)))
     };
-    Ok(images.into_iter().filter(keep).collect())
+    let named = |mut image: Image| {
+        if filters.has("reference") {
+            image.tags.retain(|tag| is_reference(filters, tag));
+            image.digests.retain(|digest| is_reference(filters, digest));
+        }
+        let left_out = filters.has("reference") && image.tags.is_empty() && image.digests.is_empty();
+        (!left_out).then_some(image)
+    };
+    Ok(images.into_iter().filter(keep).filter_map(named).collect())
 }
 
 fn age(images: &[Image], filters: &Filters, key: &str) -> Result<Option<i64>, Refusal> {
@@ -86,9 +93,9 @@ fn age(images: &[Image], filters: &Filters, key: &str) -> Result<Option<i64>, Re
         .ok_or_else(|| Refusal::not_found(format!("No such image: {wanted}")))
 }
 
-/// `reference=busybox*`: a glob over the name, with or without its tag.
+/// `reference=busybox*`: a glob over the name, with or without its tag. Names that do not match are not shown.
 fn is_reference(filters: &Filters, tag: &str) -> bool {
-    let name = tag.rsplit_once(':').map_or(tag, |(name, _)| name);
+    let name = tag.split_once('@').or_else(|| tag.rsplit_once(':')).map_or(tag, |(name, _)| name);
     filters.get("reference").iter().any(|glob| {
         let pattern = pattern::Pattern::of_glob(glob);
         pattern.is_in(tag) || pattern.is_in(name)
