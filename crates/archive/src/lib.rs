@@ -14,6 +14,7 @@
 //! - [`pipe`]: a bounded pipe between the thread that reads and the thread that writes.
 #![forbid(unsafe_code)]
 
+mod beneath;
 mod compare;
 mod decompress;
 mod entry;

@@ -2,9 +2,6 @@
 
 use crate::Error;
 
-/// Most folders above an entry. Deeper trees cost one open fd each when they are removed.
-const MAX_DEPTH: usize = 256;
-
 /// `./a//b/../c` is `a/c`; a leading `/` counts for nothing; the root itself is empty.
 ///
 /// A path that climbs above the root is refused, even if it comes back.
@@ -20,9 +17,6 @@ pub fn normal(path: &[u8]) -> Result<Vec<u8>, Error> {
             }
             part => parts.push(part),
         }
-    }
-    if parts.len() > MAX_DEPTH {
-        return Err(Error::broken(path, "it is nested too deeply"));
     }
     Ok(parts.join(&b'/'))
 }
@@ -60,7 +54,6 @@ mod tests {
         for path in ["..", "../x", "a/../../x", "/..", "/../etc/passwd", "a/../../a"] {
             assert!(normal(path.as_bytes()).is_err(), "{path}");
         }
-        assert!(normal("a/".repeat(300).as_bytes()).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::{Error, Ingest};
 use base::Digest;
 use base::atomic::{self, Durability};
-use oci::image::Index;
+use oci::image::{Index, media};
 use sha2::Digest as _;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
@@ -39,7 +39,8 @@ impl Store {
         let store = Store { root: root.to_owned(), blobs, index: Mutex::new(()) };
         store.sweep_ingest()?;
         if !root.join("index.json").exists() {
-            store.write_index(&Index { schema_version: 2, ..Index::default() })?;
+            let media_type = Some(media::INDEX.to_owned());
+            store.write_index(&Index { schema_version: 2, media_type, ..Index::default() })?;
         }
         Ok(store)
     }

@@ -5,6 +5,7 @@ use rustix::fs::OFlags;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 /// Bytes that go through the page cache first: small blobs are read soon, by whoever wrote them.
@@ -74,7 +75,7 @@ impl Straight {
 
     fn small(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = usize::try_from(CACHED - self.written).unwrap_or(usize::MAX);
-        let written = self.file.write(&bytes[..bytes.len().min(room)])?;
+        let written = self.file.write_at(&bytes[..bytes.len().min(room)], self.written)?;
         self.written += written as u64;
         if self.written == CACHED {
             self.mode = if self.set(OFlags::DIRECT) { Mode::Direct } else { Mode::Cached };
@@ -87,59 +88,49 @@ impl Straight {
     }
 
     /// Writes a full block; where the file system or the disk does not like it, the page cache gets the rest.
-    fn block(&mut self) -> io::Result<()> {
-        let Some(mut block) = self.block.take() else { return Ok(()) };
+    fn full_block(&mut self) -> io::Result<()> {
+        let Some(block) = &mut self.block else { return Ok(()) };
         let begun = Instant::now();
-        let done = match self.file.write(block.bytes()) {
-            Ok(written) => written,
-            Err(e) if e.kind() == io::ErrorKind::InvalidInput => 0,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
+        let done = match self.file.write_at(block.bytes(), self.written) {
+            Ok(done) => done,
+            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Interrupted) => 0,
             Err(e) => return Err(e),
         };
-        if done < block.filled || begun.elapsed() > SLOW {
-            self.set(OFlags::empty());
-            self.mode = Mode::Cached;
-            self.file.write_all(&block.bytes()[done..])?;
+        if done == block.filled {
+            self.written += done as u64;
+            block.filled = 0;
         }
-        self.written += block.filled as u64;
-        block.filled = 0;
-        if self.mode == Mode::Direct {
-            self.block = Some(block);
-        }
-        Ok(())
+        if done < BLOCK || begun.elapsed() > SLOW { self.flush() } else { Ok(()) }
     }
 }
 
 impl Write for Straight {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Before anything is taken: who gets an error knows that none of these bytes are in the file.
+        if self.block.as_ref().is_some_and(|block| block.filled == BLOCK) {
+            self.full_block()?;
+        }
         match self.mode {
             Mode::Small => self.small(bytes),
             Mode::Cached => {
-                let written = self.file.write(bytes)?;
+                let written = self.file.write_at(bytes, self.written)?;
                 self.written += written as u64;
                 Ok(written)
             }
-            Mode::Direct => {
-                let block = self.block.get_or_insert_with(Block::new);
-                let taken = block.take(bytes);
-                if block.filled == BLOCK {
-                    self.block()?;
-                }
-                Ok(taken)
-            }
+            Mode::Direct => Ok(self.block.get_or_insert_with(Block::new).take(bytes)),
         }
     }
 
     /// Hands what is left over to the kernel; afterwards all goes through the page cache.
     fn flush(&mut self) -> io::Result<()> {
-        if self.mode != Mode::Direct {
-            return Ok(());
+        if self.mode == Mode::Direct {
+            self.set(OFlags::empty());
+            self.mode = Mode::Cached;
         }
-        self.set(OFlags::empty());
-        self.mode = Mode::Cached;
-        let Some(block) = self.block.take() else { return Ok(()) };
-        self.file.write_all(block.bytes())?;
+        let Some(block) = &self.block else { return Ok(()) };
+        self.file.write_all_at(block.bytes(), self.written)?;
         self.written += block.filled as u64;
+        self.block = None;
         Ok(())
     }
 }
@@ -163,5 +154,21 @@ mod tests {
             straight.write_all(b"more").unwrap();
             assert_eq!(std::fs::metadata(&path).unwrap().len(), bytes.len() as u64 + 4);
         }
+    }
+
+    #[test]
+    fn after_a_failed_write_the_file_goes_on_where_it_was() {
+        let folder = tempfile::tempdir_in(".").unwrap();
+        let path = folder.path().join("file");
+        let bytes: Vec<u8> = (0..4_500_000_u32).map(|n| (n ^ (n >> 7)).to_le_bytes()[0]).collect();
+        let mut straight = Straight::new(File::create(&path).unwrap());
+        let (first, rest) = bytes.split_at(2 * BLOCK);
+        straight.write_all(first).unwrap();
+        let writable = std::mem::replace(&mut straight.file, File::open(&path).unwrap());
+        assert!(straight.write(rest).is_err());
+        straight.file = writable;
+        straight.write_all(rest).unwrap();
+        straight.flush().unwrap();
+        assert!(std::fs::read(&path).unwrap() == bytes);
     }
 }

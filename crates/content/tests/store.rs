@@ -23,7 +23,10 @@ fn a_new_store_is_a_valid_empty_layout_that_only_its_owner_reads() {
     let root = folder.path().join("content");
     let store = Store::open(&root).unwrap();
     assert_eq!(fs::read_to_string(root.join("oci-layout")).unwrap(), r#"{"imageLayoutVersion":"1.0.0"}"#);
-    assert_eq!(fs::read_to_string(root.join("index.json")).unwrap(), r#"{"schemaVersion":2,"manifests":[]}"#);
+    assert_eq!(
+        fs::read_to_string(root.join("index.json")).unwrap(),
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#
+    );
     assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o700);
     assert!(store.list().unwrap().is_empty());
 }

@@ -3,7 +3,7 @@
 use crate::events::{Event, EventKind, Events, Subscription, now};
 use crate::exec::Exec;
 use crate::filters::Filters;
-use crate::images::Exchange;
+use crate::images::{Exchange, Holds};
 use crate::roots::Roots;
 use crate::sandbox::{Pool, Workshop};
 use crate::shelf::{Cell, Shelf};
@@ -55,6 +55,7 @@ pub(crate) struct House {
     pub(crate) open_files: (u64, u64),
     /// Held (shared) while a container with its volumes is made, (alone) while volumes that nobody names are removed.
     pub(crate) volumes_in_use: RwLock<()>,
+    pub(crate) holds: Holds,
 }
 
 /// Numbers of containers by state.
@@ -139,6 +140,7 @@ impl Engine {
             closing: AtomicBool::new(false),
             open_files,
             volumes_in_use: RwLock::default(),
+            holds: Holds::default(),
         };
         let engine = Engine { house: Arc::new(house) };
         adopt::all(&engine, known, found);

@@ -1,8 +1,8 @@
 //! An image whose manifest a registry knows takes the place of the same image in another wrapping.
 
-use crate::Error;
 use crate::catalog::Record;
 use crate::store::{Arrival, Stores};
+use crate::{Error, Keep};
 use base::Digest;
 use oci::image::Descriptor;
 use std::collections::BTreeMap;
@@ -20,7 +20,9 @@ pub fn write(stores: &Stores, documents: &Documents<'_>, arrival: &mut Arrival<'
     arrival.blobs.insert(config);
     let manifest = stores.content.put(documents.manifest)?;
     arrival.blobs.insert(manifest);
-    stores.record(&descriptor(documents.media_type, manifest, documents.manifest.len()))
+    let record = stores.record(&descriptor(documents.media_type, manifest, documents.manifest.len()))?;
+    let kept = record.layers.iter().all(|layer| stores.content.has(&layer.digest));
+    Ok(Record { keep: if kept { Keep::Blobs } else { Keep::TreesOnly }, ..record })
 }
 
 /// Points at a document.

@@ -1,7 +1,7 @@
 //! What is here and under which names: a plain value, read from and written to the layout's index.
 
 use crate::reference::Reference;
-use crate::{Error, Image};
+use crate::{Error, Image, Keep};
 use base::Digest;
 use layer::Lower;
 use oci::image::{Descriptor, Index, Manifest, media};
@@ -13,6 +13,8 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The full name, as containerd and Docker write it.
 pub const FULL_NAME: &str = "io.containerd.image.name";
 const TAGGED_AT: &str = "dhow.image.tagged-at";
+/// `trees`: see [`Record::keep`].
+const KEEP: &str = "dhow.image.keep";
 
 /// Most bytes of a manifest, an index or a configuration.
 pub const MAX_DOCUMENT: u64 = 8 * 1024 * 1024;
@@ -40,6 +42,8 @@ pub struct Record {
     pub config: oci::image::Image,
     /// Bytes of all layers, unpacked.
     pub size: u64,
+    /// What was kept of its layers when it came.
+    pub keep: Keep,
 }
 
 /// What a name stands for.
@@ -188,11 +192,15 @@ impl Catalog {
         let mut manifests = self.unread.clone();
         for record in self.records.values() {
             let names = self.names_of(&record.id);
+            let mut entry = record.manifest.clone();
+            if record.keep == Keep::TreesOnly {
+                entry.annotations.insert(KEEP.to_owned(), "trees".to_owned());
+            }
             if names.is_empty() {
-                manifests.push(record.manifest.clone());
+                manifests.push(entry.clone());
             }
             for full in names {
-                let mut descriptor = record.manifest.clone();
+                let mut descriptor = entry.clone();
                 let familiar = Reference::parse(&full).map(|r| r.familiar()).unwrap_or_else(|_| full.clone());
                 let tagged_at = self.names.get(&full).map(|name| name.tagged_at.clone()).unwrap_or_default();
                 descriptor.annotations.insert(REF_NAME.to_owned(), familiar);
@@ -211,6 +219,11 @@ impl Catalog {
             self.name(&reference, id, tagged_at);
         }
     }
+}
+
+/// What an entry says about its layers.
+pub fn keep_in(entry: &Descriptor) -> Keep {
+    if entry.annotations.contains_key(KEEP) { Keep::TreesOnly } else { Keep::Blobs }
 }
 
 /// What [`Catalog::find`] found, and how.

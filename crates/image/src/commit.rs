@@ -3,7 +3,7 @@
 use crate::catalog::Record;
 use crate::load::Arrived;
 use crate::reference::Reference;
-use crate::store::{check_free, now};
+use crate::store::{Arrival, check_free, now};
 use crate::taking::{Taken, Taking};
 use crate::{Error, HOST, Store, changes};
 use base::Digest;
@@ -52,9 +52,7 @@ impl Store {
         let mut arrival = self.arrive();
         let parent = self.look(|catalog| catalog.records.get(&commit.parent).cloned());
         let parent = parent.ok_or_else(|| Error::NotFound(commit.parent.to_string()))?;
-        let taken = self.capture(commit)?;
-        arrival.blobs.insert(taken.blob.digest);
-        arrival.layers.insert(taken.diff_id);
+        let taken = self.capture(commit, &mut arrival)?;
         let changed = taken.diff_id.to_string() != EMPTY_LAYER;
         let image = child(&parent, commit, config, changed.then_some(taken.diff_id));
         let bytes =
@@ -70,13 +68,13 @@ impl Store {
     }
 
     /// The container's changes as a layer in the stores.
-    fn capture(&self, commit: &Commit) -> Result<Taken, Error> {
+    fn capture(&self, commit: &Commit, arrival: &mut Arrival<'_>) -> Result<Taken, Error> {
         std::thread::scope(|scope| {
             let mut feed =
                 Feed { store: self, scope, first: Vec::with_capacity(PIECE), taking: None, size: 0, error: None };
             let captured = self.stores.layers.capture(&commit.rw, commit.owner, &mut feed);
             match (captured, feed.error.take()) {
-                (Ok(()), None) => feed.finish(),
+                (Ok(()), None) => feed.finish(arrival),
                 (_, Some(error)) => {
                     feed.fail();
                     Err(error)
@@ -126,6 +124,7 @@ pub fn as_oci(layer: &Descriptor) -> Descriptor {
     let media_type = match layer.media_type.as_str() {
         media::DOCKER_LAYER => media::LAYER,
         media::DOCKER_LAYER_GZIP => media::LAYER_GZIP,
+        "application/vnd.docker.image.rootfs.diff.tar.zstd" => media::LAYER_ZSTD,
         other => other,
     };
     Descriptor { media_type: media_type.to_owned(), ..layer.clone() }
@@ -159,12 +158,12 @@ impl<'scope> Feed<'scope, '_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Taken, Error> {
+    fn finish(mut self, arrival: &mut Arrival<'_>) -> Result<Taken, Error> {
         if self.taking.is_none() {
             self.start()?;
         }
         match self.taking {
-            Some(taking) => taking.finish().settle(self.size),
+            Some(taking) => taking.finish().settle(self.size, arrival),
             None => Err(Error::Archive("a layer without bytes".to_owned())),
         }
     }

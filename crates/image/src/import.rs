@@ -2,7 +2,7 @@
 
 use crate::load::Arrived;
 use crate::reference::Reference;
-use crate::store::{check_free, now};
+use crate::store::{Arrival, check_free, now};
 use crate::taking::{Taken, Taking};
 use crate::{Error, Import, Store, changes, platform};
 use base::Digest;
@@ -20,9 +20,7 @@ impl Store {
         let platform = import.platform.as_deref().map_or_else(|| Ok(platform::machine_platform()), platform::parse)?;
 
         let mut arrival = self.arrive();
-        let taken = self.take(tar)?;
-        arrival.blobs.insert(taken.blob.digest);
-        arrival.layers.insert(taken.diff_id);
+        let taken = self.take(tar, &mut arrival)?;
         let created = now();
         let image = oci::image::Image {
             created: Some(created.clone()),
@@ -45,7 +43,7 @@ impl Store {
         Ok(id)
     }
 
-    fn take(&self, tar: &mut dyn Read) -> Result<Taken, Error> {
+    fn take(&self, tar: &mut dyn Read, arrival: &mut Arrival<'_>) -> Result<Taken, Error> {
         std::thread::scope(|scope| {
             let mut buffer = vec![0; CHUNK];
             let mut size = read_some(tar, &mut buffer)?;
@@ -62,7 +60,7 @@ impl Store {
                 taking.write(&buffer[..got])?;
                 size += got;
             }
-            taking.finish().settle(size as u64)
+            taking.finish().settle(size as u64, arrival)
         })
     }
 }

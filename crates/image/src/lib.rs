@@ -165,6 +165,8 @@ pub enum Error {
     /// Docker's text.
     #[error("no suitable export target found for platform {0}")]
     ExportPlatform(String),
+    #[error("no image in the archive is for {0}")]
+    ImportPlatform(String),
     #[error("the image {name:?} is this machine itself and cannot be {verb}: export a container of it and import that")]
     NotExportable { name: String, verb: &'static str },
     /// Docker's text.
@@ -190,7 +192,8 @@ impl base::Kinded for Error {
             | Error::NotLocal(_)
             | Error::NoTag(_)
             | Error::NoReference
-            | Error::ExportPlatform(_) => base::Kind::NotFound,
+            | Error::ExportPlatform(_)
+            | Error::ImportPlatform(_) => base::Kind::NotFound,
             Error::NotKept(_) | Error::NotExportable { .. } => base::Kind::Conflict,
             Error::ManyNames { .. } | Error::BuiltIn(_) => base::Kind::Conflict,
             Error::Reference(_)

@@ -70,10 +70,18 @@ pub fn choose<'a>(entries: &'a [Descriptor], wanted: &Platform) -> Option<&'a De
 
 /// Whether an image is of the very platform that was wanted: no index could give a better one.
 pub fn is_best(image: &Image, wanted: &Platform) -> bool {
+    same(&normal(wanted), &platform_of(image))
+}
+
+/// Whether an image is one of those that could be chosen for `wanted`.
+pub fn runs_on(image: &Image, wanted: &Platform) -> bool {
+    let platform = platform_of(image);
+    fitting(wanted).iter().any(|fits| same(fits, &platform))
+}
+
+fn platform_of(image: &Image) -> Platform {
     let variant = Some(image.variant.clone()).filter(|variant| !variant.is_empty());
-    let platform =
-        Platform { architecture: image.architecture.clone(), os: image.os.clone(), variant, os_version: None };
-    same(&normal(wanted), &platform)
+    Platform { architecture: image.architecture.clone(), os: image.os.clone(), variant, os_version: None }
 }
 
 fn same(normal_one: &Platform, other: &Platform) -> bool {
@@ -121,16 +129,6 @@ pub fn normal(platform: &Platform) -> Platform {
         _ => Some(variant),
     };
     Platform { architecture, os: platform.os.to_lowercase(), variant, os_version: None }
-}
-
-/// Whether this machine runs `image` natively. A variant is compared only where the machine has one.
-pub fn runs_here(image: &Platform) -> bool {
-    let machine = machine_platform();
-    let variant = match (&machine.variant, &image.variant) {
-        (Some(ours), Some(theirs)) => theirs <= ours,
-        _ => true,
-    };
-    image.os == machine.os && image.architecture == machine.architecture && variant
 }
 
 pub fn words(platform: &Platform) -> String {

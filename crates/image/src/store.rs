@@ -1,6 +1,6 @@
 //! The store of images: opens the stores below, answers who is here, and changes names one change at a time.
 
-use crate::catalog::{Catalog, MAX_DOCUMENT, Record, check_layers};
+use crate::catalog::{Catalog, MAX_DOCUMENT, Record, check_layers, keep_in};
 use crate::pull::flight::Flights;
 use crate::reference::Reference;
 use crate::slots::Slots;
@@ -279,7 +279,8 @@ impl Stores {
             size += self.layers.size(diff_id)?;
         }
         let manifest_entry = Descriptor { annotations: Default::default(), ..entry.clone() };
-        Ok(Record { id: manifest.config.digest, manifest: manifest_entry, layers: manifest.layers, config, size })
+        let (id, layers, keep) = (manifest.config.digest, manifest.layers, keep_in(entry));
+        Ok(Record { id, manifest: manifest_entry, layers, config, size, keep })
     }
 }
 

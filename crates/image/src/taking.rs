@@ -1,6 +1,6 @@
 //! A layer on its way in: one pass writes the blob on this thread while another unpacks the tree.
 
-use crate::store::Stores;
+use crate::store::{Arrival, Stores};
 use crate::{Error, Keep};
 use archive::Compression;
 use archive::pipe::{self, Source};
@@ -60,6 +60,15 @@ impl<'scope> Taking<'scope> {
         Ok(taking)
     }
 
+    /// For a reader that computes the blob's digest itself, and ends with [`Pending::settle_as`].
+    pub fn unhashed(mut self) -> Taking<'scope> {
+        self.blob = match self.blob {
+            Blob::Kept(ingest) => Blob::Kept(ingest.unhashed()),
+            Blob::Hashed(_) | Blob::Nothing => Blob::Nothing,
+        };
+        self
+    }
+
     /// Takes the next bytes. After the tree turned out to be broken they go nowhere.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let Some(pipe) = &mut self.pipe else { return Ok(()) };
@@ -109,9 +118,10 @@ pub struct Pending<'scope> {
 }
 
 impl Pending<'_> {
-    /// Waits for the tree; names the blob.
-    pub fn settle(self, size: u64) -> Result<Taken, Error> {
-        let diff_id = self.tree.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    /// Waits for the tree; names the blob. Both go with `arrival` unless an image comes to need them.
+    pub fn settle(self, size: u64, arrival: &mut Arrival<'_>) -> Result<Taken, Error> {
+        let diff_id = join(self.tree)?;
+        arrival.layers.insert(diff_id);
         let digest = match self.blob {
             Blob::Kept(ingest) if self.compression == Compression::Plain => {
                 ingest.commit_as(&diff_id)?;
@@ -121,8 +131,22 @@ impl Pending<'_> {
             Blob::Hashed(hash) => Digest::from_bytes(hash.finalize().into()),
             Blob::Nothing => diff_id,
         };
+        arrival.blobs.insert(digest);
         Ok(Taken { diff_id, blob: descriptor(self.compression, digest, size) })
     }
+
+    /// Waits for the tree; names the blob as its reader knows it. Returns the diffID.
+    pub fn settle_as(self, digest: &Digest) -> Result<Digest, Error> {
+        let diff_id = join(self.tree)?;
+        if let Blob::Kept(ingest) = self.blob {
+            ingest.commit_as(digest)?;
+        }
+        Ok(diff_id)
+    }
+}
+
+fn join(tree: ScopedJoinHandle<'_, Result<Digest, layer::Error>>) -> Result<Digest, layer::Error> {
+    tree.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 pub fn descriptor(compression: Compression, digest: Digest, size: u64) -> Descriptor {

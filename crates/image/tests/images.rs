@@ -328,6 +328,50 @@ fn an_index_gives_the_image_of_this_machine() {
 }
 
 #[test]
+fn an_archive_gives_the_images_of_the_platform_that_is_asked_for() {
+    let load = |yard: &Yard, archive: &[u8], platform: &str| {
+        let mut seen = Vec::new();
+        let platform = image::parse_platform(platform).unwrap();
+        yard.store.load_for(&mut &archive[..], Some(&platform), &mut |step| seen.push(step)).map(|()| loaded(&seen))
+    };
+    let config = |layer: &[u8], architecture: &str| {
+        let mut config: Value = serde_json::from_slice(&config_of(&[layer])).unwrap();
+        config["architecture"] = json!(architecture);
+        serde_json::to_vec(&config).unwrap()
+    };
+    let (a, b) = (layer_a(), layer_b());
+    let (one, two) = (config(&a, "s390x"), config(&b, "ppc64le"));
+    let mut layout = Layout::default();
+    let mut all = vec![layout.image(&one, &[(TAR, &a)]), layout.image(&two, &[(TAR, &b)])];
+    for (entry, architecture) in all.iter_mut().zip(["s390x", "ppc64le"]) {
+        entry["platform"] = json!({ "architecture": architecture, "os": "linux" });
+    }
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": all });
+    let index = layout.blob(INDEX, &serde_json::to_vec(&index).unwrap());
+    layout.name(index, FULL, "docker.io/library/multi:1");
+    let mut single = layout.image(&two, &[(TAR, &b)]);
+    single["annotations"] = json!({ FULL: "docker.io/library/single:1" });
+    layout.index.push(single);
+    let items = json!([
+        { "Config": format!("blobs/sha256/{}", sha(&one).hex()), "RepoTags": ["multi:1"],
+          "Layers": [format!("blobs/sha256/{}", sha(&a).hex())] },
+    ]);
+    let oci = layout.finish();
+    let listed = serde_json::to_vec(&items).unwrap();
+    let docker = [Tar::new().file("manifest.json", &listed).unfinished(), oci.clone()].concat();
+    for archive in [&oci, &docker] {
+        let yard = Yard::new();
+        assert_eq!(load(&yard, archive, "linux/s390x").unwrap(), ["multi:1"]);
+        assert_eq!(yard.on_disk().1, [sha(&a).hex()]);
+        assert_eq!(load(&yard, archive, "linux/ppc64le").unwrap(), ["multi:1", "single:1"]);
+        assert_eq!(yard.store.get("multi:1").unwrap().id, sha(&two));
+        let error = load(&Yard::new(), archive, "linux/riscv64").unwrap_err();
+        assert_eq!(error.to_string(), "no image in the archive is for linux/riscv64");
+        assert_eq!(error.kind(), Kind::NotFound);
+    }
+}
+
+#[test]
 fn another_architecture_is_loaded_and_another_system_is_not() {
     let a = layer_a();
     let with = |architecture: &str, os: &str| {

@@ -373,8 +373,14 @@ fn wrong_bytes_are_refused_and_leave_nothing() {
     spoiled[10] ^= 1;
     lie(&config, &spoiled);
     assert!(yard.refuses("app:1").to_string().contains("image config verification failed"));
-    lie(&packed, &vec![7; packed.len()]);
-    yard.refuses("app:1");
+    // Also where they break the tree before the last of them is here.
+    let mut broken = packed.clone();
+    broken[20] ^= 0xff;
+    for bytes in [vec![7; packed.len()], broken, [&b"BZh9"[..], &packed[4..]].concat()] {
+        lie(&packed, &bytes);
+        let error = yard.refuses("app:1");
+        assert_eq!(error.to_string(), format!("filesystem layer verification failed for digest {}", sha(&packed)));
+    }
     // A layer that is what its digest says, and not what the configuration says.
     let swapped = config_of(&[&b, &a]);
     yard.fake.put_image(("app", "1"), &swapped, &[(TAR_GZIP, &packed), (TAR, &b)]);
@@ -388,6 +394,83 @@ fn wrong_bytes_are_refused_and_leave_nothing() {
     // And after all that, the right one.
     put();
     yard.pull("app:1").unwrap();
+}
+
+#[test]
+fn a_layer_is_downloaded_when_its_digest_is_right_whatever_its_tree_is() {
+    for keep in [Keep::Blobs, Keep::TreesOnly] {
+        let yard = Yard::keeping(keep);
+        let hostile = gzip(&Tar::new().file("a/../../x", b"").finish());
+        yard.fake.put_image(("app", "1"), &config_of(&[&layer_a()]), &[(TAR_GZIP, &hostile)]);
+        let steps = Mutex::new(Vec::new());
+        let error = yard.pull_with("app:1", &Wish::default(), &|step| steps.lock().unwrap().push(step)).unwrap_err();
+        assert_eq!(error.to_string(), "failed to register layer");
+        assert_eq!(states(&steps.into_inner().unwrap(), &hostile).last(), Some(&LayerState::Downloaded));
+        assert!(yard.is_empty());
+        // And not when it is wrong.
+        let key = format!("app@{}", sha(&hostile));
+        yard.fake.state().blobs.insert(key, vec![0; hostile.len()]);
+        let steps = Mutex::new(Vec::new());
+        yard.pull_with("app:1", &Wish::default(), &|step| steps.lock().unwrap().push(step)).unwrap_err();
+        assert!(!states(&steps.into_inner().unwrap(), &hostile).contains(&LayerState::Downloaded));
+        assert!(yard.is_empty());
+    }
+}
+
+#[test]
+fn wrong_sizes_and_ambiguous_manifests_leave_nothing() {
+    let yard = Yard::new();
+    let packed = gzip(&layer_a());
+    let config = config_of(&[&layer_a()]);
+    yard.fake.put_blob("app", &config);
+    yard.fake.put_blob("app", &packed);
+    let manifest = |change: &dyn Fn(&mut Value)| {
+        let mut manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(CONFIG, &config),
+            "layers": [descriptor(TAR_GZIP, &packed)],
+        });
+        change(&mut manifest);
+        yard.fake.put_manifest("app", "1", MANIFEST, &serde_json::to_vec(&manifest).unwrap());
+    };
+    for size in [0, 1, packed.len() - 1, packed.len() + 1, 1 << 40] {
+        manifest(&|manifest| manifest["layers"][0]["size"] = json!(size));
+        yard.refuses("app:1");
+    }
+    for size in [1, config.len() + 1, 1 << 40] {
+        manifest(&|manifest| manifest["config"]["size"] = json!(size));
+        yard.refuses("app:1");
+    }
+    for key in ["manifests", "Manifests", "MANIFESTS"] {
+        manifest(&|manifest| manifest[key] = json!([]));
+        let error = yard.refuses("app:1").to_string();
+        assert!(error.contains("both a manifest and an index"), "{error}");
+    }
+    manifest(&|_| ());
+    yard.pull("app:1").unwrap();
+}
+
+/// Gigabytes of one file of zeros, as blocks of a repeated byte (RFC 8878, 3.1.1.2).
+#[test]
+fn a_bomb_leaves_nothing() {
+    const BLOCK: u32 = 128 << 10;
+    let size = 5_u64 << 30;
+    let head = archive::fixture::Head { path: b"bomb", size, ..Default::default() };
+    let head = Tar::new().entry(head, b"").unfinished();
+    let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0x38];
+    bomb.extend(&(512_u32 << 3).to_le_bytes()[..3]);
+    bomb.extend(&head);
+    for _ in 0..size / u64::from(BLOCK) {
+        bomb.extend(&(BLOCK << 3 | 2).to_le_bytes()[..3]);
+        bomb.push(0);
+    }
+    bomb.extend([1, 0, 0]);
+    for keep in [Keep::Blobs, Keep::TreesOnly] {
+        let yard = Yard::keeping(keep);
+        let zstd = "application/vnd.oci.image.layer.v1.tar+zstd";
+        yard.fake.put_image(("app", "1"), &config_of(&[&layer_a()]), &[(zstd, &bomb)]);
+        let error = yard.refuses("app:1");
+        assert!(base::chain(&error).contains("this is a bomb"), "{}", base::chain(&error));
+    }
 }
 
 #[test]
@@ -537,6 +620,8 @@ fn one_failing_layer_ends_the_pull() {
     let (a, b, packed) = (layer_a(), layer_b(), gzip(&layer_a()));
     yard.fake.put_image(("app", "1"), &config_of(&[&a, &b]), &[(TAR_GZIP, &packed), (TAR, &b)]);
     yard.fake.fault(&packed, Fault::Missing);
+    // The other layer, which does not come any further, is not waited for.
+    yard.fake.fault(&b, Fault::Held);
     assert_eq!(yard.refuses("app:1").kind(), Kind::NotFound);
     yard.fake.release();
     yard.pull("app:1").unwrap();

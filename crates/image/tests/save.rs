@@ -95,6 +95,23 @@ fn zstd_layers_are_there_a_second_time_for_readers_that_do_not_know_them() {
 }
 
 #[test]
+fn a_layer_that_is_needed_in_two_forms_is_there_once_in_each() {
+    let yard = Yard::new();
+    let (a, b) = (layer("a", 3000), layer("b", 10));
+    yard.load(&archive(&["zstd:1"], &[&a], Pack::Zstd).bytes).unwrap();
+    yard.load(&archive(&["plain:1"], &[&a, &b], Pack::Plain).bytes).unwrap();
+    let saved = yard.save(&["zstd", "plain"]).unwrap();
+    let mut names: Vec<String> = files(&saved).into_iter().map(|(name, _)| name).collect();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    let there = Yard::new();
+    there.load(&saved).unwrap();
+    assert_eq!(there.store.get("plain:1").unwrap().lowers.len(), 2);
+}
+
+#[test]
 fn manifests_of_dockers_type_have_a_twin_that_readers_of_layouts_know() {
     let yard = Yard::new();
     let app = archive(&["app:1"], &[&layer("a", 2000)], Pack::DockerGzip);

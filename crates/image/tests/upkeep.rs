@@ -4,7 +4,7 @@ mod yard;
 
 use base::Digest;
 use image::upkeep::{Fault, Mend};
-use image::{Force, HostMask, Store};
+use image::{Force, HostMask, Keep, Store};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -34,7 +34,17 @@ fn filled() -> (Yard, Archive, Archive) {
     let two = archive(&["two:1"], &[&base, &layer("two", 50)], Pack::Gzip);
     yard.load(&one.bytes).unwrap();
     yard.load(&two.bytes).unwrap();
+    settled(&yard);
     (yard, one, two)
+}
+
+/// Waits until no layer has a mark any more: marks take room, too.
+fn settled(yard: &Yard) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !yard.store.layers().is_synced().unwrap() {
+        assert!(Instant::now() < deadline, "the layers do not come to disk");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -64,6 +74,28 @@ fn an_intact_store_has_no_faults_and_all_of_it_was_read() {
         yard.on_disk().0.into_iter().map(|name| fs::metadata(yard.root().join("content/blobs/sha256").join(name)));
     assert_eq!(report.bytes, sizes.map(|m| m.unwrap().len()).sum::<u64>());
     assert_eq!(told.len(), 7 + 3 + 2);
+}
+
+#[test]
+fn a_store_of_nothing_has_no_faults() {
+    assert_eq!(told(&faults(&Yard::new(), Mend::No)), Vec::<String>::new());
+}
+
+#[test]
+fn images_whose_blobs_were_not_to_be_kept_are_intact() {
+    let yard = Yard::keeping(Keep::TreesOnly);
+    let base = layer("base", 4000);
+    yard.load(&archive(&["one:1"], &[&base], Pack::Gzip).bytes).unwrap();
+    yard.load(&archive(&[], &[&base, &layer("two", 50)], Pack::Plain).bytes).unwrap();
+    assert_eq!(told(&faults(&yard, Mend::No)), Vec::<String>::new());
+    // Now blobs are kept: of what comes, not of what came.
+    let yard = yard.reopen();
+    assert_eq!(told(&faults(&yard, Mend::Yes)), Vec::<String>::new());
+    let three = archive(&["three:1"], &[&layer("three", 50)], Pack::Gzip);
+    yard.load(&three.bytes).unwrap();
+    fs::remove_file(yard.blob(&three.blobs[0])).unwrap();
+    let found = told(&faults(&yard, Mend::No));
+    assert!(found.len() == 1 && found[0].contains("three:1"), "{found:?}");
 }
 
 #[test]
@@ -182,6 +214,7 @@ fn the_longest_unused_images_go_until_the_budget_is_kept() {
         yard.store.touch(&all[n].id);
     }
     let yard = yard.reopen();
+    settled(&yard);
     let usage = yard.store.usage().unwrap().total;
     assert_eq!(yard.store.evict(usage, &[]).unwrap(), []);
     // c was used first, but a container stands on it; then comes a.

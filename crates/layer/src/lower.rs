@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// overlayfs' limit (OVL_MAX_STACK).
-const MOST_LOWERS: usize = 500;
+pub const MOST_LOWERS: usize = 500;
 /// Lowers kept open at most, over all namespaces.
 const MOST_OPEN: usize = 2048;
 

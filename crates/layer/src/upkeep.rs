@@ -61,7 +61,10 @@ impl Store {
             other => other.map_err(fail("measure", &folder))?,
         };
         known = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(*diff_id, tree);
+        // One that was discarded meanwhile was perhaps measured by half.
+        if self.has(diff_id) {
+            known.insert(*diff_id, tree);
+        }
         Ok(around + tree)
     }
 
@@ -119,11 +122,13 @@ impl Store {
     }
 
     fn aside(&self, diff_id: &Digest) -> Result<Option<Draft>, Error> {
-        self.lowers.forget(diff_id);
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner).remove(diff_id);
         let path = self.folder(diff_id);
         let draft = Draft { path: self.root.join("tmp").join(base::Id::random().to_string()) };
-        match fs::rename(&path, &draft.path) {
+        let renamed = fs::rename(&path, &draft.path);
+        // Afterwards, so that nobody notes the old tree again in between.
+        self.lowers.forget(diff_id);
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner).remove(diff_id);
+        match renamed {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(fail("remove", &path)(e)),
             Ok(()) => Ok(Some(draft)),

@@ -38,6 +38,16 @@ impl Access {
         let Some(users) = &self.users else { return Ok(()) };
         let asked = || Fault::new(Code::Unauthorized, "authentication required".to_owned());
         let (user, password) = basic(headers).ok_or_else(asked)?;
+        let known = Arc::clone(users);
+        let remembered = tokio::task::spawn_blocking(move || {
+            let remembered = known.remembers(&user, &password);
+            (remembered, user, password)
+        });
+        let (remembered, user, password) = remembered.await.map_err(|_| asked())?;
+        // Who is known does not stand in line with those who guess.
+        if remembered {
+            return Ok(());
+        }
         let _turn = self.checks.acquire().await.map_err(|_| asked())?;
         let users = Arc::clone(users);
         let right = tokio::task::spawn_blocking(move || users.verify(&user, &password)).await.unwrap_or(false);
@@ -45,10 +55,15 @@ impl Access {
     }
 
     /// Whether this registry does such things at all.
-    pub fn allow(&self, method: &Method, target: &Target) -> Result<(), Fault> {
+    pub fn allow(&self, method: &Method, headers: &HeaderMap, target: &Target) -> Result<(), Fault> {
         let refuse = |text: &str| Err(Fault::new(Code::Unsupported, text.to_owned()));
         let deletes = method == Method::DELETE && matches!(target, Target::Manifest(..) | Target::Blob(..));
         let writes = !matches!(*method, Method::GET | Method::HEAD) || matches!(target, Target::Upload(..));
+        // Browsers say for whom they write; a page that reaches this machine's registry (also by a name that it lets point
+        // here) must not push where no password is asked.
+        if writes && self.users.is_none() && headers.contains_key(header::ORIGIN) {
+            return Err(Fault::new(Code::Denied, "this registry takes nothing from web pages".to_owned()));
+        }
         match self.changes {
             Changes::None if writes => refuse("this registry is read-only"),
             Changes::Push if deletes => refuse("this registry does not delete: it was started without --allow-delete"),

@@ -1,6 +1,6 @@
 //! Apache's file of users with bcrypt hashes, read again when it changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 /// Passwords that were right are remembered, since bcrypt is slow on purpose and clients send theirs with each request.
 const MAX_REMEMBERED: usize = 1000;
-/// Hashed for a user who is not there, so that he cannot be told from one who is.
+/// Hashed for a user who is not there when the file has no other.
 const NOBODY: &str = "$2y$05$abcdefghijklmnopqrstuuA9rGkkkqBvGGHdBdAqYb3pIGiQqp9OG";
 
 /// Why a file of users cannot be used.
@@ -35,8 +35,30 @@ pub struct Htpasswd {
 #[derive(Debug, Default)]
 struct State {
     stamp: Stamp,
-    hashes: Arc<HashMap<String, String>>,
-    remembered: HashMap<[u8; 32], ()>,
+    users: Arc<Users>,
+    remembered: HashSet<[u8; 32]>,
+}
+
+#[derive(Debug)]
+struct Users {
+    hashes: HashMap<String, String>,
+    /// What is hashed for a user who is not there, so that he cannot be told from one who is by the time that takes:
+    /// as costly as the most costly of the others.
+    nobody: String,
+}
+
+impl Users {
+    fn new(hashes: HashMap<String, String>) -> Users {
+        let costly = hashes.values().max_by_key(|hash| hash.get(4..6).unwrap_or_default().to_owned());
+        let nobody = costly.map_or_else(|| NOBODY.to_owned(), String::clone);
+        Users { hashes, nobody }
+    }
+}
+
+impl Default for Users {
+    fn default() -> Users {
+        Users::new(HashMap::new())
+    }
 }
 
 type Stamp = (u64, u64, i64, i64);
@@ -44,30 +66,34 @@ type Stamp = (u64, u64, i64, i64);
 impl Htpasswd {
     pub fn open(path: &Path) -> Result<Htpasswd, HtpasswdError> {
         let (stamp, hashes) = read(path)?;
-        let state = State { stamp, hashes: Arc::new(hashes), remembered: HashMap::new() };
+        let state = State { stamp, users: Arc::new(Users::new(hashes)), remembered: HashSet::new() };
         Ok(Htpasswd { path: path.to_owned(), salt: base::Id::random().to_string(), state: Mutex::new(state) })
+    }
+
+    /// Whether the password was found to be the user's before. Reads the file when it has changed: must be called on a
+    /// thread that may block.
+    pub fn remembers(&self, user: &str, password: &str) -> bool {
+        self.reload();
+        let key = self.key(user, password);
+        self.state().remembered.contains(&key)
     }
 
     /// Whether the password is the user's. Takes a while: must be called on a thread that may block.
     pub fn verify(&self, user: &str, password: &str) -> bool {
-        self.reload();
+        if self.remembers(user, password) {
+            return true;
+        }
         let key = self.key(user, password);
-        let hashes = {
-            let state = self.state();
-            if state.remembered.contains_key(&key) {
-                return true;
-            }
-            Arc::clone(&state.hashes)
-        };
-        let hash = hashes.get(user).map_or(NOBODY, String::as_str);
-        let right = bcrypt::verify(password, hash).unwrap_or(false) && hashes.contains_key(user);
+        let users = Arc::clone(&self.state().users);
+        let hash = users.hashes.get(user).unwrap_or(&users.nobody);
+        let right = bcrypt::verify(password, hash).unwrap_or(false) && users.hashes.contains_key(user);
         let mut state = self.state();
         // Only if nobody changed the file in the meantime.
-        if right && Arc::ptr_eq(&hashes, &state.hashes) {
+        if right && Arc::ptr_eq(&users, &state.users) {
             if state.remembered.len() >= MAX_REMEMBERED {
                 state.remembered.clear();
             }
-            state.remembered.insert(key, ());
+            state.remembered.insert(key);
         }
         right
     }
@@ -83,7 +109,9 @@ impl Htpasswd {
         // Not tried again before the next change.
         state.stamp = new;
         match read(&self.path) {
-            Ok((stamp, hashes)) => *state = State { stamp, hashes: Arc::new(hashes), remembered: HashMap::new() },
+            Ok((stamp, hashes)) => {
+                *state = State { stamp, users: Arc::new(Users::new(hashes)), remembered: HashSet::new() };
+            }
             Err(error) => tracing::warn!(error = base::chain(&error), "the users stay as they were"),
         }
     }
@@ -155,6 +183,23 @@ mod tests {
         fs::write(&path, "me:$apr1$x$y\n").unwrap();
         let error = Htpasswd::open(&path).unwrap_err().to_string();
         assert!(error.contains("line 1") && error.contains("htpasswd -B"), "{error}");
+    }
+
+    #[test]
+    fn a_user_who_is_not_there_costs_as_much_as_one_who_is() {
+        let hashes =
+            [("a", 4), ("b", 6), ("c", 5)].map(|(user, cost)| (user.to_owned(), bcrypt::hash("x", cost).unwrap()));
+        let users = Users::new(hashes.into());
+        assert_eq!(users.nobody, users.hashes["b"]);
+        assert_eq!(Users::default().nobody, NOBODY);
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        fs::write(&path, line("me", "one")).unwrap();
+        let users = Htpasswd::open(&path).unwrap();
+        assert!(!users.verify("you", "one"), "the password of the hash that stands in lets nobody in");
+        assert!(!users.remembers("me", "one"));
+        assert!(users.verify("me", "one") && users.remembers("me", "one") && !users.remembers("you", "one"));
     }
 
     #[test]

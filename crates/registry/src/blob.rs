@@ -8,7 +8,7 @@ use crate::session::{Ask, Session};
 use crate::setup::Trust;
 use base::Digest;
 use bytes::{Buf, Bytes};
-use http::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
 use http::{Method, StatusCode};
 use oci::image::Descriptor;
 use reqwest::Response;
@@ -37,6 +37,12 @@ impl Repository {
         Ok(Box::new(Reader { chunks, current: Bytes::new(), remaining: blob.size, cancel }))
     }
 
+    /// How many bytes a blob has, if it is there. Mirrors are asked too.
+    pub fn find_blob(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let digest = *digest;
+        self.run(async move |inner: Arc<Inner>| inner.find_blob(&digest).await)
+    }
+
     /// Asks the registry itself, never a mirror.
     pub fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
         let digest = *digest;
@@ -45,6 +51,28 @@ impl Repository {
 }
 
 impl Inner {
+    async fn find_blob(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let sessions = self.sessions(Capability::Pull).await?;
+        match self.ask_each(sessions, |_, session| self.size_at(session, digest)).await {
+            Ok(size) => Ok(Some(size)),
+            Err(Error::NotFound(text)) if text.starts_with("pull access denied") => Err(Error::NotFound(text)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn size_at(&self, session: Session, digest: &Digest) -> Result<u64, Error> {
+        let ask = Ask::new(Method::HEAD, self.at(&format!("blobs/{digest}"))).scope(self.scope("pull"));
+        let mut ask = ask.header(ACCEPT_ENCODING, "identity")?;
+        ask.trust = Trust::ByDigest;
+        let response = session.send(&ask).await?;
+        if !response.status().is_success() {
+            return Err(self.unread(Refusal::read(response).await, None));
+        }
+        let told = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        told.ok_or_else(|| Error::Unavailable(format!("the registry does not tell the size of blob {digest}")))
+    }
+
     pub(crate) async fn has(&self, digest: &Digest) -> Result<bool, Error> {
         let mut ask = Ask::new(Method::HEAD, self.at(&format!("blobs/{digest}"))).scope(self.scope("pull"));
         ask.trust = Trust::ByDigest;

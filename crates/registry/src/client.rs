@@ -4,8 +4,9 @@ use crate::repository::Inner;
 use crate::settings::Patience;
 use crate::setup::Setup;
 use crate::workers::Workers;
-use crate::{Credentials, Error, Hit, Login, Repository, Settings, login, search};
+use crate::{Credentials, Error, Hit, Login, Repository, Settings, fetch, login, search};
 use std::future::Future;
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Stops what was started with it. Clones share it.
@@ -19,6 +20,11 @@ impl Cancel {
 
     pub fn is_cancelled(&self) -> bool {
         self.0.is_cancelled()
+    }
+
+    /// One that ends with this one, and that can be cancelled without it: for the parts of a whole.
+    pub fn child(&self) -> Cancel {
+        Cancel(self.0.child_token())
     }
 
     pub(crate) async fn unless<T>(&self, future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -92,6 +98,12 @@ impl Client {
         cancel: &Cancel,
     ) -> Result<Vec<Hit>, Error> {
         self.workers.run(cancel, search::search(self.setup(), term.to_owned(), limit, credentials.clone()))
+    }
+
+    /// The content behind any http or https address, unverified: redirects are followed, and how much comes is not known
+    /// beforehand. Errors of the reader hold an [`Error`] (`io::Error::get_ref`), also when the connection broke off.
+    pub fn fetch(&self, url: &str, cancel: &Cancel) -> Result<Box<dyn Read + Send>, Error> {
+        fetch::fetch(&self.workers, self.setup(), url, cancel)
     }
 
     fn setup(&self) -> Arc<Setup> {

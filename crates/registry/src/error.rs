@@ -3,9 +3,12 @@
 use crate::challenge::Challenges;
 use http::StatusCode;
 use serde::Deserialize;
+use std::time::Duration;
 
 /// Bytes of an error document that are looked at.
 const LONGEST_DOCUMENT: usize = 64 * 1024;
+/// How long the rest of an error document is waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// Letters of one message that are shown.
 const LONGEST_MESSAGE: usize = 1000;
 
@@ -177,14 +180,18 @@ fn clean(text: &str) -> String {
         .to_owned()
 }
 
+/// What came of a document in time; its status tells the most.
 async fn first_bytes(mut response: reqwest::Response) -> Vec<u8> {
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() >= LONGEST_DOCUMENT {
-            break;
+    let read = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            body.extend_from_slice(&chunk);
+            if body.len() >= LONGEST_DOCUMENT {
+                break;
+            }
         }
-    }
+    };
+    let _ = tokio::time::timeout(LONGEST_WAIT, read).await;
     body
 }
 

@@ -21,6 +21,7 @@ mod challenge;
 mod client;
 mod credentials;
 mod error;
+mod fetch;
 mod hosts;
 mod hosts_file;
 pub mod keyring;

@@ -280,9 +280,13 @@ impl Session {
         self.setup.learn(&self.endpoint.base, known.clone());
         let mut wanted = scopes.clone();
         if let Some(bearer) = challenges.bearer() {
-            self.setup.tokens.forget(&Key::new(&bearer, scopes, &self.asker()));
+            let forget = |scopes| {
+                let key = Key::new(&bearer, scopes, &self.asker());
+                refused.into_iter().for_each(|refused| self.setup.tokens.forget(&key, refused));
+            };
+            forget(scopes);
             wanted.extend(bearer.scope.split_whitespace().map(str::to_owned));
-            self.setup.tokens.forget(&Key::new(&bearer, &wanted, &self.asker()));
+            forget(&wanted);
         }
         let renewed = self.authorization(&known, &wanted).await?;
         Ok(renewed.filter(|renewed| Some(renewed) != refused))

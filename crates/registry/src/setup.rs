@@ -23,6 +23,8 @@ const KNOWLEDGE_LASTS: Duration = Duration::from_secs(5 * 60);
 const DEAD_MIRROR_RESTS: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are read only to keep its connection.
 const WORTH_DRAINING: usize = 64 * 1024;
+/// Longer than this a new connection takes less time.
+const LONGEST_DRAINING: Duration = Duration::from_secs(1);
 
 /// Settings and all that grew from them: connections, tokens, what endpoints answered.
 pub(crate) struct Setup {
@@ -121,6 +123,13 @@ impl Setup {
                 return Err(refused(&next, "a redirect to another protocol is not followed"));
             }
             if !same_origin(&from, &target) {
+                // The body of a POST is a token request, which holds the secret itself.
+                if *next.method() == Method::POST && next.body().is_some() {
+                    return Err(refused(
+                        &next,
+                        "a redirect to another host is not followed: the request holds a secret",
+                    ));
+                }
                 *next.headers_mut() = harmless(next.headers());
                 tls = tls.toward_strangers();
             }
@@ -159,13 +168,16 @@ fn harmless(headers: &HeaderMap) -> HeaderMap {
 
 /// Reads a short rest so that the connection can be used again.
 pub(crate) async fn drain(mut response: Response) {
-    let mut seen = 0;
-    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(Duration::from_secs(1), response.chunk()).await {
-        seen += chunk.len();
-        if seen > WORTH_DRAINING {
-            break;
+    let read = async {
+        let mut seen = 0;
+        while let Ok(Some(chunk)) = response.chunk().await {
+            seen += chunk.len();
+            if seen > WORTH_DRAINING {
+                break;
+            }
         }
-    }
+    };
+    let _ = tokio::time::timeout(LONGEST_DRAINING, read).await;
 }
 
 /// Reads an answer of a bounded size.

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method};
 use reqwest::{Request, Url};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Bytes of a token server's answer at most.
@@ -26,9 +26,15 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// What a token allows: `repository:library/busybox:pull`.
 pub(crate) type Scopes = BTreeSet<String>;
 
-/// The tokens that were given.
+/// The tokens that were given, and those that are being asked for.
 #[derive(Default)]
-pub(crate) struct Tokens(Mutex<HashMap<Key, Token>>);
+pub(crate) struct Tokens {
+    given: Mutex<HashMap<Key, Token>>,
+    /// Who has the turn asks; the others wait for what he gets.
+    turns: Mutex<HashMap<Key, Weak<Turn>>>,
+}
+
+type Turn = tokio::sync::Mutex<()>;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -77,8 +83,13 @@ impl Key {
 }
 
 impl Tokens {
-    /// A token that is still good, or a new one.
+    /// A token that is still good, or a new one. Many who want the same at once ask for it once.
     pub(crate) async fn get(&self, setup: &Setup, endpoint: &Endpoint, key: Key) -> Result<String, Error> {
+        if let Some(token) = self.known(&key) {
+            return Ok(token);
+        }
+        let turn = self.turn(&key);
+        let _turn = turn.lock().await;
         if let Some(token) = self.known(&key) {
             return Ok(token);
         }
@@ -87,17 +98,35 @@ impl Tokens {
         Ok(grant.token)
     }
 
-    pub(crate) fn forget(&self, key: &Key) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    /// Forgets a token that was refused, unless there is another one in the meantime.
+    pub(crate) fn forget(&self, key: &Key, refused: &HeaderValue) {
+        let mut tokens = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if tokens
+            .get(key)
+            .is_some_and(|token| refused.as_bytes().strip_prefix(b"Bearer ") == Some(token.value.as_bytes()))
+        {
+            tokens.remove(key);
+        }
+    }
+
+    fn turn(&self, key: &Key) -> Arc<Turn> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(key).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(key.clone(), Arc::downgrade(&turn));
+        turn
     }
 
     fn known(&self, key: &Key) -> Option<String> {
-        let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tokens = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.get(key).filter(|token| token.expires > Instant::now() + MARGIN).map(|token| token.value.clone())
     }
 
     fn keep(&self, key: Key, grant: &Grant) {
-        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         if tokens.len() >= MOST_TOKENS {
             let now = Instant::now();
             tokens.retain(|_, token| token.expires > now);

@@ -166,13 +166,15 @@ impl Transport {
     }
 }
 
-/// `Get "https://reg.example/v2/"`, without a query, which may hold a signature.
+/// `Get "https://reg.example/v2/"`, without what may be secret: a query, a user.
 pub(crate) fn operation(method: &Method, url: &Url) -> String {
     let lower = method.as_str().to_lowercase();
     let verb = lower.get(..1).unwrap_or_default().to_uppercase() + lower.get(1..).unwrap_or_default();
     let mut shown = url.clone();
     shown.set_query(None);
     shown.set_fragment(None);
+    // Neither fails for an address that was asked.
+    let _ = shown.set_username("").and_then(|()| shown.set_password(None));
     format!("{verb} \"{shown}\"")
 }
 
@@ -231,8 +233,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operation_shows_no_query() {
-        let url = Url::parse("https://cdn.example/blob?X-Signature=s3cret#f").unwrap();
+    fn an_operation_shows_nothing_secret() {
+        let url = Url::parse("https://ann:s3cret@cdn.example/blob?X-Signature=s3cret#f").unwrap();
         assert_eq!(operation(&Method::GET, &url), "Get \"https://cdn.example/blob\"");
     }
 }

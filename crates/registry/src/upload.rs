@@ -14,12 +14,14 @@ use reqwest::{Body, Response, Url};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that were read and wait for the connection.
 const WAITING_CHUNKS: usize = 8;
+/// How long a registry may take to hear that an upload is given up.
+const GOODBYE: Duration = Duration::from_secs(20);
 
 /// What an upload reads; called again when it starts anew.
 type Open<'a> = &'a (dyn Fn() -> io::Result<File> + Sync);
@@ -57,24 +59,44 @@ impl Repository {
         sent: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Error> {
         let mut upload = self.begin()?;
+        let outcome = self.push_by(&mut upload, blob, open, sent);
+        if outcome.is_err() {
+            self.abandon(upload.location);
+        }
+        outcome
+    }
+
+    fn push_by(&self, upload: &mut Upload, blob: &Descriptor, open: Open<'_>, sent: Sent<'_>) -> Result<(), Error> {
         let mut failures = 0;
         loop {
             let started_at = upload.offset;
-            let error = match self.send_from(&upload, blob, open, sent)? {
+            let error = match self.send_from(upload, blob, open, sent)? {
                 Part::Complete(location) => match self.commit(location, blob.digest)? {
                     None => return Ok(()),
                     Some(error) => error,
                 },
                 Part::Broken(error) => error,
             };
-            let next = self.status(&upload, blob.size);
+            let next = self.status(upload, blob.size);
             failures = if next.as_ref().is_some_and(|next| next.offset > started_at) { 0 } else { failures + 1 };
             if failures > self.0.setup.patience.repetitions {
                 return Err(error);
             }
             tracing::debug!(digest = %blob.digest, resumed = next.is_some(), %error, "an upload broke");
             self.pause(failures)?;
-            upload = next.map_or_else(|| self.begin(), Ok)?;
+            *upload = next.map_or_else(|| self.begin(), Ok)?;
+        }
+    }
+
+    /// Tells the registry, which would keep what it has, that nothing more comes. Nobody waits for the answer.
+    fn abandon(&self, location: Url) {
+        let inner = Arc::clone(&self.0);
+        let told = async move {
+            let ended = tokio::time::timeout(GOODBYE, inner.end(location)).await;
+            tracing::debug!(ok = matches!(ended, Ok(Ok(_))), "an upload that failed is cancelled");
+        };
+        if let Ok(workers) = self.0.workers.handle() {
+            workers.spawn(told);
         }
     }
 
@@ -229,7 +251,7 @@ impl Inner {
             StatusCode::ACCEPTED => {
                 let upload = location(&session, &response).await?;
                 drain(response).await;
-                let cancelled = session.send(&self.ask_at(Method::DELETE, upload)).await;
+                let cancelled = self.end(upload).await;
                 tracing::debug!(ok = cancelled.is_ok(), "the upload that a mount became is cancelled");
                 Ok(false)
             }
@@ -237,6 +259,13 @@ impl Inner {
             status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => Ok(false),
             _ => Err(Refusal::read(response).await.into_error()),
         }
+    }
+
+    /// Ends an upload without a blob.
+    async fn end(&self, at: Url) -> Result<(), Error> {
+        let response = self.pushing().await?.send(&self.ask_at(Method::DELETE, at)).await?;
+        drain(response).await;
+        Ok(())
     }
 
     fn ask_at(&self, method: Method, at: Url) -> Ask {
@@ -320,7 +349,7 @@ impl Progress {
             let (last, taken) = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
             let limit = if taken >= self.size { patience.commit } else { patience.stall };
             let Some(rest) = limit.checked_sub(last.elapsed()) else { return };
-            tokio::time::sleep(rest.max(std::time::Duration::from_millis(1))).await;
+            tokio::time::sleep(rest.max(Duration::from_millis(1))).await;
         }
     }
 }

@@ -133,8 +133,9 @@ fn of_image(error: &image::Error) -> Option<Refusal> {
 fn of_change(change: &str) -> Refusal {
     const WORDS: [&str; 10] =
         ["cmd", "entrypoint", "env", "expose", "healthcheck", "label", "onbuild", "user", "volume", "workdir"];
-    let word = change.split_whitespace().next().unwrap_or_default().to_lowercase();
-    match WORDS.contains(&word.as_str()) || word == "stopsignal" {
+    let word = change.split_whitespace().next().unwrap_or_default();
+    let lower = word.to_lowercase();
+    match WORDS.contains(&lower.as_str()) || lower == "stopsignal" {
         true => Refusal::invalid(format!("invalid change {change:?}")),
         false => Refusal::invalid(format!("{word} is not a valid change command")),
     }
@@ -351,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_word_that_changes_nothing_is_refused_as_dockerd_does() {
-        assert_eq!(of_change("NOPE x"), Refusal::invalid("nope is not a valid change command"));
+        assert_eq!(of_change("NOPE x"), Refusal::invalid("NOPE is not a valid change command"));
         assert_eq!(of_change("ENV =x"), Refusal::invalid("invalid change \"ENV =x\""));
     }
 

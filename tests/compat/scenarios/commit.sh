@@ -19,7 +19,9 @@ docker export box | tar -tf - | grep -E '^(data|made|link)' | sort
 docker export nothing
 docker export box | docker import -c 'CMD ["cat","/made/deep/file"]' - flat:1
 docker run --rm flat:1
-docker save committed:1 committed:2 | tar -xOf - manifest.json | grep -o '"RepoTags":[^]]*'
+# One at a time: after a save of two with common layers dockerd 28 never lets go of these.
+docker save committed:1 | tar -xOf - manifest.json | grep -o '"RepoTags":[^]]*'
+docker save committed:2 | tar -xOf - manifest.json | grep -o '"RepoTags":[^]]*'
 docker save nothing:1 -o /dev/null
 docker save -o /tmp/dhow-compat-$$ committed:1 && docker rmi committed:1 && docker load -i /tmp/dhow-compat-$$; rm -f /tmp/dhow-compat-$$
 docker run --rm committed:1 cat /data/new
@@ -37,3 +39,4 @@ docker rmi -f committed:1 committed:2 flat:1 live:1 live:2 never:1
 docker image prune -f | grep -c deleted
 docker image prune -f --filter until=1h
 docker system df --format '{{.Type}} {{.TotalCount}} {{.Active}}'
+docker system prune -f | grep -v '^[0-9a-f]*$'

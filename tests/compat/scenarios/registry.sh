@@ -13,7 +13,8 @@ docker images --digests --format '{{.Repository}} {{.Tag}}' 127.0.0.1:5000/a/box
 docker rmi 127.0.0.1:5000/a/box:1 | grep -c Untagged
 docker rmi 127.0.0.1:5000/a/box:2 127.0.0.1:5000/b/box:1 | grep -c Untagged
 docker rmi busybox | grep -c Deleted
-docker pull 127.0.0.1:5000/a/box:1
+# dockerd leaves this one line out when the next comes soon.
+docker pull 127.0.0.1:5000/a/box:1 | grep -v 'Verifying Checksum'
 docker pull 127.0.0.1:5000/a/box:1
 docker pull -q 127.0.0.1:5000/a/box:2
 docker pull -a 127.0.0.1:5000/a/box

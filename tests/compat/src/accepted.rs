@@ -210,6 +210,14 @@ pub const ACCEPTED: &[Accepted] = &[
         "\"/sys/firmware\",\"/sys/devices/virtual/powercap\"]",
         "powercap is masked since 28",
     ),
+    old("docker commit -c", "daemon: nonsense is", "daemon: NONSENSE is", WORDS),
+    old("docker commit -c", "daemon: from is", "daemon: FROM is", WORDS),
+    old(
+        "docker pull --platform linux/s390x",
+        "up to date for 127.0.0.1:5000/a/box:1\n",
+        "up to date for 127.0.0.1:5000/a/box:1\nWARNING: image with reference 127.0.0.1:5000/a/box:1 was found but its platform (linux/amd64) does not match the specified platform (linux/s390x)\n",
+        "an image for another platform is told since 28",
+    ),
     old(".HostConfig}}", "NetworkMode=\"default\"", "NetworkMode=\"bridge\"", "the default has its name"),
 ];
 

@@ -45,15 +45,15 @@ impl Dockerd {
         Seat { host: self.host(), data_root: self.folder.path().join("data") }
     }
 
-    /// Debian's registry at 127.0.0.1:5000 of its network namespace.
-    pub fn registry(&self) -> Registry {
+    /// A registry at 127.0.0.1:5000 of its network namespace.
+    pub fn registry(&self, maker: Maker) -> Registry {
         let target = self.daemon.id().to_string();
         let enter = |program: &OsStr| {
             let mut command = Command::new("nsenter");
             command.args(["-t", &target, "--net", "--mount", "--wdns=/"]).arg(program);
             command
         };
-        Registry::start_in(self.folder.path(), &enter, Maker::Debian, REGISTRY_PORT)
+        Registry::start_in(self.folder.path(), &enter, maker, REGISTRY_PORT)
     }
 
     /// The first number of its version.

@@ -58,7 +58,7 @@ fn dhow_answers_as_dockerd() {
     let _fixture = Fixture;
     let dockerd = Dockerd::start();
     let stage = Stage::new();
-    let _registries = [dockerd.registry(), Registry::start(&stage, Maker::Debian, REGISTRY_PORT)];
+    let _registries = [dockerd.registry(Maker::Debian), Registry::start(&stage, Maker::Debian, REGISTRY_PORT)];
     let mut comparison = Comparison {
         version: dockerd.version(),
         theirs: dockerd.seat(),

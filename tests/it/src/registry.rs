@@ -59,6 +59,32 @@ impl Registry {
         Registry { child, address }
     }
 
+    /// Our own with other flags, among them what it serves.
+    pub fn serve(stage: &Stage, address: &str, flags: &[&str]) -> Registry {
+        let (host, port) = address.rsplit_once(':').expect("an address with a port");
+        let mut command = stage.inside(binary());
+        command.args(["registry", "serve", "--address", address]).args(flags);
+        let path = stage.folder().join(format!("registry-{port}.log"));
+        let log = std::fs::File::create(&path).expect("a log");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("a registry starts");
+        let mut registry = Registry { child, address: address.to_owned() };
+        let probe = format!("exec 3<>/dev/tcp/{host}/{port}");
+        crate::within("the registry answers", || {
+            if let Ok(Some(status)) = registry.child.try_wait() {
+                panic!("the registry ended: {status}\n{}", std::fs::read_to_string(&path).unwrap_or_default());
+            }
+            let mut bash = stage.inside("bash");
+            bash.args(["-c", &probe]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+        });
+        registry
+    }
+
+    /// SIGKILL, as a crash.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the registry can be killed");
+        self.child.wait().expect("the registry was a child");
+    }
+
     /// The name of a repository in it, with a tag.
     pub fn name(&self, repository: &str) -> String {
         format!("{}/{repository}", self.address)

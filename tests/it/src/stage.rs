@@ -30,6 +30,8 @@ impl Output {
 pub struct Stage {
     folder: tempfile::TempDir,
     engine: Option<Child>,
+    /// Further words for the engine's command line.
+    flags: Vec<String>,
     /// A process that holds the namespaces while no engine runs.
     holder: Child,
 }
@@ -53,7 +55,7 @@ impl Stage {
             .stdout(Stdio::piped())
             .spawn()
             .expect("unshare(1) runs");
-        let mut stage = Stage { folder, engine: None, holder };
+        let mut stage = Stage { folder, engine: None, flags: Vec::new(), holder };
         let mut ready = [0];
         let pipe = stage.holder.stdout.as_mut().expect("a pipe");
         std::io::Read::read_exact(pipe, &mut ready).expect("the namespaces are made");
@@ -88,6 +90,7 @@ impl Stage {
         command.arg("engine").arg("-H").arg(self.host());
         command.arg("--data-root").arg(self.data_root()).arg("--exec-root").arg(self.folder.path().join("run"));
         command.arg("--pidfile").arg(self.folder.path().join("engine.pid"));
+        command.args(&self.flags);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().expect("the engine starts");
         self.engine = Some(child);
@@ -97,6 +100,13 @@ impl Stage {
             }
             self.dhow(["ps", "-q"]).code == 0
         });
+    }
+
+    /// Ends the engine and starts it with further flags, which stay.
+    pub fn restart_with(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        self.stop_engine();
+        self.start_engine();
     }
 
     /// SIGKILL, as a crash.

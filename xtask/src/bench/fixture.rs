@@ -50,10 +50,14 @@ fn whole(root: &Path) -> String {
     format!("tar --numeric-owner -C '{}' -cf - .", root.display())
 }
 
-/// A line that writes every tenth file of a folder, by size, so that all parts are alike.
+/// A line that writes the part of a folder with that number: files in the order of their paths, and a tenth of all bytes.
 fn part(root: &Path, index: usize) -> String {
+    let choose = format!(
+        "{{ size[NR] = $1; path[NR] = $2; all += $1 }} \
+         END {{ for (i = 1; i <= NR; i++) {{ if (int(sum * {LAYERS} / (all + 1)) == {index}) print path[i]; sum += size[i] }} }}"
+    );
     format!(
-        "cd '{}' && find . ! -type d -printf '%s\\t%p\\n' | sort -rn | cut -f2- | awk 'NR % {LAYERS} == {index}' \
+        "cd '{}' && find . ! -type d -printf '%s\\t%p\\n' | LC_ALL=C sort -k 2 | awk -F '\\t' '{choose}' \
          | tar --numeric-owner --no-recursion -T - -cf -",
         root.display()
     )

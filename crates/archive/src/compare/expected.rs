@@ -2,13 +2,12 @@
 
 use crate::extract::whiteout::{self, Whiteout};
 use crate::path::{normal, split};
-use crate::{Entry, EntryKind, Error, Reader, Sparse};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use crate::{Entry, EntryKind, Error, Reader, Sparse, beneath};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
 /// Bytes compared at once.
@@ -116,9 +115,12 @@ impl<'root> Expected<'root> {
 
     /// The folder `path`, and its parents, as `extract` makes them when they are missing.
     fn folder(&mut self, path: &[u8]) -> &mut Node {
-        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        for end in ends.collect::<Vec<_>>() {
-            self.parent(&path[..end]);
+        // Below a folder that is there all is well already.
+        if !self.nodes.get(path).is_some_and(Node::is_folder) {
+            let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+            for end in ends.collect::<Vec<_>>() {
+                self.parent(&path[..end]);
+            }
         }
         self.parent(path)
     }
@@ -166,7 +168,7 @@ impl<'root> Expected<'root> {
         path: &[u8],
         sparse: Option<&Sparse>,
     ) -> Result<Same, Error> {
-        let file = match open(self.root, path, OFlags::RDONLY | OFlags::NONBLOCK) {
+        let file = match beneath::open_file(self.root, path) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::XDEV) => return Ok(Same::No),
             Err(e) => return Err(failed(path, e.into())),
@@ -211,20 +213,6 @@ impl Node {
 
     fn is_whiteout(&self) -> bool {
         matches!(self.kind, NodeKind::Whiteout)
-    }
-}
-
-/// Opens `path` below `root`; no link is followed.
-pub fn open(root: BorrowedFd<'_>, path: &[u8], access: OFlags) -> Result<OwnedFd, Errno> {
-    let path = if path.is_empty() { b"." } else { path };
-    let resolve =
-        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-    loop {
-        match rustix::fs::openat2(root, path, access | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            // A rename elsewhere on the system raced with the walk (openat2(2), EAGAIN).
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            other => return other,
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The walk of the tree: every path against what is expected of it.
 
-use super::expected::{Content, Expected, Node, NodeKind, Same, failed, open};
+use super::expected::{Content, Expected, Node, NodeKind, Same, failed};
 use super::{Difference, MOST};
+use crate::beneath::open;
 use crate::{Entry, EntryKind, Error, Time};
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, makedev};
 use rustix::io::Errno;

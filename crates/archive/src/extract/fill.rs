@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 /// Bytes of a file that is worth the way to another thread.
 const LARGE: u64 = 32 * 1024;
@@ -70,13 +70,14 @@ pub struct Aside<'scope> {
 pub struct Gone;
 
 impl<'scope> Aside<'scope> {
-    pub fn start<'env>(scope: &'scope Scope<'scope, 'env>) -> Aside<'scope> {
+    /// `None`: there is no second thread to be had.
+    pub fn start<'env>(scope: &'scope Scope<'scope, 'env>) -> Option<Aside<'scope>> {
         let (jobs, jobs_end) = sync_channel(DEPTH);
         let (spare, spare_end) = channel();
         let on_the_way = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&on_the_way);
-        let thread = scope.spawn(move || work(&jobs_end, &spare, &counter));
-        Aside { jobs, spare: spare_end, on_the_way, thread }
+        let thread = Builder::new().spawn_scoped(scope, move || work(&jobs_end, &spare, &counter)).ok()?;
+        Some(Aside { jobs, spare: spare_end, on_the_way, thread })
     }
 
     /// Whether a file of so many bytes should go aside.

@@ -2,10 +2,10 @@
 
 use super::attributes;
 use crate::path::split;
-use crate::{Entry, Error};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use crate::{Entry, Error, beneath};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -22,14 +22,8 @@ pub struct Folders<'root> {
     open: HashMap<Vec<u8>, Rc<OwnedFd>>,
     /// The folder of the latest entry: most entries come folder by folder.
     latest: Option<(Vec<u8>, Rc<OwnedFd>)>,
-    /// What to set at the end, in the archive's order.
-    looks: Vec<(Vec<u8>, Option<Entry>)>,
-}
-
-/// How a parent looks that the archive never named.
-fn plain(folder: &OwnedFd) -> io::Result<()> {
-    rustix::fs::fchown(folder, Some(rustix::fs::Uid::ROOT), Some(rustix::fs::Gid::ROOT))?;
-    Ok(rustix::fs::fchmod(folder, Mode::from_raw_mode(0o755))?)
+    /// What to set at the end: of each folder its latest entry.
+    looks: BTreeMap<Vec<u8>, Entry>,
 }
 
 /// A later entry of the archive took the folder's place.
@@ -48,7 +42,7 @@ pub enum Occupant {
 
 impl<'root> Folders<'root> {
     pub fn new(root: BorrowedFd<'root>) -> Folders<'root> {
-        Folders { root, open: HashMap::new(), latest: None, looks: Vec::new() }
+        Folders { root, open: HashMap::new(), latest: None, looks: BTreeMap::new() }
     }
 
     /// Opens the folder `path` (normal; empty for the root) and makes it when it is missing.
@@ -91,7 +85,7 @@ impl<'root> Folders<'root> {
 
     /// Notes how the folder `path` shall look.
     pub fn remember(&mut self, path: Vec<u8>, entry: Entry) {
-        self.looks.push((path, Some(entry)));
+        self.looks.insert(path, entry);
     }
 
     /// Lower layers do not show through the folder `path` (overlayfs.rst, "whiteouts and opaque directories").
@@ -127,10 +121,12 @@ impl<'root> Folders<'root> {
     pub fn settle(mut self) -> Result<(), Error> {
         for (path, entry) in std::mem::take(&mut self.looks) {
             let done = match self.beneath(&path, OFlags::RDONLY) {
-                Ok(folder) => match &entry {
-                    Some(entry) => attributes::on_file(folder.as_fd(), entry),
-                    None => plain(&folder),
-                },
+                Ok(folder) => {
+                    let done = attributes::on_file(folder.as_fd(), &entry);
+                    // The next one is often below it.
+                    self.latest = Some((path.clone(), Rc::new(folder)));
+                    done
+                }
                 Err(e) if replaced(&e) => Ok(()),
                 Err(e) => Err(e),
             };
@@ -144,13 +140,19 @@ impl<'root> Folders<'root> {
         for end in ends {
             let (folder, name) = split(&path[..end]);
             let folder = self.open_existing(folder)?;
-            match self.make(&folder, name) {
-                Ok(()) => self.looks.push((path[..end].to_vec(), None)),
+            match self.make_plain(&folder, name) {
+                Ok(()) => {}
                 Err(Errno::EXIST) => self.uncover(&path[..end], &folder, name)?,
                 Err(errno) => return Err(errno.into()),
             }
         }
         Ok(())
+    }
+
+    /// A parent as it looks that the archive never names. Nothing above has a set-group-id bit or a default ACL yet.
+    fn make_plain(&self, folder: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        self.make(folder, name)?;
+        rustix::fs::chmodat(folder, name, Mode::from_raw_mode(0o755), AtFlags::empty())
     }
 
     /// A parent that an earlier entry hid: a fresh folder that hides what is below, as image-spec's order-free rule
@@ -160,23 +162,18 @@ impl<'root> Folders<'root> {
             return Ok(());
         }
         self.clear(path, folder, name)?;
-        self.make(folder, name)?;
-        self.looks.push((path.to_vec(), None));
+        self.make_plain(folder, name)?;
         let fresh = self.beneath(path, OFlags::RDONLY)?;
         Ok(rustix::fs::fsetxattr(fresh, "trusted.overlay.opaque", b"y", rustix::fs::XattrFlags::empty())?)
     }
 
     fn beneath(&self, path: &[u8], access: OFlags) -> io::Result<OwnedFd> {
-        let path = if path.is_empty() { b"." } else { path };
-        let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        loop {
-            match rustix::fs::openat2(self.root, path, flags, Mode::empty(), resolve) {
-                // A rename elsewhere on the system raced with the walk (openat2(2), EAGAIN).
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                other => return Ok(other?),
-            }
-        }
+        // From the latest folder on: a path of a thousand names is so opened name by name, and not from the root each time.
+        let shorter = self.latest.as_ref().and_then(|(latest, folder)| {
+            let rest = path.strip_prefix(&latest[..])?.strip_prefix(b"/")?;
+            (!latest.is_empty()).then_some((folder.as_fd(), rest))
+        });
+        let (from, path) = shorter.unwrap_or((self.root, path));
+        Ok(beneath::open(from, path, access | OFlags::DIRECTORY)?)
     }
 }

@@ -126,8 +126,10 @@ impl<'scope> Tree<'_, 'scope, '_> {
         }
         self.done.bytes += entry.size;
         if fill::is_large(entry.size) && several_cores() {
-            let aside = self.aside.get_or_insert_with(|| Aside::start(self.scope));
-            if aside.takes(entry.size) {
+            if self.aside.is_none() {
+                self.aside = Aside::start(self.scope);
+            }
+            if let Some(aside) = self.aside.as_ref().filter(|aside| aside.takes(entry.size)) {
                 return hand_over(reader, aside, Filling::new(file, entry));
             }
         }

@@ -86,7 +86,7 @@ fn files_folders_links_and_devices_become_what_the_tar_says() {
         .entry(Head { path: b"dev/disk", flag: b'4', mode: 0o660, device: (8, 1), ..Head::default() }, b"")
         .entry(Head { path: b"dev/pipe", flag: b'6', mode: 0o622, uid: 5, ..Head::default() }, b"");
     let done = yard.unpack(&tar.finish()).unwrap();
-    assert_eq!(done, Unpacked { bytes: 5, entries: 8 });
+    assert_eq!(done, Unpacked { bytes: 27, entries: 8 });
 
     let root = fs::metadata(yard.root()).unwrap();
     assert_eq!((root.mode() & 0o7777, root.uid(), root.gid()), (0o750, 3, 4));
@@ -468,4 +468,51 @@ fn a_bomb_is_refused_before_it_has_grown() {
     let root = fs::File::open(yard.root()).unwrap();
     let refused = extract(crate::decompress(squeezed).unwrap(), root.as_fd()).unwrap_err();
     assert!(base::chain(&refused).contains("this is a bomb"), "{}", base::chain(&refused));
+}
+
+#[test]
+fn a_tree_of_two_thousand_levels_goes_in_and_out_and_away() {
+    let yard = Yard::new();
+    let deep = vec!["d"; 1990].join("/");
+    let mut tar = Tar::new().pax(&[("path", format!("{deep}/file").as_bytes())]).file("x", b"deep");
+    // Named ones, too, the parents first, and one that was made before it was named.
+    for level in (0..1990).step_by(7) {
+        let path = &deep[..2 * level + 1];
+        tar = tar.pax(&[("path", path.as_bytes())]).folder("x", 0o2751);
+    }
+    let tar = tar.finish();
+    yard.unpack(&tar).unwrap();
+    let root = fs::File::open(yard.root()).unwrap();
+    assert!(crate::compare(&tar[..], root.as_fd()).unwrap().is_empty());
+    assert_eq!(fs::metadata(yard.at("d")).unwrap().mode() & 0o7777, 0o2751);
+    assert_eq!(fs::metadata(yard.at("d/d")).unwrap().mode() & 0o7777, 0o755);
+    let mut packed = Vec::new();
+    crate::pack(root.as_fd(), crate::Packing::default(), &mut packed).unwrap();
+    let again = Yard::new();
+    again.unpack(&packed).unwrap();
+    assert_eq!(fs::read(again.at(&format!("{deep}/file"))).unwrap(), b"deep");
+    assert!(base::tree::disk_usage(&again.root()).unwrap() > 0);
+    base::tree::remove(&again.at("d")).unwrap();
+    assert!(!again.at("d").exists());
+    // One byte more than a path may have.
+    let long = Tar::new().pax(&[("path", &[b'a'; 4096][..])]).file("x", b"").finish();
+    yard.refuses(&long);
+}
+
+#[test]
+fn a_large_file_can_be_linked_and_replaced_while_it_is_written() {
+    let yard = Yard::new();
+    let mut tar = Tar::new();
+    for n in 0..40u8 {
+        let head = Head { path: b"f", size: 300_000, mode: 0o4755, uid: 7, ..Head::default() };
+        tar = tar.entry(head, &vec![n; 300_000]).hardlink(&format!("link{n}"), "f");
+    }
+    yard.unpack(&tar.symlink("f", "link0").finish()).unwrap();
+    for n in 0..40u8 {
+        let path = yard.at(&format!("link{n}"));
+        assert!(fs::read(&path).unwrap() == vec![n; 300_000]);
+        let look = fs::metadata(&path).unwrap();
+        assert_eq!((look.mode() & 0o7777, look.uid(), look.nlink()), (0o4755, 7, 1));
+    }
+    assert!(fs::symlink_metadata(yard.at("f")).unwrap().is_symlink());
 }

@@ -18,9 +18,9 @@ mod walk;
 pub use look::{At, Attributes, Look};
 pub use walk::{Step, Walk, is_gone, open, open_folder};
 
-use crate::Time;
+use crate::{Time, beneath};
 use header::Head;
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -157,15 +157,11 @@ impl Packer<'_> {
     }
 
     fn file(&mut self, step: &Step) -> Result<(), Failed> {
-        // Without O_NONBLOCK a pipe that took the file's place would hold everything up.
-        let file = match open(step.folder.as_fd(), &step.name, OFlags::RDONLY | OFlags::NONBLOCK) {
-            Err(e) if e.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => return Ok(()),
-            other => other.map_err(Failed::Read)?,
+        let file = match beneath::open_file(step.folder.as_fd(), step.name.to_bytes()) {
+            Err(Errno::XDEV) => return Ok(()),
+            other => other.map_err(|e| Failed::Read(e.into()))?,
         };
         let look = self.looked(Look::of_open(&file))?;
-        if look.kind != FileType::RegularFile {
-            return Ok(());
-        }
         let xattrs = self.attributes.read(At::Open(file.as_fd())).map_err(Failed::Read)?;
         if self.is_linked(step, &look, &xattrs)? {
             return Ok(());

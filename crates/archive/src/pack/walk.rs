@@ -1,6 +1,7 @@
 //! The names of a tree, sorted, parents first: never a stack frame, an open folder or a list more than one path needs.
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
+use crate::beneath;
+use rustix::fs::{Dir, FileType, OFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::io;
@@ -117,16 +118,7 @@ pub fn open_folder(root: BorrowedFd<'_>, path: &CStr) -> io::Result<OwnedFd> {
 
 /// Opens what is at `path` below `root`; no symlink and no mount point on the way.
 pub fn open(root: BorrowedFd<'_>, path: &CStr, access: OFlags) -> io::Result<OwnedFd> {
-    let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve =
-        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-    loop {
-        match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
-            // A rename elsewhere on the system raced with the walk (openat2(2), EAGAIN).
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            other => return Ok(other?),
-        }
-    }
+    Ok(beneath::open(root, path.to_bytes(), access)?)
 }
 
 /// Somebody removed it, or put something else in its place: a running container may.

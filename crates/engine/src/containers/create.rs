@@ -21,7 +21,8 @@ impl Engine {
     /// Makes a container of `config`; nothing runs yet. Without a name it gets a random one.
     pub fn create(&self, name: Option<&str>, config: Config) -> Result<Created> {
         let house = &self.house;
-        let image = house.images.get(&config.image)?;
+        // Until the container is on the shelf, nothing else tells that the image is used.
+        let (image, _held) = house.holds.hold(|| house.images.get(&config.image))?;
         house.images.touch(&image.id);
         let mut warnings = Vec::new();
         if let Some(warning) = platform_warning(&image) {

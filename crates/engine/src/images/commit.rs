@@ -57,7 +57,7 @@ impl Engine {
         }
         let more = [("comment", commit.comment.clone()), ("imageID", id.to_string()), ("imageRef", name)];
         self.house.tell(&cell, "commit", &more);
-        self.keep_budget();
+        self.keep_budget(&[id]);
         Ok(id)
     }
 

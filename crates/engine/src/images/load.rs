@@ -3,12 +3,19 @@
 use super::told::Subject;
 use crate::{Engine, Result};
 use base::Digest;
+use oci::image::Platform;
 use std::io::Read;
 
 impl Engine {
-    pub fn image_load(&self, archive: &mut dyn Read, progress: &mut dyn FnMut(image::Progress)) -> Result<()> {
+    /// Of an archive for several platforms: what is for `platform`, else for this machine.
+    pub fn image_load(
+        &self,
+        archive: &mut dyn Read,
+        platform: Option<&Platform>,
+        progress: &mut dyn FnMut(image::Progress),
+    ) -> Result<()> {
         let mut loaded = Vec::new();
-        let done = self.house.images.load(archive, &mut |step| {
+        let done = self.house.images.load_for(archive, platform, &mut |step| {
             match &step {
                 image::Progress::Loaded { tag } => loaded.push(tag.clone()),
                 image::Progress::LoadedUntagged { id } => loaded.push(id.to_string()),
@@ -16,11 +23,12 @@ impl Engine {
             }
             progress(step);
         });
-        for image in loaded.iter().filter_map(|name| self.house.images.get(name).ok()) {
+        let come: Vec<_> = loaded.iter().filter_map(|name| self.house.images.get(name).ok()).collect();
+        for image in &come {
             self.house.images.touch(&image.id);
-            self.tell_image("load", Subject::of(&image));
+            self.tell_image("load", Subject::of(image));
         }
-        self.keep_budget();
+        self.keep_budget(&come.iter().map(|image| image.id).collect::<Vec<_>>());
         Ok(done?)
     }
 
@@ -33,7 +41,7 @@ impl Engine {
             self.tell_image("tag", Subject::of(&image).named(name));
         }
         self.tell_image("import", Subject::of(&image));
-        self.keep_budget();
+        self.keep_budget(&[id]);
         Ok(id)
     }
 }

@@ -2,6 +2,7 @@
 
 mod commit;
 mod distribution;
+mod holds;
 mod load;
 mod prune;
 mod pull;
@@ -16,6 +17,7 @@ mod usage;
 
 pub use commit::{Commit, Pausing};
 pub use distribution::Distribution;
+pub(crate) use holds::Holds;
 pub use prune::Pruned;
 pub use pull::{Pull, PullStep, Pulled};
 pub use push::{Push, PushStep};

@@ -39,14 +39,16 @@ pub enum Pulled {
 impl Engine {
     /// Pulls. `tell` is called from several threads.
     pub fn image_pull(&self, pull: &Pull, tell: &(dyn Fn(PullStep) + Sync)) -> Result<Pulled> {
-        let mut came = Pulled::UpToDate;
+        let (mut came, mut ids) = (Pulled::UpToDate, Vec::new());
         for reference in self.references(pull)? {
-            if self.pull_one(&reference, pull, tell)? == Pulled::Newer {
+            let (id, pulled) = self.pull_one(&reference, pull, tell)?;
+            if pulled == Pulled::Newer {
                 came = Pulled::Newer;
             }
+            ids.push(id);
         }
         self.tell_transfer("pull", &pull.reference);
-        self.keep_budget();
+        self.keep_budget(&ids);
         Ok(came)
     }
 
@@ -61,7 +63,12 @@ impl Engine {
         Ok(tags.into_iter().map(|tag| Reference { tag: Some(tag), ..wanted.clone() }).collect())
     }
 
-    fn pull_one(&self, reference: &Reference, pull: &Pull, tell: &(dyn Fn(PullStep) + Sync)) -> Result<Pulled> {
+    fn pull_one(
+        &self,
+        reference: &Reference,
+        pull: &Pull,
+        tell: &(dyn Fn(PullStep) + Sync),
+    ) -> Result<(Digest, Pulled)> {
         let house = &self.house;
         let wanted = image::pull::Pull {
             reference,
@@ -77,6 +84,6 @@ impl Engine {
         })?;
         house.images.touch(&pulled.id);
         tell(PullStep::Done(pulled.digest));
-        Ok(if pulled.newer { Pulled::Newer } else { Pulled::UpToDate })
+        Ok((pulled.id, if pulled.newer { Pulled::Newer } else { Pulled::UpToDate }))
     }
 }

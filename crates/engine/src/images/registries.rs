@@ -2,6 +2,7 @@
 
 use crate::{Engine, Result};
 use registry::{Cancel, Client, Credentials, Hit, Login};
+use std::io::Read;
 use std::sync::{PoisonError, RwLock};
 
 /// How images come and go over the network.
@@ -47,6 +48,11 @@ impl Engine {
     pub fn set_registries(&self, registries: Registries) {
         self.house.exchange.client.set(registries.access.clone());
         *self.house.exchange.told.write().unwrap_or_else(PoisonError::into_inner) = registries;
+    }
+
+    /// The content behind any http or https address.
+    pub fn fetch(&self, url: &str, cancel: &Cancel) -> Result<Box<dyn Read + Send>> {
+        Ok(self.house.exchange.client.fetch(url, cancel)?)
     }
 
     /// Checks credentials with the registry that they name.

@@ -8,6 +8,7 @@ impl Engine {
     /// Docker's rules; an image that a container stands on is refused, by force only its names go.
     pub fn image_remove(&self, name: &str, force: image::Force) -> Result<Vec<image::Removed>> {
         let wanted = self.house.images.get(name)?;
+        let going = self.house.holds.leave([wanted.id]);
         let users: Vec<_> =
             self.house.shelf.all().into_iter().filter(|cell| cell.record().image_id == wanted.id).collect();
         let last_name = wanted.tags.len() <= 1 || wanted.id.to_string() == name || wanted.id.hex().starts_with(name);
@@ -19,7 +20,8 @@ impl Engine {
                 return Err(Error::Conflict(in_use(name, &wanted, cell, runs)));
             }
         }
-        let removed = self.house.images.remove(name, force, &self.images_in_use())?;
+        let used = [going.held.clone(), self.images_in_use()].concat();
+        let removed = self.house.images.remove(name, force, &used)?;
         for step in &removed {
             match step {
                 // As in Docker these are named by the image's id.

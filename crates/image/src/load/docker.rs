@@ -1,8 +1,9 @@
 //! docker-archive: `manifest.json` names configurations, tags and layers by path (moby, image/tarexport).
 
 use super::{Arrived, Contents, blob_name, digest, layout, record_is_image};
-use crate::Error;
 use crate::reference::Reference;
+use crate::{Error, platform};
+use oci::image::Platform;
 use serde::Deserialize;
 
 /// One image of `manifest.json`.
@@ -17,21 +18,43 @@ struct Item {
 }
 
 pub fn images(contents: &mut Contents) -> Result<Vec<Arrived>, Error> {
+    items(contents)?.into_iter().map(|item| image(contents, item)).collect()
+}
+
+/// Those that run on `wanted`. What is wrong with the others does not matter.
+pub fn images_for(contents: &mut Contents, wanted: &Platform) -> Result<Vec<Arrived>, Error> {
+    let mut found = Vec::new();
+    for item in items(contents)? {
+        let config: oci::image::Image = serde_json::from_slice(&config(contents, &item)?)
+            .map_err(|e| Error::Archive(format!("the configuration {} is broken: {e}", item.config)))?;
+        if platform::runs_on(&config, wanted) {
+            found.push(image(contents, item)?);
+        }
+    }
+    Ok(found)
+}
+
+fn items(contents: &Contents) -> Result<Vec<Item>, Error> {
     let broken = |e: serde_json::Error| Error::Archive(format!("manifest.json is broken: {e}"));
     let items: Vec<Item> = serde_json::from_slice(contents.document(b"manifest.json")?).map_err(broken)?;
     if items.is_empty() {
         return Err(Error::Archive("manifest.json names no image".to_owned()));
     }
-    items.into_iter().map(|item| image(contents, item)).collect()
+    Ok(items)
+}
+
+fn config(contents: &Contents, item: &Item) -> Result<Vec<u8>, Error> {
+    let path = archive::normal(item.config.as_bytes())?;
+    let config = contents.document(&path)?.to_vec();
+    if let Some(expected) = blob_name(&path).filter(|expected| *expected != digest(&config)) {
+        return Err(Error::WrongDigest { what: item.config.clone(), expected, actual: digest(&config) });
+    }
+    Ok(config)
 }
 
 fn image(contents: &mut Contents, item: Item) -> Result<Arrived, Error> {
     let names = names(item.repo_tags.as_deref().unwrap_or_default())?;
-    let path = archive::normal(item.config.as_bytes())?;
-    let config = contents.document(&path)?.to_vec();
-    if let Some(expected) = blob_name(&path).filter(|expected| *expected != digest(&config)) {
-        return Err(Error::WrongDigest { what: item.config, expected, actual: digest(&config) });
-    }
+    let config = config(contents, &item)?;
     let what = names.first().map_or_else(|| item.config.clone(), Reference::familiar);
     let image = record_is_image(&config, &what)?;
     let layers = item.layers.unwrap_or_default();

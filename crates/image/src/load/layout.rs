@@ -3,16 +3,17 @@
 
 use super::{Arrived, Contents, digest, record_is_image};
 use crate::catalog::name_in;
-use crate::platform::{machine_platform, runs_here, words};
+use crate::platform::{machine_platform, runs_on, words};
 use crate::reference::Reference;
-use crate::{Error, catalog, document};
+use crate::{Error, catalog, document, platform};
 use base::Digest;
-use oci::image::{Descriptor, Index, Manifest, media};
+use oci::image::{Descriptor, Index, Manifest, Platform, media};
 
 /// How deep an index may stand in an index.
 const MAX_DEPTH: usize = 4;
 
-pub fn images(contents: &mut Contents) -> Result<Vec<Arrived>, Error> {
+/// All images, of each index the one for `wanted` (else for this machine); with `wanted`, only those that run there.
+pub fn images(contents: &mut Contents, wanted: Option<&Platform>) -> Result<Vec<Arrived>, Error> {
     let index: Index = parse("index.json", contents.document(b"index.json")?)?;
     if index.manifests.is_empty() {
         return Err(Error::Archive("index.json names no image".to_owned()));
@@ -24,8 +25,15 @@ pub fn images(contents: &mut Contents) -> Result<Vec<Arrived>, Error> {
             known.names.extend(name);
             continue;
         }
-        let manifest = choose(contents, entry, MAX_DEPTH)?;
-        images.push((entry.clone(), image(contents, &manifest, name)?));
+        let manifest = match choose(contents, entry, wanted, MAX_DEPTH) {
+            Err(Error::NoMatch(_)) => continue,
+            other => other?,
+        };
+        let image = image(contents, &manifest, name)?;
+        let config = || serde_json::from_slice::<oci::image::Image>(&image.config);
+        if wanted.is_none_or(|wanted| config().is_ok_and(|config| runs_on(&config, wanted))) {
+            images.push((entry.clone(), image));
+        }
     }
     Ok(images.into_iter().map(|(_, image)| image).collect())
 }
@@ -35,7 +43,7 @@ pub fn images(contents: &mut Contents) -> Result<Vec<Arrived>, Error> {
 pub fn original(contents: &mut Contents, config: &Digest, diff_ids: &[Digest]) -> Option<(Vec<u8>, String)> {
     let index: Index = parse("index.json", contents.document(b"index.json").ok()?).ok()?;
     index.manifests.iter().find_map(|entry| {
-        let entry = noted(contents, entry).or_else(|| choose(contents, entry, MAX_DEPTH).ok())?;
+        let entry = noted(contents, entry).or_else(|| choose(contents, entry, None, MAX_DEPTH).ok())?;
         let bytes = blob(contents, &entry).ok()?.to_vec();
         let manifest: Manifest = parse("the manifest", &bytes).ok()?;
         check_type(&entry, manifest.media_type.as_deref()).ok()?;
@@ -61,39 +69,52 @@ fn noted(contents: &Contents, entry: &Descriptor) -> Option<Descriptor> {
     Some(original)
 }
 
-/// The manifest behind an entry: of an index, the one for this machine.
-fn choose(contents: &Contents, entry: &Descriptor, depth: usize) -> Result<Descriptor, Error> {
+/// The manifest behind an entry: of an index, the one for `wanted`, else for this machine.
+fn choose(
+    contents: &Contents,
+    entry: &Descriptor,
+    wanted: Option<&Platform>,
+    depth: usize,
+) -> Result<Descriptor, Error> {
     let bytes = blob(contents, entry)?;
     match entry.media_type.as_str() {
         media::INDEX | media::DOCKER_LIST if depth > 0 => {
             let index: Index = parse(&entry.digest.to_string(), bytes)?;
             check_type(entry, index.media_type.as_deref())?;
-            choose(contents, best(contents, entry, &index)?, depth - 1)
+            choose(contents, &best(contents, entry, &index, wanted)?, wanted, depth - 1)
         }
         media::MANIFEST | media::DOCKER_MANIFEST => Ok(entry.clone()),
         other => Err(Error::Archive(format!("{} is of the type {other:?}, which is no image", entry.digest))),
     }
 }
 
-/// For this machine, or the only one there is. Attestations have the platform `unknown/unknown`.
-fn best<'a>(contents: &Contents, entry: &Descriptor, index: &'a Index) -> Result<&'a Descriptor, Error> {
+/// The best of those that are here: Docker saves an index as it was pulled, but only the platforms it has. Where no platform
+/// was asked for, the only one there is will do. Attestations have the platform `unknown/unknown`.
+fn best(
+    contents: &Contents,
+    entry: &Descriptor,
+    index: &Index,
+    wanted: Option<&Platform>,
+) -> Result<Descriptor, Error> {
     let is_image =
-        |d: &&Descriptor| d.platform.as_ref().is_none_or(|p| p.os != "unknown" && p.architecture != "unknown");
-    let all: Vec<&Descriptor> = index.manifests.iter().filter(is_image).collect();
-    let fits = |d: &&&Descriptor| d.platform.as_ref().is_some_and(runs_here);
-    if let Some(best) = all.iter().filter(fits).max_by_key(|d| d.platform.as_ref().and_then(|p| p.variant.clone())) {
-        return Ok(best);
+        |d: &Descriptor| d.platform.as_ref().is_none_or(|p| p.os != "unknown" && p.architecture != "unknown");
+    let all: Vec<&Descriptor> = index.manifests.iter().filter(|d| is_image(d)).collect();
+    let here: Vec<Descriptor> = all.iter().filter(|d| blob(contents, d).is_ok()).map(|d| (*d).clone()).collect();
+    let machine = machine_platform();
+    if let Some(best) = platform::choose(&here, wanted.unwrap_or(&machine)) {
+        return Ok(best.clone());
     }
-    // Docker saves an index as it was pulled, but only the platforms it has.
-    let here: Vec<&&Descriptor> = all.iter().filter(|d| blob(contents, d).is_ok()).collect();
-    if let [only] = here[..] {
-        return Ok(only);
+    if let Some(wanted) = wanted {
+        return Err(Error::NoMatch(words(&platform::normal(wanted))));
+    }
+    if let [only] = &here[..] {
+        return Ok(only.clone());
     }
     let platforms: Vec<String> = all.iter().filter_map(|d| d.platform.as_ref()).map(words).collect();
     Err(Error::Platform {
         name: name_in(entry).map_or_else(|| entry.digest.to_string(), |name| name.familiar()),
         image: platforms.join(", "),
-        machine: words(&machine_platform()),
+        machine: words(&machine),
     })
 }
 

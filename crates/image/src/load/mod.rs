@@ -15,12 +15,13 @@ mod docker;
 mod layout;
 mod read;
 
+use crate::admit::{self, Documents, descriptor};
 use crate::reference::Reference;
 use crate::store::{Arrival, check_free, now};
 use crate::taking::Taken;
-use crate::{Error, Progress, Store};
+use crate::{Error, Progress, Store, platform};
 use base::Digest;
-use oci::image::{Descriptor, Manifest, media};
+use oci::image::{Descriptor, Manifest, Platform, media};
 use sha2::Digest as _;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -45,17 +46,22 @@ pub(crate) struct Arrived {
 }
 
 impl Store {
-    /// Loads all images of an archive, which may be compressed as a whole with gzip or zstd.
+    /// Loads all images of an archive, which may be compressed as a whole with gzip or zstd. Of an index, the image for this
+    /// machine.
     pub fn load(&self, archive: &mut dyn std::io::Read, progress: &mut dyn FnMut(Progress)) -> Result<(), Error> {
+        self.load_for(archive, None, progress)
+    }
+
+    /// As [`Store::load`]; with a platform, only the images that are for it, of an index the best.
+    pub fn load_for(
+        &self,
+        archive: &mut dyn std::io::Read,
+        platform: Option<&Platform>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), Error> {
         let mut arrival = self.arrive();
         let mut contents = read::read(self, archive, &mut arrival, progress)?;
-        let images = if contents.documents.contains_key(&b"manifest.json"[..]) {
-            docker::images(&mut contents)?
-        } else if contents.documents.contains_key(&b"index.json"[..]) {
-            layout::images(&mut contents)?
-        } else {
-            return Err(Error::Archive("neither manifest.json nor index.json is in it".to_owned()));
-        };
+        let images = contents.images(platform)?;
         for image in &images {
             image.names.iter().try_for_each(check_free)?;
         }
@@ -71,14 +77,11 @@ impl Store {
         let mut done = Vec::new();
         let mut records = Vec::new();
         for image in images {
-            let id = self.stores.content.put(&image.config)?;
-            arrival.blobs.insert(id);
-            let manifest = self.stores.content.put(&image.manifest)?;
-            arrival.blobs.insert(manifest);
-            let entry = descriptor(&image.media_type, manifest, image.manifest.len());
-            let record = self.stores.record(&entry)?;
+            let (manifest, media_type) = (&image.manifest[..], &image.media_type[..]);
+            let documents = Documents { manifest, media_type, config: &image.config };
+            let record = admit::write(&self.stores, &documents, arrival)?;
             if image.names.is_empty() {
-                done.push(Progress::LoadedUntagged { id });
+                done.push(Progress::LoadedUntagged { id: record.id });
             }
             done.extend(image.names.iter().map(|name| Progress::Loaded { tag: name.familiar() }));
             records.push((record, image.names));
@@ -119,6 +122,29 @@ impl Arrived {
 }
 
 impl Contents {
+    fn images(&mut self, platform: Option<&Platform>) -> Result<Vec<Arrived>, Error> {
+        let (docker, layout) = (self.has(b"manifest.json"), self.has(b"index.json"));
+        if !docker && !layout {
+            return Err(Error::Archive("neither manifest.json nor index.json is in it".to_owned()));
+        }
+        let Some(wanted) = platform else {
+            return if docker { docker::images(self) } else { layout::images(self, None) };
+        };
+        // An index may have what `manifest.json`, which knows no platforms, does not name.
+        let mut images = if docker { docker::images_for(self, wanted)? } else { Vec::new() };
+        if images.is_empty() && layout {
+            images = layout::images(self, Some(wanted))?;
+        }
+        if images.is_empty() {
+            return Err(Error::ImportPlatform(platform::words(&platform::normal(wanted))));
+        }
+        Ok(images)
+    }
+
+    fn has(&self, path: &[u8]) -> bool {
+        self.documents.contains_key(path)
+    }
+
     /// Takes the layer at `path` and checks it against the configuration. Several images may share it.
     fn layer(&mut self, path: &[u8], expected: &Digest) -> Result<Descriptor, Error> {
         let shown = || String::from_utf8_lossy(path).into_owned();
@@ -155,16 +181,6 @@ impl Contents {
 
 pub(crate) fn digest(bytes: &[u8]) -> Digest {
     Digest::from_bytes(sha2::Sha256::digest(bytes).into())
-}
-
-fn descriptor(media_type: &str, digest: Digest, size: usize) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size: size as u64,
-        annotations: BTreeMap::new(),
-        platform: None,
-    }
 }
 
 /// `blobs/sha256/HEX` names its own digest.

@@ -176,10 +176,8 @@ impl<'scope> Reading<'scope, '_, '_> {
         let mut first_error = Ok(());
         while self.pending.len() > left {
             let Some(waiting) = self.pending.pop_front() else { break };
-            let taken = waiting.layer.settle(waiting.size);
+            let taken = waiting.layer.settle(waiting.size, self.arrival);
             if let Ok(taken) = &taken {
-                self.arrival.blobs.insert(taken.blob.digest);
-                self.arrival.layers.insert(taken.diff_id);
                 (self.progress)(Progress::LayerDone { id: shown(&waiting.path) });
                 if let Some(expected) = blob_name(&waiting.path) {
                     first_error = first_error.and(check(&waiting.path, expected, taken.blob.digest));

@@ -6,9 +6,8 @@ use super::{LayerState, Pull, Step};
 use crate::store::Arrival;
 use crate::{Error, Keep, Store};
 use base::Digest;
-use registry::Repository;
+use registry::{Cancel, Repository};
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What all threads of one pull share.
@@ -19,8 +18,8 @@ pub struct Bringing<'a> {
     tell: &'a (dyn Fn(Step) + Sync),
     /// Whether the image is here under another name.
     known: bool,
-    /// Set after the first failure: the others stop.
-    failed: AtomicBool,
+    /// Cancelled with the pull, or after the first failure: then all transfers stop at once.
+    stop: Cancel,
     brought: Mutex<Brought>,
 }
 
@@ -33,21 +32,15 @@ struct Brought {
 }
 
 impl<'a> Bringing<'a> {
+    /// `stop` is what the repository's transfers end with.
     pub fn new(
         store: &'a Store,
         repository: &'a Repository,
         pull: &'a Pull<'a>,
         tell: &'a (dyn Fn(Step) + Sync),
+        stop: Cancel,
     ) -> Bringing<'a> {
-        Bringing {
-            store,
-            repository,
-            pull,
-            tell,
-            known: false,
-            failed: AtomicBool::new(false),
-            brought: Mutex::default(),
-        }
+        Bringing { store, repository, pull, tell, known: false, stop, brought: Mutex::default() }
     }
 
     /// The image itself may be here under another name.
@@ -62,7 +55,7 @@ impl<'a> Bringing<'a> {
 
     /// Whether to go on.
     pub fn check(&self) -> Result<(), Error> {
-        if self.pull.cancel.is_cancelled() || self.failed.load(Ordering::Relaxed) {
+        if self.stop.is_cancelled() {
             return Err(registry::Error::Cancelled.into());
         }
         Ok(())
@@ -81,7 +74,7 @@ impl<'a> Bringing<'a> {
 
     fn fail(&self, error: Error) {
         self.lock().error.get_or_insert(error);
-        self.failed.store(true, Ordering::Relaxed);
+        self.stop.cancel();
     }
 }
 
@@ -131,10 +124,10 @@ fn work(bringing: &Bringing<'_>, queue: &Mutex<VecDeque<&Layer>>) {
 fn bring_one(bringing: &Bringing<'_>, layer: &Layer) -> Result<(), Error> {
     loop {
         bringing.check()?;
-        let diff_id = match bringing.store.flights.board(layer.blob.digest) {
+        let (diff_id, is_told) = match bringing.store.flights.board(layer.blob.digest) {
             // It may have landed since the last look.
-            Seat::Pilot(_) if is_here(bringing.store, layer)? => layer.diff_id,
-            Seat::Pilot(pilot) => fly(bringing, layer, pilot)?,
+            Seat::Pilot(_) if is_here(bringing.store, layer)? => (layer.diff_id, false),
+            Seat::Pilot(pilot) => (fly(bringing, layer, pilot)?, true),
             Seat::Passenger(flight) => {
                 let mut told = 0;
                 let end = flight.follow(|current| {
@@ -145,7 +138,7 @@ fn bring_one(bringing: &Bringing<'_>, layer: &Layer) -> Result<(), Error> {
                     bringing.check()
                 })?;
                 match end {
-                    End::Landed(diff_id) => diff_id,
+                    End::Landed(diff_id) => (diff_id, false),
                     End::Lost => continue,
                 }
             }
@@ -153,9 +146,11 @@ fn bring_one(bringing: &Bringing<'_>, layer: &Layer) -> Result<(), Error> {
         check_diff_id(layer, &diff_id)?;
         bringing.came(layer.blob.digest, diff_id);
         let total = layer.blob.size;
-        for state in [LayerState::Downloaded, LayerState::Extracting { current: total, total }, LayerState::Complete] {
-            bringing.tell(layer, state);
+        if !is_told {
+            bringing.tell(layer, LayerState::Downloaded);
         }
+        bringing.tell(layer, LayerState::Extracting { current: total, total });
+        bringing.tell(layer, LayerState::Complete);
         return Ok(());
     }
 }

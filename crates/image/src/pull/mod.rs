@@ -88,14 +88,15 @@ impl Store {
         let pull = &Pull { reference: &reference, ..pull.clone() };
         // From here on nothing is collected: a layer that is found to exist stays, whoever removes its image.
         let mut arrival = self.arrive();
-        let repository = pull.registry.repository(&reference.domain, &reference.path, pull.credentials, pull.cancel);
+        let stop = pull.cancel.child();
+        let repository = pull.registry.repository(&reference.domain, &reference.path, pull.credentials, &stop);
         if let Some(pulled) = self.up_to_date(pull, &repository)? {
             tell(Step::Begun);
             return Ok(pulled);
         }
         let image = resolve::resolve(&repository, pull)?;
         tell(Step::Begun);
-        let bringing = layers::Bringing::new(self, &repository, pull, tell).of(&load::digest(&image.config));
+        let bringing = layers::Bringing::new(self, &repository, pull, tell, stop).of(&load::digest(&image.config));
         layers::bring(&bringing, &image.layers, &mut arrival)?;
         let pulled = self.admit(pull, &image, &mut arrival)?;
         drop(arrival);

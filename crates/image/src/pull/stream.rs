@@ -4,9 +4,9 @@ use super::LayerState;
 use super::flight::Pilot;
 use super::layers::Bringing;
 use super::resolve::Layer;
-use crate::taking::{Taken, Taking};
+use crate::taking::Taking;
 use crate::{Error, Keep};
-use base::Digest;
+use base::{Digest, Kind, Kinded};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -20,33 +20,28 @@ const REPORT: Duration = Duration::from_millis(100);
 pub fn fetch(bringing: &Bringing<'_>, layer: &Layer, pilot: &Pilot<'_>) -> Result<Digest, Error> {
     let stores = &bringing.store.stores;
     let reader = bringing.repository.blob(&layer.blob)?;
-    let mut source = Source { bringing, layer, pilot, reader, current: 0, reported: Instant::now() };
-    bringing.tell(layer, LayerState::Downloading { current: 0, total: layer.blob.size });
-    let taken = if bringing.store.keep == Keep::Blobs && stores.layers.has(&layer.diff_id) {
+    let (current, reported, hash) = (0, Instant::now(), Sha256::new());
+    let mut source = Source { bringing, layer, pilot, reader, current, reported, hash };
+    bringing.tell(layer, LayerState::Downloading { current, total: layer.blob.size });
+    let diff_id = if bringing.store.keep == Keep::Blobs && stores.layers.has(&layer.diff_id) {
         blob_alone(bringing, &mut source)?
     } else {
         blob_and_tree(bringing, &mut source)?
     };
-    bringing.came(taken.blob.digest, taken.diff_id);
-    if taken.blob.digest != layer.blob.digest {
-        return Err(wrong_blob(layer));
-    }
-    if taken.blob.size != layer.blob.size {
-        return Err(content::Error::WrongSize { expected: layer.blob.size, actual: taken.blob.size }.into());
-    }
-    Ok(taken.diff_id)
+    bringing.came(layer.blob.digest, diff_id);
+    Ok(diff_id)
 }
 
-fn wrong_blob(layer: &Layer) -> Error {
-    Error::Served(format!("filesystem layer verification failed for digest {}", layer.blob.digest))
-}
-
-fn blob_and_tree(bringing: &Bringing<'_>, source: &mut Source<'_>) -> Result<Taken, Error> {
+fn blob_and_tree(bringing: &Bringing<'_>, source: &mut Source<'_>) -> Result<Digest, Error> {
     let mut buffer = vec![0; CHUNK];
     let first = source.fill(&mut buffer)?;
     std::thread::scope(|scope| {
         let stores = &bringing.store.stores;
-        let mut taking = Taking::start(stores, bringing.store.keep, scope, &buffer[..first]).map_err(register)?;
+        let started = Taking::start(stores, bringing.store.keep, scope, &buffer[..first]);
+        let mut taking = match started {
+            Ok(taking) => taking.unhashed(),
+            Err(error) => return Err(source.blame(&mut buffer, error)),
+        };
         while !taking.is_broken() {
             match source.fill(&mut buffer) {
                 Ok(0) => break,
@@ -57,16 +52,22 @@ fn blob_and_tree(bringing: &Bringing<'_>, source: &mut Source<'_>) -> Result<Tak
                 }
             }
         }
-        let pending = taking.finish();
-        source.end();
-        pending.settle(source.current).map_err(register)
+        if !taking.is_broken()
+            && let Err(error) = source.end()
+        {
+            // The tree does not get its name.
+            taking.fail(&io::ErrorKind::InvalidData.into());
+            return Err(error);
+        }
+        let settled = taking.finish().settle_as(&source.layer.blob.digest);
+        settled.map_err(|error| source.blame(&mut buffer, error))
     })
 }
 
 /// For a layer whose tree is here: keeps the blob, and looks whether it really is that tree's.
-fn blob_alone(bringing: &Bringing<'_>, source: &mut Source<'_>) -> Result<Taken, Error> {
+fn blob_alone(bringing: &Bringing<'_>, source: &mut Source<'_>) -> Result<Digest, Error> {
     let write = |source| Error::Io { action: "write a layer".to_owned(), source };
-    let mut ingest = bringing.store.stores.content.ingest()?;
+    let mut ingest = bringing.store.stores.content.ingest()?.unhashed();
     let mut buffer = vec![0; CHUNK];
     loop {
         let got = source.fill(&mut buffer)?;
@@ -75,25 +76,21 @@ fn blob_alone(bringing: &Bringing<'_>, source: &mut Source<'_>) -> Result<Taken,
         }
         ingest.write_all(&buffer[..got]).map_err(write)?;
     }
-    source.end();
-    let mut plain = archive::decompress(ingest.reader().map_err(write)?)?;
-    let compression = plain.compression();
+    source.end()?;
+    let broken = |error: archive::Error| Error::Register(error.into());
+    let mut plain = archive::decompress(ingest.reader().map_err(write)?).map_err(broken)?;
     let mut hash = Sha256::new();
     loop {
-        match plain.read(&mut buffer).map_err(archive::Error::Read)? {
+        match plain.read(&mut buffer).map_err(|e| broken(archive::Error::Read(e)))? {
             0 => break,
             got => hash.update(&buffer[..got]),
         }
         bringing.check()?;
     }
-    let blob = &source.layer.blob;
-    let committed = ingest.commit(Some(&blob.digest), Some(blob.size));
-    let (digest, size) = committed.map_err(|error| match error {
-        content::Error::WrongDigest { .. } => wrong_blob(source.layer),
-        other => other.into(),
-    })?;
-    let blob = crate::taking::descriptor(compression, digest, size);
-    Ok(Taken { diff_id: Digest::from_bytes(hash.finalize().into()), blob })
+    // Nothing else will: the tree may be on disk for long.
+    ingest.sync().map_err(write)?;
+    ingest.commit_as(&source.layer.blob.digest)?;
+    Ok(Digest::from_bytes(hash.finalize().into()))
 }
 
 fn register(error: Error) -> Error {
@@ -111,6 +108,8 @@ struct Source<'a> {
     reader: Box<dyn Read + Send>,
     current: u64,
     reported: Instant,
+    /// Of all bytes so far.
+    hash: Sha256,
 }
 
 impl Source<'_> {
@@ -128,6 +127,7 @@ impl Source<'_> {
             self.report(filled as u64);
         }
         self.current += filled as u64;
+        self.hash.update(&buffer[..filled]);
         Ok(filled)
     }
 
@@ -141,11 +141,34 @@ impl Source<'_> {
         self.bringing.tell(self.layer, LayerState::Downloading { current, total });
     }
 
-    /// All bytes are here.
-    fn end(&mut self) {
+    /// All bytes are here, and they are those of the blob.
+    fn end(&mut self) -> Result<(), Error> {
         let (current, total) = (self.current, self.layer.blob.size);
         self.pilot.progress(current);
         self.bringing.tell(self.layer, LayerState::Downloading { current, total });
+        let expected = self.layer.blob.digest;
+        if Digest::from_bytes(self.hash.clone().finalize().into()) != expected {
+            return Err(Error::Served(format!("filesystem layer verification failed for digest {expected}")));
+        }
+        if current != total {
+            return Err(content::Error::WrongSize { expected: total, actual: current }.into());
+        }
+        self.bringing.tell(self.layer, LayerState::Downloaded);
+        Ok(())
+    }
+
+    /// Why there is no tree. Where the content is to blame it may not be the blob's: then the rest of it is read, and a wrong
+    /// digest says more.
+    fn blame(&mut self, buffer: &mut [u8], error: Error) -> Error {
+        let of_content = error.kind() == Kind::Invalid;
+        let rest = || -> Result<(), Error> {
+            while self.fill(buffer)? > 0 {}
+            self.end()
+        };
+        match of_content.then(rest) {
+            Some(Err(wrong)) => wrong,
+            _ => register(error),
+        }
     }
 
     fn failed(&self, source: io::Error) -> Error {

@@ -3,6 +3,7 @@
 use super::gzip;
 use crate::admit::{self, Documents};
 use crate::catalog::{MAX_DOCUMENT, Record};
+use crate::commit::as_oci;
 use crate::store::Arrival;
 use crate::{Error, Store};
 use base::Digest;
@@ -26,9 +27,7 @@ pub fn prepare(
     let mut done: HashMap<Digest, Descriptor> = HashMap::new();
     for (layer, diff_id) in manifest.layers.iter_mut().zip(&record.config.rootfs.diff_ids) {
         // Docker's types, from a base that was pulled, have no place in an OCI manifest.
-        if let Some(oci) = oci_type(&layer.media_type) {
-            layer.media_type = oci.to_owned();
-        }
+        *layer = as_oci(layer);
         if !is_plain(layer) {
             continue;
         }
@@ -66,15 +65,6 @@ fn own_manifest(store: &Store, record: &Record) -> Result<Option<Manifest>, Erro
     Ok(ours.then_some(manifest))
 }
 
-fn oci_type(docker: &str) -> Option<&'static str> {
-    match docker {
-        media::DOCKER_LAYER => Some(media::LAYER),
-        media::DOCKER_LAYER_GZIP => Some(media::LAYER_GZIP),
-        "application/vnd.docker.image.rootfs.diff.tar.zstd" => Some(media::LAYER_ZSTD),
-        _ => None,
-    }
-}
-
 fn is_plain(layer: &Descriptor) -> bool {
     matches!(layer.media_type.as_str(), media::LAYER | media::DOCKER_LAYER)
 }
@@ -83,8 +73,7 @@ fn is_plain(layer: &Descriptor) -> bool {
 fn packed(store: &Store, diff_id: &Digest, cancel: &registry::Cancel) -> Result<Descriptor, Error> {
     let known = store.look(|catalog| catalog.compressed(diff_id));
     if let Some(known) = known.filter(|known| store.stores.content.has(&known.digest)) {
-        let media_type = oci_type(&known.media_type).map_or_else(|| known.media_type.clone(), str::to_owned);
-        return Ok(Descriptor { media_type, annotations: Default::default(), ..known });
+        return Ok(Descriptor { annotations: Default::default(), ..as_oci(&known) });
     }
     let fail = |source| Error::Io { action: format!("compress layer {}", diff_id.short()), source };
     let kept = store.stores.content.has(diff_id);
@@ -95,7 +84,7 @@ fn packed(store: &Store, diff_id: &Digest, cancel: &registry::Cancel) -> Result<
     if cancel.is_cancelled() {
         return Err(registry::Error::Cancelled.into());
     }
-    written.map_err(fail)?;
+    written.map_err(&fail)?;
     let actual = Digest::from_bytes(source.hash.finalize().into());
     if actual != *diff_id {
         return Err(if kept {
@@ -104,6 +93,8 @@ fn packed(store: &Store, diff_id: &Digest, cancel: &registry::Cancel) -> Result<
             Error::NotKept(*diff_id)
         });
     }
+    // The plain blob goes soon, and with it the only other place of these bytes.
+    ingest.sync().map_err(fail)?;
     let (digest, size) = ingest.commit(None, None)?;
     Ok(crate::taking::descriptor(archive::Compression::Gzip, digest, size))
 }

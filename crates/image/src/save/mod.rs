@@ -17,6 +17,7 @@
 mod names;
 mod tar;
 
+use crate::admit::descriptor;
 use crate::catalog::{FULL_NAME, MAX_DOCUMENT, REF_NAME, Record};
 use crate::commit::as_oci;
 use crate::reference::Reference;
@@ -53,7 +54,7 @@ struct Item {
 }
 
 /// A layer in the archive.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 enum Source {
     /// The blob as it is.
     Blob(Digest),
@@ -73,7 +74,8 @@ struct Plan {
     documents: BTreeMap<Digest, Vec<u8>>,
     /// With their sizes, in the order of the images.
     layers: Vec<(Source, u64)>,
-    known: BTreeSet<Source>,
+    /// Their names in the archive.
+    known: BTreeSet<Digest>,
 }
 
 impl Store {
@@ -196,7 +198,7 @@ impl Store {
 
 impl Plan {
     fn layer(&mut self, layer: (Source, u64)) {
-        if self.known.insert(layer.0) {
+        if self.known.insert(layer.0.name()) {
             self.layers.push(layer);
         }
     }
@@ -231,7 +233,7 @@ impl Source {
 }
 
 fn zstd(layer: &Descriptor) -> bool {
-    layer.media_type.ends_with("+zstd")
+    as_oci(layer).media_type == media::LAYER_ZSTD
 }
 
 fn path(digest: &Digest) -> String {
@@ -255,23 +257,16 @@ fn oci_manifest(
         Source::Tree(diff_id) => taking::descriptor(archive::Compression::Plain, *diff_id, *size),
         _ => as_oci(layer),
     };
-    let descriptor = |media_type: &str, digest, size| Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size,
-        annotations: BTreeMap::new(),
-        platform: None,
-    };
     let manifest = Manifest {
         schema_version: 2,
         media_type: Some(media::MANIFEST.to_owned()),
-        config: descriptor(media::CONFIG, record.id, config_size as u64),
+        config: descriptor(media::CONFIG, record.id, config_size),
         layers: record.layers.iter().zip(layers).map(layer).collect(),
         annotations: BTreeMap::new(),
     };
     let bytes = json(&manifest)?;
     let digest = crate::load::digest(&bytes);
-    Ok((descriptor(media::MANIFEST, digest, bytes.len() as u64), bytes))
+    Ok((descriptor(media::MANIFEST, digest, bytes.len()), bytes))
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {

@@ -175,7 +175,7 @@ impl Check<'_> {
                 continue;
             }
             let gone: Vec<String> = self.missing(&record).iter().map(Digest::to_string).collect();
-            if self.store.keep == Keep::Blobs && !gone.is_empty() {
+            if record.keep == Keep::Blobs && !gone.is_empty() {
                 let wrong = format!("cannot be saved or pushed, pull or load it again: no blob {}", gone.join(", "));
                 self.report.fault(what, wrong, Outcome::Left);
             }
@@ -230,7 +230,7 @@ impl Check<'_> {
         let alone = self.store.alone();
         let known = self.store.look(crate::catalog::Catalog::index);
         let wrong = match self.store.stores.content.index() {
-            Ok(written) if written == known => return Ok(()),
+            Ok(written) if written.manifests == known.manifests => return Ok(()),
             Ok(_) => "does not say what the engine knows".to_owned(),
             Err(error) => base::chain(&error),
         };

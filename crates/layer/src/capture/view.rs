@@ -3,7 +3,7 @@
 //! The upper folder of a container takes part as the topmost *lower*: nothing is written into it, so a running container
 //! may have it mounted. Whiteouts and opaque folders mean the same there.
 
-use crate::lower::{Ids, step};
+use crate::lower::{Ids, MOST_LOWERS, step};
 use crate::store::Draft;
 use crate::way::{Way, by_fd};
 use crate::{Error, Lower, Store};
@@ -22,8 +22,8 @@ const LONGEST_OPTIONS: usize = 4096;
 /// The root of a container as one tree.
 pub struct View {
     root: OwnedFd,
-    /// An empty folder below all others.
-    _bottom: Draft,
+    /// An empty folder below the only other one.
+    _bottom: Option<Draft>,
 }
 
 impl View {
@@ -31,22 +31,40 @@ impl View {
     pub fn of(store: &Store, top: Option<BorrowedFd<'_>>, lowers: &[Lower]) -> Result<View, Error> {
         let ids = Ids { namespace: None, owner: 0 };
         let opened = store.lowers.open(lowers, ids, |digest| store.diff(digest))?;
-        // An overlay without an upper folder wants two lowers at least.
-        let bottom = store.draft()?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let empty = rustix::fs::open(bottom.path.join("diff"), flags, Mode::empty())
-            .map_err(|e| step("open an empty folder")(e.into()))?;
-        let folders: Vec<BorrowedFd<'_>> =
-            top.into_iter().chain(opened.iter().map(|lower| lower.fd.as_fd())).chain([empty.as_fd()]).collect();
-        let root = match store.lowers.way() {
-            Way::List => by_options(store, &folders)?,
-            way => overlay(way, &folders).map_err(|e| step("put the layers together")(e.into()))?,
+        let mut folders: Vec<BorrowedFd<'_>> =
+            top.into_iter().chain(opened.iter().map(|lower| lower.fd.as_fd())).collect();
+        let way = store.lowers.way();
+        let mut draft = None;
+        let bottom = match folders.len() {
+            // An overlay without an upper folder wants two lowers at least.
+            1 => Some(empty(draft.insert(store.draft()?))?),
+            // The lowest two are one overlay already.
+            count if count > MOST_LOWERS && way == Way::Fds => {
+                let lowest = folders.split_off(MOST_LOWERS - 1);
+                Some(together(store, way, &lowest)?)
+            }
+            _ => None,
         };
-        Ok(View { root, _bottom: bottom })
+        folders.extend(bottom.as_ref().map(AsFd::as_fd));
+        Ok(View { root: together(store, way, &folders)?, _bottom: draft })
     }
 
     pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
+    }
+}
+
+fn empty(draft: &Draft) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(draft.path.join("diff"), flags, Mode::empty());
+    opened.map_err(|e| step("open an empty folder")(e.into()))
+}
+
+/// Topmost first.
+fn together(store: &Store, way: Way, folders: &[BorrowedFd<'_>]) -> Result<OwnedFd, Error> {
+    match way {
+        Way::List => by_options(store, folders),
+        way => overlay(way, folders).map_err(|e| step("put the layers together")(e.into())),
     }
 }
 
@@ -64,7 +82,9 @@ fn overlay(way: Way, folders: &[BorrowedFd<'_>]) -> Result<OwnedFd, Errno> {
         rustix::mount::fsconfig_set_string(fs, option, "off")?;
     }
     rustix::mount::fsconfig_create(fs)?;
-    rustix::mount::fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
+    // A tree to look at: no device of it can be opened.
+    let looked_at = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
+    rustix::mount::fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, looked_at)
 }
 
 /// Without `lowerdir+` only mount(2) takes a long list: mounted somewhere, and taken off its place at once.
@@ -78,7 +98,7 @@ fn by_options(store: &Store, folders: &[BorrowedFd<'_>]) -> Result<OwnedFd, Erro
     let at = |what: &'static str| move |e: Errno| step(what)(e.into());
     let options = CString::new(options).map_err(|e| step("name the layers")(e.into()))?;
     let place = store.lowers.place()?;
-    rustix::mount::mount("overlay", place.path(), "overlay", MountFlags::RDONLY, &*options)
+    rustix::mount::mount("overlay", place.path(), "overlay", MountFlags::RDONLY | MountFlags::NODEV, &*options)
         .map_err(at("put the layers together"))?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let mount = rustix::mount::open_tree(CWD, place.path(), flags).map_err(at("detach the layers"))?;
@@ -119,9 +139,16 @@ mod tests {
 
     #[test]
     fn trees_are_put_together_on_every_kernel() {
+        check_way(Way::Fds, 1);
         check_way(Way::Fds, 3);
         check_way(Way::Paths, 3);
         check_way(Way::List, 1);
         check_way(Way::List, 150);
+    }
+
+    #[test]
+    fn as_many_layers_as_can_be_mounted_can_be_seen_below_a_container() {
+        check_way(Way::Fds, MOST_LOWERS - 1);
+        check_way(Way::Fds, MOST_LOWERS);
     }
 }

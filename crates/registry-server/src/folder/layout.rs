@@ -9,7 +9,7 @@
 //!
 //! No component of a repository's name begins with `_`, so the folders of `a` and of `a/b` never meet.
 
-use super::uploads::make_folder;
+use super::uploads::{is_older, make_folder};
 use crate::name::{Repository, Tag};
 use base::Digest;
 use base::atomic::{self, Durability};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const TAGS: &str = "_tags";
 const MANIFESTS: &str = "_manifests";
@@ -133,6 +134,20 @@ impl Place {
             }
         }
         Ok(found)
+    }
+
+    /// Removes temporary files that a crash left. No name that counts begins with a dot.
+    pub fn remove_leftovers(&self, age: Duration) -> io::Result<()> {
+        let subjects = names(&self.0.join(REFERRERS))?;
+        let subjects = subjects.iter().map(|name| self.0.join(REFERRERS).join(name));
+        for folder in [TAGS, MANIFESTS, BLOBS].map(|name| self.0.join(name)).into_iter().chain(subjects) {
+            for name in names(&folder)?.iter().filter(|name| name.starts_with('.')) {
+                if is_older(&fs::metadata(folder.join(name))?, age)? {
+                    remove(&folder.join(name))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes the folders of a repository in which nothing is left.

@@ -221,8 +221,12 @@ impl Storage for Folder {
 
     fn blob_size(&self, repository: &Repository, digest: &Digest) -> Result<u64, Fault> {
         let size = self.size_in(repository, digest)?.ok_or_else(|| unknown_blob(repository, digest))?;
-        self.refresh(repository, digest).map_err(Fault::io("look at a blob"))?;
-        Ok(size)
+        match self.refresh(repository, digest) {
+            Ok(()) => Ok(size),
+            // Swept since the look.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unknown_blob(repository, digest)),
+            Err(error) => Err(Fault::io("look at a blob")(error)),
+        }
     }
 
     fn tags(&self, repository: &Repository) -> Result<Vec<String>, Fault> {

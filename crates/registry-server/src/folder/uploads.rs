@@ -107,7 +107,12 @@ impl Uploads {
         };
         self.reopen(id, known).map_err(|error| {
             self.lock().remove(id);
-            Fault::io("continue an upload")(error)
+            // It ended between the look and here.
+            if error.kind() == io::ErrorKind::NotFound {
+                unknown(repository, id)
+            } else {
+                Fault::io("continue an upload")(error)
+            }
         })
     }
 
@@ -128,8 +133,11 @@ impl Uploads {
         if let Some(State::Idle(_, size)) = self.lock().get(id) {
             return Ok(*size);
         }
-        let data = fs::metadata(self.path(id).join("data")).map_err(Fault::io("look at an upload"))?;
-        Ok(data.len())
+        match fs::metadata(self.path(id).join("data")) {
+            Ok(data) => Ok(data.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unknown(repository, id)),
+            Err(error) => Err(Fault::io("look at an upload")(error)),
+        }
     }
 
     pub fn cancel(self: &Arc<Self>, repository: &Repository, id: &UploadId) -> Result<(), Fault> {
@@ -142,12 +150,19 @@ impl Uploads {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let Ok(id) = UploadId::parse(&entry.file_name().to_string_lossy()) else { continue };
-            let data = entry.path().join("data").metadata().or_else(|_| entry.metadata())?;
             let mut known = self.lock();
-            let busy = matches!(known.get(&id), Some(State::Busy));
-            if !busy && is_older(&data, age)? {
-                known.remove(&id);
-                fs::remove_dir_all(entry.path())?;
+            if matches!(known.get(&id), Some(State::Busy)) {
+                continue;
+            }
+            // One that has just ended is not here any more.
+            let Ok(data) = entry.path().join("data").metadata().or_else(|_| entry.metadata()) else { continue };
+            if !is_older(&data, age)? {
+                continue;
+            }
+            known.remove(&id);
+            match fs::remove_dir_all(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
         }
         Ok(())
@@ -158,7 +173,7 @@ impl Uploads {
         if owner.is_ok_and(|owner| owner == repository.as_str()) {
             return Ok(());
         }
-        Err(Fault::new(Code::BlobUploadUnknown, format!("the repository {repository} has no upload {id}")))
+        Err(unknown(repository, id))
     }
 
     fn path(&self, id: &UploadId) -> PathBuf {
@@ -234,6 +249,10 @@ impl Drop for Session {
     }
 }
 
+fn unknown(repository: &Repository, id: &UploadId) -> Fault {
+    Fault::new(Code::BlobUploadUnknown, format!("the repository {repository} has no upload {id}"))
+}
+
 fn in_use() -> Fault {
     let text = "another request is still sending to this upload: ask for its state again in a moment";
     Fault::new(Code::TooManyRequests, text.to_owned())
@@ -303,6 +322,18 @@ mod tests {
         uploads.cancel(&repository(), &id).unwrap();
         assert!(uploads.size(&repository(), &id).unwrap_err().is_unknown());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_upload_that_ends_meanwhile_is_unknown_and_no_failure_of_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let uploads = Arc::new(Uploads::open(folder.path()).unwrap());
+        let session = uploads.begin(&repository()).unwrap();
+        let id = session.id().clone();
+        drop(session);
+        fs::remove_file(uploads.path(&id).join("data")).unwrap();
+        assert!(uploads.resume(&repository(), &id).unwrap_err().is_unknown());
+        assert!(uploads.size(&repository(), &id).unwrap_err().is_unknown());
     }
 
     #[test]

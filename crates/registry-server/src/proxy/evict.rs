@@ -38,8 +38,10 @@ impl Proxy {
             if total <= bound {
                 break;
             }
-            fs::remove_file(&blob.path)?;
-            total -= blob.size;
+            match fs::remove_file(&blob.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => total -= blob.size,
+            }
         }
         Ok(())
     }

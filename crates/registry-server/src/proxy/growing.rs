@@ -36,11 +36,19 @@ impl Growing {
         self.progress.send_replace(Progress::Arriving(bytes));
     }
 
+    /// The first end counts.
     pub fn end(&self, outcome: &Result<(), Fault>) {
-        if let Err(fault) = outcome {
-            let _ = self.failure.set((fault.code, fault.status, fault.message.clone()));
-        }
-        self.progress.send_replace(if outcome.is_ok() { Progress::Verified } else { Progress::Failed });
+        let end = if outcome.is_ok() { Progress::Verified } else { Progress::Failed };
+        self.progress.send_if_modified(|progress| {
+            if matches!(progress, Progress::Verified | Progress::Failed) {
+                return false;
+            }
+            if let Err(fault) = outcome {
+                let _ = self.failure.set((fault.code, fault.status, fault.message.clone()));
+            }
+            *progress = end;
+            true
+        });
     }
 
     /// Waits until the upstream registry has answered.

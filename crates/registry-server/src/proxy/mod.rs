@@ -127,7 +127,7 @@ impl Proxy {
         }
     }
 
-    /// What the manifests that were served say of a blob.
+    /// What the manifests that were served say of a blob; when none names it, what the cache or the upstream registry has.
     fn descriptor(&self, repository: &Repository, digest: &Digest) -> Result<Descriptor, Fault> {
         let key = (repository.to_string(), *digest);
         if let Some(found) = lock(&self.shared.known).get(&key) {
@@ -141,11 +141,21 @@ impl Proxy {
                 self.remember(repository, &document);
             }
         }
-        lock(&self.shared.known).get(&key).cloned().ok_or_else(|| {
-            let text =
-                format!("no manifest of {repository} that came through this cache names {digest}: get that first");
-            Fault::new(Code::BlobUnknown, text)
-        })
+        if let Some(found) = lock(&self.shared.known).get(&key) {
+            return Ok(found.clone());
+        }
+        let size = match self.cache.size_in(repository, digest)? {
+            Some(size) => size,
+            None => self.size_upstream(repository, digest)?,
+        };
+        let media_type = "application/octet-stream".to_owned();
+        Ok(Descriptor { media_type, digest: *digest, size, annotations: Default::default(), platform: None })
+    }
+
+    fn size_upstream(&self, repository: &Repository, digest: &Digest) -> Result<u64, Fault> {
+        let unknown = || unknown_blob(repository, digest);
+        let found = self.upstream.find_blob(repository.as_str(), digest);
+        found.map_err(|error| refused(&error, unknown))?.ok_or_else(unknown)
     }
 
     /// The blob that is being fetched; fetches it if nobody does yet.
@@ -161,12 +171,13 @@ impl Proxy {
         let session = self.cache.uploads().begin(repository)?;
         let file = session.reader().map_err(Fault::io("read a blob that arrives"))?;
         let growing = Arc::new(Growing::new(file, blob.size));
-        let fetching = Fetching { proxy: self.clone(), repository: repository.clone(), growing: Arc::clone(&growing) };
-        let (blob, thread) = (blob.clone(), std::thread::Builder::new().name("fetch".to_owned()));
-        let digest = blob.digest;
-        thread.spawn(move || fetching.run(session, &blob)).map_err(Fault::io("start a thread"))?;
-        // The thread takes it out again, which waits for this lock.
+        let (proxy, repository, digest) = (self.clone(), repository.clone(), blob.digest);
+        let fetching = Fetching { proxy, repository, digest, growing: Arc::clone(&growing) };
         arriving.insert(digest, Arc::clone(&growing));
+        // What fails from here on takes it out again.
+        drop(arriving);
+        let (blob, thread) = (blob.clone(), std::thread::Builder::new().name("fetch".to_owned()));
+        thread.spawn(move || fetching.run(session, &blob)).map_err(Fault::io("start a thread"))?;
         Ok(Content::Arriving(growing))
     }
 }
@@ -175,18 +186,31 @@ impl Proxy {
 struct Fetching {
     proxy: Proxy,
     repository: Repository,
+    digest: Digest,
     growing: Arc<Growing>,
 }
 
+/// Whatever happens to the thread, nobody waits for it for ever, and the next one who asks fetches again.
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.growing.end(&Err(Fault::new(Code::Unknown, "the fetch of the blob ended too early".to_owned())));
+        let mut arriving = lock(&self.proxy.shared.arriving);
+        if arriving.get(&self.digest).is_some_and(|growing| Arc::ptr_eq(growing, &self.growing)) {
+            arriving.remove(&self.digest);
+        }
+    }
+}
+
 impl Fetching {
-    fn run(&self, session: Session, blob: &Descriptor) {
+    fn run(self, session: Session, blob: &Descriptor) {
         let outcome = self.copy(session, blob);
         self.growing.end(&outcome);
-        lock(&self.proxy.shared.arriving).remove(&blob.digest);
         if let Err(fault) = &outcome {
             tracing::warn!(digest = %blob.digest, error = base::chain(fault), "cannot fetch a blob");
         }
-        if let Err(error) = self.proxy.evict() {
+        let proxy = self.proxy.clone();
+        drop(self);
+        if let Err(error) = proxy.evict() {
             tracing::warn!(%error, "cannot make room in the cache");
         }
     }

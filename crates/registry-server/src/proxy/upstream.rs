@@ -13,6 +13,9 @@ pub trait Upstream: Send + Sync {
 
     fn blob(&self, path: &str, blob: &Descriptor) -> Result<Box<dyn Read + Send>, Error>;
 
+    /// How many bytes a blob has, if it is there.
+    fn find_blob(&self, path: &str, digest: &base::Digest) -> Result<Option<u64>, Error>;
+
     fn tags(&self, path: &str) -> Result<Vec<String>, Error>;
 
     fn referrers(&self, path: &str, subject: &base::Digest) -> Result<Vec<base::Digest>, Error>;
@@ -71,13 +74,24 @@ pub struct Remote {
 
 impl Remote {
     pub fn new(address: &Address, credentials: Credentials) -> Remote {
-        let insecure = if address.is_plain { vec![address.domain.clone()] } else { Vec::new() };
-        let client = Client::new(Settings { insecure, ..Settings::default() });
+        let client = Client::new(settings(address, |name| std::env::var(name).ok()));
         Remote { client, domain: address.domain.clone(), credentials }
     }
 
     fn repository(&self, path: &str) -> registry::Repository {
         self.client.repository(&self.domain, path, &self.credentials, &Cancel::default())
+    }
+}
+
+/// The proxies of the environment count; the machine's mirrors do not, one of which may be this cache.
+fn settings(address: &Address, environment: impl Fn(&str) -> Option<String>) -> Settings {
+    let set = |name: &str| environment(name).or_else(|| environment(&name.to_lowercase()));
+    Settings {
+        insecure: if address.is_plain { vec![address.domain.clone()] } else { Vec::new() },
+        http_proxy: set("HTTP_PROXY"),
+        https_proxy: set("HTTPS_PROXY"),
+        no_proxy: set("NO_PROXY"),
+        ..Settings::default()
     }
 }
 
@@ -92,6 +106,10 @@ impl Upstream for Remote {
 
     fn blob(&self, path: &str, blob: &Descriptor) -> Result<Box<dyn Read + Send>, Error> {
         self.repository(path).blob(blob)
+    }
+
+    fn find_blob(&self, path: &str, digest: &base::Digest) -> Result<Option<u64>, Error> {
+        self.repository(path).find_blob(digest)
     }
 
     fn tags(&self, path: &str) -> Result<Vec<String>, Error> {
@@ -117,6 +135,15 @@ mod tests {
         for bad in ["", "https://", "https://a/b", "ftp://x", "a b"] {
             assert_eq!(domain(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn proxies_come_from_the_environment_and_mirrors_from_nowhere() {
+        let environment = |name: &str| (name == "https_proxy").then(|| "http://proxy:3128".to_owned());
+        let settings = settings(&"http://a:1".parse().unwrap(), environment);
+        assert_eq!((settings.https_proxy.as_deref(), settings.http_proxy), (Some("http://proxy:3128"), None));
+        assert_eq!(settings.insecure, ["a:1"]);
+        assert!(settings.mirrors.is_empty() && settings.hosts_folders.is_empty());
     }
 
     #[test]

@@ -53,7 +53,7 @@ async fn route(app: &Arc<App>, parts: Parts, body: &mut Incoming) -> Result<Resp
     app.access.authenticate(&parts.headers).await?;
     let query = Query::of(&parts.uri);
     let target = Target::of(&parts.uri, &query)?;
-    app.access.allow(&parts.method, &target)?;
+    app.access.allow(&parts.method, &parts.headers, &target)?;
     let method = parts.method.clone();
     let asked = Asked { parts, query };
     let reads = matches!(method, Method::GET | Method::HEAD);

@@ -36,6 +36,18 @@ async fn users_need_their_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_web_page_cannot_push_without_a_password() {
+    let root = tempfile::tempdir().unwrap();
+    let registry = Registry::start(folder(root.path())).await;
+    let page = [("origin", "http://evil.example")];
+    for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+        registry.send(method, "/v2/a/blobs/uploads/", &page, b"").await.refused(403, "DENIED");
+    }
+    registry.send(Method::GET, "/v2/", &page, b"").await.expect(200);
+    registry.send(Method::POST, "/v2/a/blobs/uploads/", &[], b"").await.expect(202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_goes_on_after_a_broken_connection() {
     let root = tempfile::tempdir().unwrap();
     let registry = Registry::start(folder(root.path())).await;

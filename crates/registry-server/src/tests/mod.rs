@@ -1,5 +1,6 @@
 //! The registry over real connections: all drivers by the same cases, and what each has of its own.
 
+mod cached;
 mod conformance;
 mod connection;
 mod drivers;

@@ -50,6 +50,46 @@ fn a_token_is_asked_for_once_for_a_scope() {
 }
 
 #[test]
+fn many_at_once_ask_for_one_token_and_renew_it_once() {
+    let fake = with_tokens(|request| match request.header("authorization") {
+        "Bearer t0" => challenge(request),
+        _ => manifest_reply(),
+    });
+    let client = client(Settings::default());
+    let repository = client.repository(&fake.domain(), "a/b", &ann(), &Cancel::default());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| repository.manifest("v1").unwrap());
+        }
+    });
+    assert_eq!(fake.lines().iter().filter(|line| line.starts_with("GET /token")).count(), 2);
+}
+
+#[test]
+fn an_exchange_that_is_sent_elsewhere_is_not_followed() {
+    let other = Fake::new(|_| reply(200).body(r#"{"token":"t0"}"#));
+    let elsewhere = format!("{}/token", other.url());
+    let fake = Fake::new(move |request| match request.path.as_str() {
+        "/token" => reply(307).with("location", &elsewhere),
+        _ => challenge(request),
+    });
+    let identity = Credentials { identity_token: "refresh".into(), ..Credentials::default() };
+    let error = repository(&fake, &identity).manifest("v1").unwrap_err().to_string();
+    assert!(error.contains("the request holds a secret"), "{error}");
+    assert!(other.seen().is_empty());
+}
+
+#[test]
+fn a_refusal_whose_text_never_comes_is_still_told() {
+    let fake = Fake::new(|request| match request.path.as_str() {
+        "/v2/" => reply(200),
+        _ => reply(403).body("{some").end(super::fake::End::StallAfter(2)),
+    });
+    let error = nobody_at(&fake).delete_manifest("v1").unwrap_err();
+    assert!(matches!(&error, Error::Denied(_)), "{error}");
+}
+
+#[test]
 fn a_token_that_expires_in_mid_flight_is_renewed_once() {
     let fake = with_tokens(|request| match request.header("authorization") {
         "Bearer t0" => challenge(request),

@@ -2,6 +2,7 @@
 
 mod asking;
 mod fake;
+mod fetching;
 mod finding;
 mod reading;
 mod real;

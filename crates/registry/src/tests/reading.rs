@@ -176,6 +176,30 @@ fn calls_may_come_from_a_runtimes_blocking_threads() {
 }
 
 #[test]
+fn a_part_can_be_cancelled_without_the_whole() {
+    let (whole, sibling) = (Cancel::default(), Cancel::default());
+    let (one, other) = (whole.child(), whole.child());
+    one.cancel();
+    assert!(one.is_cancelled() && !other.is_cancelled() && !whole.is_cancelled());
+    whole.cancel();
+    assert!(other.is_cancelled() && !sibling.is_cancelled());
+}
+
+#[test]
+fn a_blob_is_found_with_its_size() {
+    let fake = Fake::new(|request| match request.path.as_str() {
+        "/v2/" => reply(200),
+        path if path.ends_with(&digest(b"x").hex()) => reply(200).body(bytes(1234)),
+        path if path.ends_with(&digest(b"y").hex()) => reply(200).end(End::Chunked),
+        _ => reply(404),
+    });
+    let repository = nobody_at(&fake);
+    assert_eq!(repository.find_blob(&digest(b"x")).unwrap(), Some(1234));
+    assert_eq!(repository.find_blob(&digest(b"z")).unwrap(), None);
+    assert!(matches!(repository.find_blob(&digest(b"y")), Err(Error::Unavailable(_))));
+}
+
+#[test]
 fn a_missing_blob_is_not_found() {
     let fake = Fake::new(|request| reply(if request.path == "/v2/" { 200 } else { 404 }));
     let repository = nobody_at(&fake);

@@ -185,4 +185,10 @@ fn a_cancelled_upload_ends() {
     });
     let repository = client(Settings::default()).repository(&fake.domain(), "a/b", &ann(), &cancel);
     assert!(matches!(push(&repository, &bytes(1 << 20)).0, Err(Error::Cancelled)));
+    // The registry hears of it, although everything else of this asker has ended.
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while fake.lines().last().unwrap() != "DELETE /v2/a/b/blobs/uploads/1" {
+        assert!(std::time::Instant::now() < deadline, "{:?}", fake.lines());
+        std::thread::yield_now();
+    }
 }

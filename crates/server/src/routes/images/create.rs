@@ -1,6 +1,6 @@
 //! `POST /images/create`: a pull, or the import of a root file system.
 
-use super::{pull, tag};
+use super::{fetch, pull, tag};
 use crate::app::App;
 use crate::query::Query;
 use crate::status::{Answer, Refusal};
@@ -13,17 +13,16 @@ use http::{HeaderMap, header};
 use image::Import;
 
 pub async fn post(State(app): State<App>, query: Query, headers: HeaderMap, tar: Body) -> Answer {
+    // Also of a pull a body is read: only then is it seen that its client goes.
     let mut tar = body::reader(tar);
     if query.text("fromImage").is_some() {
         return pull::post(&app, &query, &headers).await;
     }
-    let source = query.get("fromSrc");
-    if source != "-" {
-        return Err(Refusal::unsupported(
-            "importing from a URL is not supported by this engine yet: fetch it and import the file",
-        ));
-    }
     let import = meant(&query)?;
+    match query.get("fromSrc") {
+        "-" => {}
+        url => return fetch::post(&app, url.to_owned(), import).await,
+    }
     let id = app.blocking(move |engine| engine.image_import(&mut tar, &import)).await?;
     let line = Progress { status: Some(id.to_string()), ..Progress::default() };
     Ok(([(header::CONTENT_TYPE, "application/json")], body::line(&line)).into_response())

@@ -31,13 +31,21 @@ pub async fn history(app: &App, asked: &str, query: &Query) -> Answer {
 
 fn find(engine: &Engine, asked: &str, platform: Option<&Platform>) -> Result<Image, Refusal> {
     let image = engine.image(asked)?;
-    match platform {
-        Some(platform) if !is_for(&image, platform) => Err(Refusal::not_found(format!(
-            "image with reference {asked} was found but its platform ({}/{}) does not match the specified platform ({}/{})",
-            image.config.os, image.config.architecture, platform.os, platform.architecture
-        ))),
-        _ => Ok(image),
+    match platform.and_then(|platform| mismatch(&image, asked, platform)) {
+        Some(text) => Err(Refusal::not_found(text)),
+        None => Ok(image),
     }
+}
+
+/// Docker's words for an image that is not for a platform.
+pub fn mismatch(image: &Image, asked: &str, platform: &Platform) -> Option<String> {
+    let of_image = &image.config;
+    (!is_for(image, platform)).then(|| {
+        format!(
+            "image with reference {asked} was found but its platform ({}/{}) does not match the specified platform ({}/{})",
+            of_image.os, of_image.architecture, platform.os, platform.architecture
+        )
+    })
 }
 
 /// A variant is compared where both say one.

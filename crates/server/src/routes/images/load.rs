@@ -10,35 +10,20 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
-use oci::image::Platform;
 
 pub async fn post(State(app): State<App>, query: Query, archive: Body) -> Answer {
     let quiet = query.flag_or("quiet", true);
-    check_platform(super::platform(&query)?)?;
+    let platform = super::platform(&query)?;
     let mut archive = body::reader(archive);
     let (send, answer) = body::streamed();
     let engine = app.engine.clone();
     tokio::task::spawn_blocking(move || {
         let mut tell = |step| tell(&send, step, quiet);
-        if let Err(error) = engine.image_load(&mut archive, &mut tell) {
+        if let Err(error) = engine.image_load(&mut archive, platform.as_ref(), &mut tell) {
             let _ = send.blocking_send(body::line(&failed(Refusal::from(error).message)));
         }
     });
     Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
-}
-
-/// Of an archive for several platforms this machine's image is taken.
-fn check_platform(asked: Option<Platform>) -> Result<(), Refusal> {
-    let machine = image::machine_platform();
-    match asked {
-        Some(asked) if (&asked.os, &asked.architecture) != (&machine.os, &machine.architecture) => {
-            Err(Refusal::unsupported(format!(
-                "loading images for {}/{} is not supported by this engine yet: of an archive it takes those for {}/{}",
-                asked.os, asked.architecture, machine.os, machine.architecture
-            )))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// A client that has gone does not stop a load.
@@ -72,18 +57,6 @@ fn shown(step: image::Progress, quiet: bool) -> Option<Progress> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_this_machines_platform_is_loaded() {
-        let platform = |os: &str, architecture: &str| Platform {
-            os: os.into(),
-            architecture: architecture.into(),
-            ..Platform::default()
-        };
-        assert!(check_platform(None).is_ok());
-        assert!(check_platform(Some(image::machine_platform())).is_ok());
-        assert!(check_platform(Some(platform("linux", "s390x"))).is_err());
-    }
 
     #[test]
     fn lines_are_those_of_docker() {

@@ -1,6 +1,7 @@
 //! Images. Names have slashes in them, so that a path's verb is found from its end.
 
 mod create;
+mod fetch;
 mod inspect;
 mod list;
 mod load;

@@ -51,7 +51,18 @@ fn work(engine: &Engine, pull: &Pull, teller: &Teller) -> Result<(), Refusal> {
         Pulled::Newer => format!("Status: Downloaded newer image for {name}"),
         Pulled::UpToDate => format!("Status: Image is up to date for {name}"),
     }));
+    if let Some(text) = mismatch(engine, pull) {
+        teller.tell(&progress::message(format!("WARNING: {text}")));
+    }
     Ok(())
+}
+
+/// An image without a list of platforms is pulled whatever was asked.
+fn mismatch(engine: &Engine, pull: &Pull) -> Option<String> {
+    let reference = pull.reference.clone();
+    let platform = pull.platform.as_ref().filter(|_| reference.tag.is_some() || reference.digest.is_some())?;
+    let image = engine.image(&reference.to_string()).ok()?;
+    super::inspect::mismatch(&image, &reference.to_string(), platform)
 }
 
 fn tell(teller: &Teller, step: PullStep) {
