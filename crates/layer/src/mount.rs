@@ -57,15 +57,17 @@ fn prepare(rw: &Path, owner: u32, top: &Opened) -> Result<Writable, Error> {
     }
     .map_err(|e| fail("open", rw)(e.into()))?;
     let make = |name: &str, mode: u32| match rustix::fs::mkdirat(&rw_fd, name, Mode::from_raw_mode(mode)) {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) => Ok(false),
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(e) => Err(fail("make a folder in", rw)(e.into())),
     };
-    if make("upper", 0o700)? {
-        dress(rw_fd.as_fd(), owner, top).map_err(fail("prepare", rw))?;
-    }
-    if !make("work", 0o700)? {
-        forget_volatile(rw)?;
+    make("upper", 0o700)?;
+    // `work` comes last: a process that is killed between the two leaves an upper folder that is not dressed.
+    match rustix::fs::statat(&rw_fd, "work", AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => {
+            dress(rw_fd.as_fd(), owner, top).map_err(fail("prepare", rw))?;
+            make("work", 0o700)?;
+        }
+        _ => forget_volatile(rw)?,
     }
     let open =
         |name: &str| rustix::fs::openat(&rw_fd, name, folder, Mode::empty()).map_err(|e| fail("open", rw)(e.into()));

@@ -229,6 +229,19 @@ fn a_writable_folder_is_mounted_again_also_after_a_volatile_mount() {
     }
 }
 
+/// What a process leaves that is killed while it prepares the folder.
+#[test]
+fn a_half_prepared_writable_folder_still_looks_like_the_image() {
+    let (folder, store) = store();
+    let layer = add(&store, Tar::new().file("a", b"1"));
+    let rw = folder.path().join("rw");
+    fs::create_dir_all(rw.join("upper")).unwrap();
+    fs::set_permissions(rw.join("upper"), fs::Permissions::from_mode(0o700)).unwrap();
+    let mount = store.mount(&[layer], &rw, None, BASE, Sync::AtUnmount).unwrap();
+    let root = fs::metadata(inside(&mount, "")).unwrap();
+    assert_eq!((root.mode() & 0o7777, root.uid()), (0o755, BASE));
+}
+
 #[test]
 fn hundreds_of_layers_are_mounted_and_too_many_are_refused_in_words() {
     let (folder, store) = store();
