@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Folders held open at a time. What lies deeper is first moved up to the top: a tree that a container nested by the
 /// thousand must neither exhaust the descriptors nor the stack.
@@ -32,6 +32,18 @@ pub fn entries(folder: BorrowedFd<'_>) -> Result<Vec<(CString, FileType)>, Errno
         }
     }
     Ok(entries)
+}
+
+/// Paths of what is in `folder` under names that are not `known`: strangers in a folder that one program keeps.
+pub fn others(folder: &Path, known: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if !known(&entry.file_name().to_string_lossy()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 /// Asks ext4 to place the trees that are made in `folder` far from each other on the disk (`chattr +T`, chattr(1)); other file

@@ -178,14 +178,7 @@ impl Store {
 
 /// What is in a folder under names that are not `known`.
 fn others(folder: &Path, known: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, Error> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fail("list", folder))? {
-        let entry = entry.map_err(fail("list", folder))?;
-        if !known(&entry.file_name().to_string_lossy()) {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
+    base::tree::others(folder, known).map_err(fail("list", folder))
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

@@ -140,7 +140,8 @@ fn is_label(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(inside) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-fn is_component(text: &str) -> bool {
+/// One component of a repository's name: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
+pub fn is_component(text: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
@@ -151,7 +152,8 @@ fn is_component(text: &str) -> bool {
     separators.into_iter().all(|run| matches!(run, b"." | b"_" | b"__") || run.iter().all(|b| *b == b'-'))
 }
 
-fn is_tag(text: &str) -> bool {
+/// A tag: a word character, then up to 127 of word character, `.` and `-`.
+pub fn is_tag(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     text.len() <= MAX_TAG
         && text.bytes().next().is_some_and(word)

@@ -137,14 +137,7 @@ impl Store {
 }
 
 fn others(folder: &std::path::Path, known: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, Error> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fail("list", folder))? {
-        let entry = entry.map_err(fail("list", folder))?;
-        if !known(&entry.file_name().to_string_lossy()) {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
+    base::tree::others(folder, known).map_err(fail("list", folder))
 }
 
 /// Bytes on their way to be compared.

@@ -2,6 +2,7 @@
 
 use crate::fault::{Code, Fault};
 use base::Digest;
+use image::reference::{is_component, is_tag};
 use std::fmt;
 
 /// distribution-spec, "Pulling manifests": most characters of a name here.
@@ -58,24 +59,9 @@ impl fmt::Display for Repository {
     }
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
-fn is_component(text: &str) -> bool {
-    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let bytes = text.as_bytes();
-    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
-    if !alphanumeric(*first) || !alphanumeric(*last) {
-        return false;
-    }
-    bytes
-        .split(|b| alphanumeric(*b))
-        .all(|gap| matches!(gap, b"" | b"." | b"_" | b"__") || gap.iter().all(|b| *b == b'-'))
-}
-
 impl Tag {
     pub fn parse(text: &str) -> Result<Tag, Fault> {
-        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        let good = text.bytes().next().is_some_and(word) && text.bytes().all(|b| word(b) || matches!(b, b'.' | b'-'));
-        if good && text.len() <= MAX_TAG {
+        if is_tag(text) {
             return Ok(Tag(text.to_owned()));
         }
         let shown: String = text.chars().take(MAX_TAG).collect();
