@@ -11,8 +11,8 @@ const LEVELS: &[(&str, &[&str])] = &[
     ("tools", &["sys", "cgroup", "seccomp", "netlink", "archive", "registry"]),
     ("nouns", &["content", "layer", "image", "volume", "network", "container", "logs", "runtime", "keeper"]),
     ("use cases", &["engine"]),
-    ("doors", &["api", "server", "cli", "registry-server"]),
-    ("outside", &["dhow", "xtask", "it", "compat", "floor"]),
+    ("doors", &["api", "server", "cli", "registry-server", "runtime-cli"]),
+    ("outside", &["dhow", "xtask", "it", "compat", "oci-tests", "floor"]),
 ];
 
 /// The only arrows within a level.

@@ -14,11 +14,13 @@ fn main() -> ExitCode {
     match Path::new(&name).file_name().and_then(OsStr::to_str) {
         Some("docker-init") => return runtime::init_main(args),
         Some("dockerd") => return server::main(args),
+        Some(name @ ("dhow-runtime" | "runc" | "crun")) => return runtime_cli::main(name, args),
         _ => {}
     }
     match args.first().and_then(|word| word.to_str()) {
         Some("engine") => server::main(args[1..].to_vec()),
         Some("keeper") => keeper(&args[1..]),
+        Some("runtime") => runtime_cli::main("dhow-runtime", args[1..].to_vec()),
         Some("registry") => registry_server::main(args[1..].to_vec()),
         Some("daemonize") => cli::daemonize(args[1..].to_vec()),
         _ => cli::main(args),

@@ -28,11 +28,15 @@
 mod detect;
 mod devices;
 mod folder;
+mod place;
+mod statistics;
 mod usage;
 mod v1;
 mod v2;
 mod waiting;
 
+pub use place::{Driver, Lenience, Place, Placed, Record};
+pub use statistics::*;
 pub use usage::Usage;
 
 use base::{Kind, Kinded};

@@ -110,7 +110,6 @@ pub fn build(container: &Container, around: &Surroundings) -> Result<Spec, SpecE
         domainname: (config.uts == UtsMode::Private && !config.domainname.is_empty())
             .then(|| config.domainname.clone()),
         mounts: mount::all(container, around)?,
-        annotations: std::collections::BTreeMap::new(),
         linux: Some(Linux {
             uid_mappings: maps(container, around),
             gid_mappings: maps(container, around),
@@ -123,6 +122,7 @@ pub fn build(container: &Container, around: &Surroundings) -> Result<Spec, SpecE
             readonly_paths: path::readonly(config),
             ..Linux::default()
         }),
+        ..Spec::default()
     })
 }
 

@@ -1,4 +1,4 @@
-//! Runtime configuration (runtime-spec 1.2, config.md and config-linux.md), field for field.
+//! Runtime configuration (runtime-spec 1.3, config.md and config-linux.md), field for field.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ pub struct Spec {
     pub domainname: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<Hooks>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +52,75 @@ pub struct Process {
     pub oom_score_adj: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selinux_label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Scheduler>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_priority: Option<IoPriority>,
+    #[serde(rename = "execCPUAffinity", skip_serializing_if = "Option::is_none")]
+    pub exec_cpu_affinity: Option<CpuAffinity>,
+}
+
+/// sched_setattr(2): policy (`SCHED_FIFO`), flags (`SCHED_FLAG_RESET_ON_FORK`); runtime, deadline and period in nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scheduler {
+    pub policy: String,
+    pub nice: i32,
+    pub priority: i32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+/// ioprio_set(2): class `IOPRIO_CLASS_RT`, `_BE` or `_IDLE`, priority 0 (highest) to 7.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IoPriority {
+    pub class: String,
+    pub priority: i32,
+}
+
+/// CPUs an exec'ed process may run on, as lists (`0-3,7`): before it enters the container's cgroup, and after.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CpuAffinity {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub initial: String,
+    #[serde(rename = "final", skip_serializing_if = "String::is_empty")]
+    pub last: String,
+}
+
+/// Programs called at points of a container's life (config.md, "POSIX-platform Hooks").
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Hooks {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prestart: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub create_runtime: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub create_container: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub start_container: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub poststart: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub poststop: Vec<Hook>,
+}
+
+/// One program; `args` with its name first, `timeout` in seconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hook {
+    pub path: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<i64>,
 }
 
 /// Rows and columns of a terminal, in characters.
@@ -155,6 +226,68 @@ pub struct Linux {
     pub readonly_paths: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mount_label: Option<String>,
+    /// Network devices of the host, by name, that move into the container.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub net_devices: BTreeMap<String, NetDevice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intel_rdt: Option<IntelRdt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_policy: Option<MemoryPolicy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub personality: Option<Personality>,
+    /// By clock, `monotonic` or `boottime`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub time_offsets: BTreeMap<String, TimeOffset>,
+}
+
+/// A network device moved into the container, and its name there (empty: the same).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetDevice {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+}
+
+/// Intel Resource Director Technology: cache and memory bandwidth (Documentation/arch/x86/resctrl.rst).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IntelRdt {
+    #[serde(rename = "closID", skip_serializing_if = "String::is_empty")]
+    pub clos_id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schemata: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub l3_cache_schema: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub mem_bw_schema: String,
+    pub enable_monitoring: bool,
+}
+
+/// set_mempolicy(2): mode (`MPOL_BIND`), nodes as a list (`0-1`), flags (`MPOL_F_STATIC_NODES`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemoryPolicy {
+    pub mode: String,
+    pub nodes: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+}
+
+/// personality(2): domain `LINUX` or `LINUX32`. The specification defines no flags yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Personality {
+    pub domain: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+}
+
+/// Offset of a clock in a time namespace (time_namespaces(7)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TimeOffset {
+    pub secs: i64,
+    pub nanosecs: u32,
 }
 
 /// One namespace: new, or the one at `path`.
@@ -211,6 +344,13 @@ pub struct Resources {
     pub pids: Option<Pids>,
     #[serde(rename = "blockIO", skip_serializing_if = "Option::is_none")]
     pub block_io: Option<BlockIo>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hugepage_limits: Vec<HugepageLimit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// By device.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rdma: BTreeMap<String, Rdma>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unified: BTreeMap<String, String>,
 }
@@ -245,6 +385,53 @@ pub struct Memory {
     pub swappiness: Option<u64>,
     #[serde(rename = "disableOOMKiller", skip_serializing_if = "Option::is_none")]
     pub disable_oom_killer: Option<bool>,
+    /// Memory of the kernel (v1; the kernel ignores it since Linux 5.4).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<i64>,
+    /// Memory of TCP buffers (v1).
+    #[serde(rename = "kernelTCP", skip_serializing_if = "Option::is_none")]
+    pub kernel_tcp: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_hierarchy: Option<bool>,
+    /// Refuse a new limit that is below what is in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_before_update: Option<bool>,
+}
+
+/// The most huge pages of one size (`2MB`), in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HugepageLimit {
+    pub page_size: String,
+    pub limit: u64,
+}
+
+/// Marks for packets (v1: net_cls and net_prio).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    #[serde(rename = "classID", skip_serializing_if = "Option::is_none")]
+    pub class_id: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub priorities: Vec<InterfacePriority>,
+}
+
+/// The priority of packets that leave by one interface.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InterfacePriority {
+    pub name: String,
+    pub priority: u32,
+}
+
+/// Limits of one RDMA device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rdma {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hca_handles: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hca_objects: Option<u32>,
 }
 
 /// Shares are relative weights; quota and period are microseconds.
@@ -265,6 +452,12 @@ pub struct Cpu {
     pub cpus: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mems: Option<String>,
+    /// CPU time that may be saved up for later, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u64>,
+    /// 1: runs only when nobody else wants to (SCHED_IDLE).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<i64>,
 }
 
 /// Tasks; 0 or less is "no limit".
@@ -280,6 +473,10 @@ pub struct Pids {
 pub struct BlockIo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaf_weight: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub weight_device: Vec<WeightDevice>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub throttle_read_bps_device: Vec<Throttle>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -288,6 +485,18 @@ pub struct BlockIo {
     pub throttle_read_iops_device: Vec<Throttle>,
     #[serde(rename = "throttleWriteIOPSDevice", skip_serializing_if = "Vec::is_empty")]
     pub throttle_write_iops_device: Vec<Throttle>,
+}
+
+/// Weights for one device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WeightDevice {
+    pub major: i64,
+    pub minor: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaf_weight: Option<u16>,
 }
 
 /// A rate for one device, per second.
@@ -309,6 +518,12 @@ pub struct Seccomp {
     pub architectures: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
+    /// A unix socket that gets the descriptor of SCMP_ACT_NOTIFY.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub listener_path: String,
+    /// Said to the listener beside the descriptor.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub listener_metadata: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub syscalls: Vec<SeccompRule>,
 }

@@ -23,6 +23,7 @@
 //! Where to start: [`plan`](crate::Plan) says what is done, `stage/init.rs` is the order in which it is done.
 #![forbid(unsafe_code)]
 
+pub mod create;
 mod exec;
 mod failure;
 mod ids;

@@ -55,8 +55,8 @@ pub(crate) fn for_machine(native: Machine, capabilities: u64) -> Seccomp {
         default_action: "SCMP_ACT_ERRNO".to_owned(),
         default_errno_ret: Some(EPERM),
         architectures: machines.map(|machine| machine.name().to_owned()).collect(),
-        flags: Vec::new(),
         syscalls,
+        ..Seccomp::default()
     }
 }
 

@@ -83,7 +83,14 @@ fn parse(json: &str, place: &Place) -> Result<Seccomp, Error> {
         }
     }
     let flags = file.flags.unwrap_or_default();
-    let profile = Seccomp { default_action, default_errno_ret: file.default_errno_ret, architectures, flags, syscalls };
+    let profile = Seccomp {
+        default_action,
+        default_errno_ret: file.default_errno_ret,
+        architectures,
+        flags,
+        syscalls,
+        ..Seccomp::default()
+    };
     crate::rules::Rules::read(&profile)?;
     crate::rules::install_flags(&profile)?;
     Ok(profile)

@@ -33,7 +33,7 @@ use std::os::fd::OwnedFd;
 /// How a new process gets into a cgroup.
 #[derive(Debug)]
 pub enum CgroupEntry {
-    /// `cgroup.procs` of every v1 hierarchy, open for writing: the process writes `0` to each.
+    /// `tasks` of every v1 hierarchy, open for writing: the process, while it has one thread, writes `0` to each.
     V1(Vec<OwnedFd>),
     /// The directory of a v2 cgroup, for CLONE_INTO_CGROUP.
     V2(OwnedFd),

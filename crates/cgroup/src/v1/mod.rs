@@ -139,8 +139,11 @@ impl Tree {
         Ok(())
     }
 
+    /// `tasks` and not `cgroup.procs`: a thread that moves itself alone needs no lock of all threads, so the kernel spares it the
+    /// wait of 5-10 ms for an RCU grace period (cgroup_procs_write_start in kernel/cgroup/cgroup.c, since Linux 5.16). Those who
+    /// come in have one thread.
     pub(crate) fn entry(&self, name: &str) -> Result<sys::CgroupEntry, Error> {
-        let path = below(name, "cgroup.procs");
+        let path = below(name, "tasks");
         let open = |hierarchy: &Hierarchy| {
             hierarchy.parent.open_below(&path, OFlags::WRONLY).map_err(|e| hierarchy.parent.failed("open", &path, e))
         };

@@ -141,6 +141,7 @@ fn memory(host: &HostConfig) -> Option<Memory> {
         swap: given(default_swap(host.memory, host.memory_swap)),
         swappiness: host.memory_swappiness.and_then(|s| u64::try_from(s).ok()),
         disable_oom_killer: host.oom_kill_disable.filter(|disable| *disable),
+        ..Memory::default()
     };
     Some(memory).filter(|m| *m != Memory::default())
 }
@@ -156,6 +157,7 @@ fn cpu(host: &HostConfig) -> Option<Cpu> {
         realtime_period: positive(host.cpu_realtime_period),
         cpus: text(&host.cpuset_cpus),
         mems: text(&host.cpuset_mems),
+        ..Cpu::default()
     };
     if host.nano_cpus > 0 {
         cpu.period = Some(PERIOD);
@@ -183,6 +185,7 @@ fn block_io(host: &HostConfig, around: &dyn Around) -> Result<Option<BlockIo>, R
         throttle_write_bps_device: throttles(&host.blkio_device_write_bps)?,
         throttle_read_iops_device: throttles(&host.blkio_device_read_iops)?,
         throttle_write_iops_device: throttles(&host.blkio_device_write_iops)?,
+        ..BlockIo::default()
     };
     Ok(Some(io).filter(|io| *io != BlockIo::default()))
 }
