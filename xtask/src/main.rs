@@ -1,7 +1,8 @@
-//! The project's own tools: `cargo xtask tidy | test | fuzz | bench | vm`.
+//! The project's own tools: `cargo xtask tidy | test | fuzz | bench | vm | conformance`.
 #![forbid(unsafe_code)]
 
 mod bench;
+mod conformance;
 mod fuzz;
 mod suite;
 mod tidy;
@@ -13,7 +14,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   tidy                 the house rules that a program can check
-  test                 everything: tidy, format, lints, unit tests, black-box tests (as root)
+  test [--vm]          everything: tidy, format, lints, unit tests, black-box tests (as root); then in machines, see vm
   fuzz [OPTIONS] [TARGET...]
                        mutated input for every parser of foreign bytes; findings stay in target/fuzz/found
       --seconds N      for each target (default 20)
@@ -22,11 +23,22 @@ usage: cargo xtask COMMAND
       --only NAME,...  these figures only; --list names them
       --json FILE      raw numbers (default target/bench.json)
   vm [OPTIONS]         checks in a QEMU machine with cgroup v2, on other kernels
-      --kernel NAME    a suite of Debian (bookworm, sid: the default), PACKAGE/SUITE, or an unpacked package; repeatable
+      --machine NAME   smoke (the engine; the default), alone (the OCI runtime in a Debian without systemd), systemd (with);
+                       repeatable
+      --kernel NAME    a suite of Debian (bookworm, sid), PACKAGE/SUITE, or an unpacked package; repeatable
+      --runtime PATH   a runtime of the Debian, instead of ours, to check the checks (/usr/sbin/runc)
+      --bats DIR       runc's own suite, too (DIR is a checkout of runc, its tests' programs built)
       --only NAME,...  these checks only
       --profile NAME   which build of dhow (default dev)
       --binary PATH    a dhow that is built already
       --cpus N, --memory MIB
+  conformance SUITE DIR [OPTIONS]
+                       another project's suite (runc-bats, contest, runtime-tools; DIR is its checkout) on peers and on ours
+      --runtime PATH   ours (default: the dev build of dhow)
+      --peer PATH      compared with; repeatable (default: the runc that is installed)
+      --only PART,...  these files, programs or groups only
+      --cached         peers' results of an earlier run, where there are any
+      --rootless       runc-bats as the user `rootless`
 ";
 
 fn main() -> ExitCode {
@@ -34,9 +46,11 @@ fn main() -> ExitCode {
     let done = match words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         Some(("tidy", [])) => tidy::run(),
         Some(("test", [])) => suite::run(),
+        Some(("test", [option])) if option == "--vm" => suite::run_in_machines(),
         Some(("fuzz", options)) => fuzz::run(options),
         Some(("bench", options)) => bench::run(options),
         Some(("vm", options)) => vm::run(options),
+        Some(("conformance", words)) => conformance::run(words),
         _ => Err(USAGE.to_owned()),
     };
     match done {

@@ -37,3 +37,9 @@ pub fn run() -> Result<(), String> {
     cargo(&["build", "--bin", "dhow"])?;
     cargo(&["test", "--workspace", "--no-fail-fast"])
 }
+
+/// Everything, then the suites in machines with cgroup v2, without and with systemd.
+pub fn run_in_machines() -> Result<(), String> {
+    run()?;
+    crate::vm::run(&["smoke", "alone", "systemd"].map(|machine| ["--machine".to_owned(), machine.to_owned()]).concat())
+}

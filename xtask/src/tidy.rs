@@ -8,7 +8,7 @@ use std::process::Command;
 /// Crates by level: calls go down.
 const LEVELS: &[(&str, &[&str])] = &[
     ("ground", &["base", "oci"]),
-    ("tools", &["sys", "cgroup", "seccomp", "netlink", "archive", "registry"]),
+    ("tools", &["sys", "cgroup", "seccomp", "netlink", "archive", "registry", "rootless"]),
     ("nouns", &["content", "layer", "image", "volume", "network", "container", "logs", "runtime", "keeper"]),
     ("use cases", &["engine"]),
     ("doors", &["api", "server", "cli", "registry-server", "runtime-cli"]),
@@ -20,6 +20,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("oci", "base"),
     ("cgroup", "sys"),
     ("netlink", "sys"),
+    ("rootless", "sys"),
     ("image", "content"),
     ("image", "layer"),
     ("keeper", "runtime"),

@@ -21,6 +21,7 @@ mod entry;
 mod extract;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+pub mod overlay;
 pub mod pack;
 mod path;
 pub mod pipe;

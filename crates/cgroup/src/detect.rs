@@ -11,65 +11,93 @@ pub(crate) enum Found {
     V2(PathBuf),
 }
 
-/// A v1 hierarchy.
+/// Every hierarchy that is mounted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Mounts {
+    /// Those of v1, each once.
+    pub(crate) v1: Vec<Mount>,
+    /// That of v2, with an empty label; beside v1 ones it is without controllers (hybrid).
+    pub(crate) v2: Option<Mount>,
+}
+
+/// A mounted hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mount {
     /// Its controllers as mount options (`cpu,cpuacct`), or its name (`name=systemd`).
     pub(crate) label: String,
+    /// Which of its groups is the root of the mount: `/` but in containers without a cgroup namespace.
+    pub(crate) root: PathBuf,
     pub(crate) path: PathBuf,
 }
 
-/// Controllers that limit or count what we are asked to; a hierarchy without any of them is left alone.
+/// Controllers that limit or count what the engine is asked to; its groups leave hierarchies without any of them alone.
 const WANTED: [&str; 8] = ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids"];
 
-/// Controllers that may share a hierarchy with a wanted one.
+/// The other controllers (Documentation/admin-guide/cgroup-v1/).
 const OTHERS: [&str; 6] = ["hugetlb", "misc", "net_cls", "net_prio", "perf_event", "rdma"];
+
+/// How hierarchies without controllers are called.
+const NAMED: &str = "name=";
 
 /// The hierarchy an init system in a container looks for.
 const SYSTEMD: &str = "name=systemd";
 
-/// Reads a mountinfo. v1 hierarchies win over a v2 one beside them, which then has no controller we need.
-pub(crate) fn parse(mountinfo: &str) -> Result<Found, Error> {
-    let mut v1: Vec<Mount> = Vec::new();
-    let mut v2 = None;
-    for line in mountinfo.lines() {
-        match mount(line) {
-            Some(("cgroup2", path, _)) => v2 = v2.or(Some(path)),
-            Some(("cgroup", path, options)) => {
-                let Some(label) = label(options) else { continue };
-                if !v1.iter().any(|known| known.label == label) {
-                    v1.push(Mount { label, path });
-                }
+impl Mount {
+    /// Whether the engine's groups are made in it.
+    fn is_wanted(&self) -> bool {
+        self.label == SYSTEMD || self.label.split(',').any(|option| WANTED.contains(&option))
+    }
+}
+
+impl Mounts {
+    /// Those of this process (/proc/self/mountinfo).
+    pub(crate) fn read() -> Result<Mounts, Error> {
+        let text = std::fs::read_to_string("/proc/self/mountinfo").map_err(|e| Error::Detect(e.to_string()))?;
+        Ok(Mounts::parse(&text))
+    }
+
+    pub(crate) fn parse(mountinfo: &str) -> Mounts {
+        let mut mounts = Mounts::default();
+        for line in mountinfo.lines() {
+            let Some((kind, mount)) = mount(line) else { continue };
+            match kind {
+                "cgroup2" => mounts.v2 = mounts.v2.or(Some(mount)),
+                _ if mount.label.is_empty() || mounts.v1.iter().any(|known| known.label == mount.label) => {}
+                _ => mounts.v1.push(mount),
             }
-            _ => {}
         }
+        mounts
     }
-    if v1.iter().any(|mount| mount.label != SYSTEMD) {
-        return Ok(Found::V1(v1));
+
+    /// What the engine takes. v1 hierarchies win over a v2 one beside them, which then has no controller we need.
+    pub(crate) fn choose(self) -> Result<Found, Error> {
+        if self.is_v1() {
+            return Ok(Found::V1(self.v1.into_iter().filter(Mount::is_wanted).collect()));
+        }
+        self.v2.map(|mount| Found::V2(mount.path)).ok_or_else(|| Error::Detect("none is mounted".to_owned()))
     }
-    v2.map(Found::V2).ok_or_else(|| Error::Detect("none is mounted".to_owned()))
+
+    /// Whether controllers are on v1, be there a v2 hierarchy or not.
+    pub(crate) fn is_v1(&self) -> bool {
+        self.v1.iter().any(|mount| mount.label != SYSTEMD && mount.is_wanted())
+    }
 }
 
-/// File system, mount point and super options of a line.
-fn mount(line: &str) -> Option<(&str, PathBuf, &str)> {
+/// A line's cgroup mount; the label of a v2 one is empty.
+fn mount(line: &str) -> Option<(&str, Mount)> {
     let (left, right) = line.split_once(" - ")?;
-    let point = left.split(' ').nth(4)?;
     let mut right = right.split(' ');
-    let kind = right.next()?;
-    let options = right.nth(1)?;
-    Some((kind, unescape(point), options))
+    let kind = right.next().filter(|kind| matches!(*kind, "cgroup" | "cgroup2"))?;
+    let mut left = left.split(' ').skip(3);
+    let (root, path) = (unescape(left.next()?), unescape(left.next()?));
+    let label = if kind == "cgroup" { label(right.nth(1)?) } else { String::new() };
+    Some((kind, Mount { label, root, path }))
 }
 
-fn label(options: &str) -> Option<String> {
-    let options = || options.split(',');
-    if options().any(|option| option == SYSTEMD) {
-        return Some(SYSTEMD.to_owned());
-    }
-    if !options().any(|option| WANTED.contains(&option)) {
-        return None;
-    }
-    let controllers: Vec<_> = options().filter(|option| WANTED.contains(option) || OTHERS.contains(option)).collect();
-    Some(controllers.join(","))
+/// Its controllers, or its name. Empty when it has neither.
+fn label(options: &str) -> String {
+    let known = |option: &&str| WANTED.contains(option) || OTHERS.contains(option) || option.starts_with(NAMED);
+    options.split(',').filter(known).collect::<Vec<_>>().join(",")
 }
 
 /// Spaces, tabs, newlines and backslashes stand as three octal digits.
@@ -96,6 +124,10 @@ fn unescape(text: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Found, Error> {
+        Mounts::parse(text).choose()
+    }
 
     fn v1(text: &str) -> Vec<(String, String)> {
         match parse(text).unwrap() {
@@ -135,6 +167,20 @@ mod tests {
         for text in ["", "garbage", "1 2 3 - cgroup2", "26 25 0:23 / /sys rw - sysfs sysfs rw\n"] {
             assert!(matches!(parse(text), Err(Error::Detect(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn every_hierarchy_is_known_to_those_who_ask_for_all() {
+        let text = "33 30 0:29 / /sys/fs/cgroup/perf_event rw - cgroup cgroup rw,perf_event\n\
+            34 30 0:30 /docker/abc /sys/fs/cgroup/memory rw master:9 - cgroup cgroup rw,memory\n\
+            35 30 0:31 / /sys/fs/cgroup/elogind rw - cgroup cgroup rw,xattr,name=elogind\n\
+            36 30 0:32 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n";
+        let mounts = Mounts::parse(text);
+        let labels: Vec<_> = mounts.v1.iter().map(|mount| mount.label.as_str()).collect();
+        assert_eq!(labels, ["perf_event", "memory", "name=elogind"]);
+        assert_eq!(mounts.v1[1].root, PathBuf::from("/docker/abc"));
+        assert_eq!(mounts.v2.as_ref().unwrap().path, PathBuf::from("/sys/fs/cgroup/unified"));
+        assert!(mounts.is_v1());
     }
 
     #[test]

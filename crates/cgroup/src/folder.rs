@@ -7,12 +7,16 @@ use std::fmt::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// The engine's parent group in one hierarchy, or the root of the mount.
+/// The engine's parent group in one hierarchy, or the root of the mount; or a placed group itself, which then goes by the
+/// name [`SELF`].
 #[derive(Debug)]
 pub(crate) struct Folder {
     fd: OwnedFd,
     path: PathBuf,
 }
+
+/// The group that a folder itself is.
+pub(crate) const SELF: &str = ".";
 
 /// How deep nested groups are looked into.
 const MAX_DEPTH: usize = 64;
@@ -43,7 +47,8 @@ impl Folder {
     }
 
     pub(crate) fn failed(&self, action: &'static str, below: &str, cause: Errno) -> Error {
-        Error::Io { action, path: self.path.join(below), source: cause.into() }
+        // The components leave out `.`.
+        Error::Io { action, path: self.path.join(below).components().collect(), source: cause.into() }
     }
 
     pub(crate) fn make(&self, name: &str) -> Result<(), Errno> {
@@ -108,8 +113,32 @@ impl Folder {
         Ok(names)
     }
 
+    /// The sizes of huge pages that a group has files for, as those have them: `2MB`.
+    pub(crate) fn page_sizes(&self, group: &str) -> Result<Vec<String>, Error> {
+        let mut sizes = Vec::new();
+        let failed = |e| self.failed("list", group, e);
+        let directory = self.open_below(group, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+        for entry in Dir::new(directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let file = entry.file_name().to_str().unwrap_or("");
+            let size =
+                file.strip_prefix("hugetlb.").and_then(|rest| rest.split_once('.')).map(|(size, _)| size.to_owned());
+            sizes.extend(size.filter(|size| !sizes.contains(size)));
+        }
+        sizes.sort_unstable();
+        Ok(sizes)
+    }
+
+    /// Makes a user the owner of a file, or of the folder itself.
+    pub(crate) fn give_to(&self, file: &str, uid: u32) -> Result<(), Errno> {
+        rustix::fs::chownat(&self.fd, file, Some(rustix::fs::Uid::from_raw(uid)), None, AtFlags::empty())
+    }
+
     /// Removes an empty group.
     pub(crate) fn unmake(&self, name: &str) -> Result<(), Errno> {
+        if name == SELF {
+            return rustix::fs::rmdir(&self.path);
+        }
         rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
     }
 
@@ -147,6 +176,15 @@ impl Folder {
             pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
         }
         Ok(pids)
+    }
+}
+
+/// As [`Folder::open`]; `None` when there is no such folder (any more).
+pub(crate) fn open_if_there(path: &Path) -> Result<Option<Folder>, Error> {
+    match Folder::open(path) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
     }
 }
 

@@ -18,23 +18,29 @@
 //!   the mount is the container's own group, so everything stays inside.
 //! - *hybrid*: v1 hierarchies beside a v2 one without controllers we need; it counts as v1.
 //!
-//! Groups made by systemd (Docker's `systemd` driver, by D-Bus) are not here: on a machine where systemd manages the v2
-//! tree, ours stands at the root beside its slices, as with `native.cgroupdriver=cgroupfs`.
+//! The engine's groups are never systemd's: on a machine where systemd manages the v2 tree, ours stand at the root beside its
+//! slices, as with `native.cgroupdriver=cgroupfs`. A runtime's are where `linux.cgroupsPath` says, made by us or by systemd:
+//! [`Place`].
 //!
-//! Start at [`Groups`]. Files: `detect` finds hierarchies, `folder` reads and writes below one, `devices` turns device rules
-//! into lines (v1) or a program (v2), `v1` and `v2` each know one layout, `waiting` has the patience.
+//! Start at [`Groups`] (an engine) or [`Place`] (a runtime). Files: `detect` finds hierarchies, `folder` reads and writes below one, `devices` turns device rules
+//! into lines (v1) or a program (v2), `limits` reads resources, `v1` and `v2` each know one layout, `place` paths anywhere,
+//! `systemd` asks it for units, `oom` watches, `waiting` has the patience.
 #![forbid(unsafe_code)]
 
 mod detect;
 mod devices;
 mod folder;
+mod limits;
+mod oom;
 mod place;
 mod statistics;
+mod systemd;
 mod usage;
 mod v1;
 mod v2;
 mod waiting;
 
+pub use oom::{Oom, OomWatch};
 pub use place::{Driver, Lenience, Place, Placed, Record};
 pub use statistics::*;
 pub use usage::Usage;
@@ -69,6 +75,17 @@ pub struct Group {
 enum Tree {
     V1(v1::Tree),
     V2(v2::Tree),
+    /// Nothing may be made.
+    Absent,
+}
+
+/// What happens to a limit that the machine cannot keep and Docker only warns of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    /// The engine's groups.
+    Warn,
+    /// A runtime's groups.
+    Refuse,
 }
 
 /// Why a cgroup operation failed.
@@ -82,14 +99,36 @@ pub enum Error {
     Invalid(String),
     #[error("this machine's cgroups have no {0}")]
     Unsupported(String),
+    /// A group that cannot be as asked for, in runc's words.
+    #[error("{0}")]
+    Refused(String),
+    #[error("mkdir {path}: {cause}")]
+    Denied { path: PathBuf, cause: &'static str },
+    #[error("cannot set {0} limit: container could not join or create cgroup")]
+    NoGroup(&'static str),
+    #[error("invalid configuration: cannot use unified on cgroup v1")]
+    NoUnified,
+    #[error("unified resource {resource:?} can't be set: controller {controller:?} not available")]
+    NoController { resource: String, controller: String },
+    #[error(
+        "cannot {0}: no cgroup is delegated to this user; with systemd: \
+         loginctl enable-linger, and Delegate=yes for user@.service"
+    )]
+    NotDelegated(String),
+    #[error(transparent)]
+    Systemd(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::Detect(_) | Error::Unsupported(_) => Kind::Unsupported,
+            Error::Detect(_) | Error::Unsupported(_) | Error::NotDelegated(_) | Error::NoGroup(_) => Kind::Unsupported,
+            Error::NoController { .. } => Kind::Unsupported,
+            Error::Refused(_) | Error::NoUnified => Kind::Invalid,
+            Error::Denied { .. } => Kind::Denied,
             Error::Io { .. } => Kind::Internal,
             Error::Invalid(_) => Kind::Invalid,
+            Error::Systemd(failure) => systemd::kind(failure.as_ref()),
         }
     }
 }
@@ -100,8 +139,24 @@ impl Groups {
     /// On v2 it also turns the controllers on for the parent's children. That fails when processes live in the root of the
     /// mount and this is not the machine's real root ("no internal processes", cgroup-v2.rst).
     pub fn open(parent: &str) -> Result<Groups, Error> {
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").map_err(|e| Error::Detect(e.to_string()))?;
-        Groups::open_in(&detect::parse(&mounts)?, parent)
+        Groups::open_in(&detect::Mounts::read()?.choose()?, parent)
+    }
+
+    /// The same below `root`, a group of the v2 hierarchy that was delegated to this user and has no processes itself.
+    pub fn open_at(root: &std::path::Path, parent: &str) -> Result<Groups, Error> {
+        Groups::open_in(&detect::Found::V2(root.to_owned()), parent)
+    }
+
+    /// Groups for those to whom none are delegated: they do nothing, and a limit is an error that says what to do.
+    #[must_use]
+    pub fn absent() -> Groups {
+        Groups { tree: Arc::new(Tree::Absent) }
+    }
+
+    /// Whether nothing may be made here, see [`Groups::absent`].
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(*self.tree, Tree::Absent)
     }
 
     fn open_in(found: &detect::Found, parent: &str) -> Result<Groups, Error> {
@@ -113,10 +168,11 @@ impl Groups {
         Ok(Groups { tree: Arc::new(tree) })
     }
 
+    /// Absent groups are as v2: nothing is made beforehand.
     pub fn version(&self) -> Version {
         match *self.tree {
             Tree::V1(_) => Version::V1,
-            Tree::V2(_) => Version::V2,
+            Tree::V2(_) | Tree::Absent => Version::V2,
         }
     }
 
@@ -124,7 +180,7 @@ impl Groups {
     pub fn hierarchies(&self) -> Vec<String> {
         match &*self.tree {
             Tree::V1(tree) => tree.labels(),
-            Tree::V2(_) => Vec::new(),
+            Tree::V2(_) | Tree::Absent => Vec::new(),
         }
     }
 
@@ -137,6 +193,7 @@ impl Groups {
         match &*self.tree {
             Tree::V1(tree) => tree.create(name, resources)?,
             Tree::V2(tree) => tree.create(name, resources)?,
+            Tree::Absent => ask_nothing(resources)?,
         }
         Ok(self.get(name))
     }
@@ -151,6 +208,7 @@ impl Groups {
         match &*self.tree {
             Tree::V1(tree) => tree.names(),
             Tree::V2(tree) => tree.names(),
+            Tree::Absent => Ok(Vec::new()),
         }
     }
 
@@ -159,6 +217,7 @@ impl Groups {
         match &*self.tree {
             Tree::V1(tree) => tree.close(),
             Tree::V2(tree) => tree.close(),
+            Tree::Absent => {}
         }
     }
 }
@@ -174,7 +233,7 @@ impl Group {
         check_name(name)?;
         match &*self.tree {
             Tree::V1(tree) => tree.rename(self.checked()?, name)?,
-            Tree::V2(_) => return Err(Error::Unsupported("renaming of groups (v2)".to_owned())),
+            Tree::V2(_) | Tree::Absent => return Err(Error::Unsupported("renaming of groups (v2)".to_owned())),
         }
         name.clone_into(&mut self.name);
         Ok(())
@@ -186,6 +245,7 @@ impl Group {
         match &*self.tree {
             Tree::V1(tree) => tree.entry(self.checked()?),
             Tree::V2(tree) => tree.entry(self.checked()?),
+            Tree::Absent => Ok(sys::CgroupEntry::Inherit),
         }
     }
 
@@ -196,6 +256,7 @@ impl Group {
         match &*self.tree {
             Tree::V1(tree) => tree.update(self.checked()?, resources),
             Tree::V2(tree) => tree.update(self.checked()?, resources),
+            Tree::Absent => ask_nothing(resources),
         }
     }
 
@@ -204,6 +265,7 @@ impl Group {
         match &*self.tree {
             Tree::V1(tree) => tree.freeze(self.checked()?),
             Tree::V2(tree) => tree.freeze(self.checked()?),
+            Tree::Absent => Err(Error::NotDelegated("pause".to_owned())),
         }
     }
 
@@ -212,6 +274,7 @@ impl Group {
         match &*self.tree {
             Tree::V1(tree) => tree.thaw(self.checked()?),
             Tree::V2(tree) => tree.thaw(self.checked()?),
+            Tree::Absent => Err(Error::NotDelegated("unpause".to_owned())),
         }
     }
 
@@ -220,6 +283,7 @@ impl Group {
         match &*self.tree {
             Tree::V1(tree) => tree.pids(self.checked()?),
             Tree::V2(tree) => tree.pids(self.checked()?),
+            Tree::Absent => Ok(Vec::new()),
         }
     }
 
@@ -228,6 +292,7 @@ impl Group {
         match &*self.tree {
             Tree::V1(tree) => tree.kill(self.checked()?),
             Tree::V2(tree) => tree.kill(self.checked()?),
+            Tree::Absent => Ok(()),
         }
     }
 
@@ -236,6 +301,7 @@ impl Group {
         match &*self.tree {
             Tree::V1(tree) => tree.usage(self.checked()?),
             Tree::V2(tree) => tree.usage(self.checked()?),
+            Tree::Absent => Ok(Usage::default()),
         }
     }
 
@@ -244,6 +310,7 @@ impl Group {
         match &*self.tree {
             Tree::V1(tree) => tree.oom_kills(&self.name),
             Tree::V2(tree) => tree.oom_kills(&self.name),
+            Tree::Absent => 0,
         }
     }
 
@@ -252,12 +319,21 @@ impl Group {
         match &*self.tree {
             Tree::V1(tree) => tree.remove(self.checked()?),
             Tree::V2(tree) => tree.remove(self.checked()?),
+            Tree::Absent => Ok(()),
         }
     }
 
     /// The name, which came unchecked through [`Groups::get`].
     fn checked(&self) -> Result<&str, Error> {
         check_name(&self.name).map(|()| self.name.as_str())
+    }
+}
+
+/// What absent groups say to a limit.
+fn ask_nothing(resources: &Resources) -> Result<(), Error> {
+    match limits::asked(resources) {
+        Some(what) => Err(Error::NotDelegated(format!("limit {what}"))),
+        None => Ok(()),
     }
 }
 
@@ -268,4 +344,28 @@ fn check_name(name: &str) -> Result<(), Error> {
         return Err(Error::Invalid(format!("{name:?} cannot be the name of a group")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci::runtime::Pids;
+
+    #[test]
+    fn absent_groups_do_nothing_and_say_so_when_asked_for_a_limit() {
+        let groups = Groups::absent();
+        let group = groups.create("one", &Resources::default()).unwrap();
+        assert!(matches!(group.entry().unwrap(), sys::CgroupEntry::Inherit));
+        assert_eq!((group.pids().unwrap(), groups.names().unwrap(), group.oom_kills()), (vec![], vec![], 0));
+        let limited = Resources { pids: Some(Pids { limit: 5 }), ..Resources::default() };
+        let refused = group.update(&limited).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Unsupported);
+        assert!(
+            refused.to_string().starts_with("cannot limit processes: no cgroup is delegated to this user"),
+            "{refused}"
+        );
+        assert!(group.freeze().is_err());
+        group.kill().and_then(|()| group.remove()).unwrap();
+        groups.close();
+    }
 }

@@ -1,5 +1,9 @@
 //! All that the kernel counts of a group, v1 and v2 in one model: what `events --stats` tells.
 
+mod read;
+
+pub(crate) use read::{Source, counter, list, pressure, words};
+
 /// Absent controllers leave zeros and empty lists. Times in nanoseconds, memory in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statistics {
@@ -109,11 +113,4 @@ pub struct Stall {
     pub avg60: u32,
     pub avg300: u32,
     pub total: u64,
-}
-
-/// Tells of the out-of-memory killer.
-#[derive(Debug)]
-pub struct OomWatch {
-    /// Put it into a poll.
-    pub fd: std::os::fd::OwnedFd,
 }

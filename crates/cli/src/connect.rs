@@ -1,14 +1,19 @@
 //! Which engine a command talks with, and whether it may be started when nothing answers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use api::client::{Client, Endpoint, Error};
 
 use crate::failure::Failure;
 use crate::launch;
 
-/// Where an engine listens unless told otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/dhow/dhow.sock";
+/// Where an engine of root listens unless told otherwise.
+const SOCKET_OF_ROOT: &str = "/run/dhow/dhow.sock";
+
+/// Where this user's engine listens unless told otherwise.
+pub fn default_socket() -> PathBuf {
+    if rootless::is_ordinary_user() { rootless::Folders::find().socket() } else { SOCKET_OF_ROOT.into() }
+}
 
 /// An engine's address, and whether it is one of ours.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +30,8 @@ pub struct Address {
 /// socket does not bring ours up in its place, and a mistyped one does not bring one up on the machine's own roots.
 pub fn address(flag: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Result<Address, Failure> {
     let set = |name| variable(name).filter(|text| !text.is_empty());
-    let default = || (format!("unix://{DEFAULT_SOCKET}"), true);
+    let usual = default_socket();
+    let default = || (format!("unix://{}", usual.display()), true);
     let (text, ours) = flag
         .map(|text| (text.to_owned(), false))
         .or_else(|| set("DHOW_HOST").map(|text| (text, true)))
@@ -34,7 +40,7 @@ pub fn address(flag: Option<&str>, variable: impl Fn(&str) -> Option<String>) ->
     let endpoint: Endpoint = text.parse()?;
     let rooted = set("DHOW_DATA_ROOT").is_some() && set("DHOW_EXEC_ROOT").is_some();
     let startable = match &endpoint {
-        Endpoint::Unix(path) if path == Path::new(DEFAULT_SOCKET) => Some(path.clone()),
+        Endpoint::Unix(path) if *path == usual => Some(path.clone()),
         Endpoint::Unix(path) if rooted && (ours || path.ends_with("dhow.sock")) => Some(path.clone()),
         _ => None,
     };

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use api::client::Client;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::connect::nobody_there;
+use crate::connect::{default_socket, nobody_there};
 use crate::failure::Failure;
 use crate::show::complain;
 
@@ -34,7 +34,7 @@ pub async fn engine(socket: &Path, client: &Client) -> Result<(), Failure> {
     if client.warm().await.is_ok() {
         return Ok(());
     }
-    let log_path = log_path(folder);
+    let log_path = exec_root(socket).join("engine.log");
     let ready = tokio::task::spawn_blocking({
         let (socket, log_path) = (socket.to_owned(), log_path.clone());
         move || start(&socket, &log_path)
@@ -58,6 +58,9 @@ pub async fn engine(socket: &Path, client: &Client) -> Result<(), Failure> {
 }
 
 fn prepare(folder: &Path, socket: &Path) -> io::Result<File> {
+    if socket == default_socket() && rootless::is_ordinary_user() {
+        rootless::Folders::find().secure().map_err(io::Error::other)?;
+    }
     std::fs::create_dir_all(folder)?;
     let mut name = socket.as_os_str().to_owned();
     name.push(".lock");
@@ -107,16 +110,20 @@ fn start(socket: &Path, log_path: &Path) -> io::Result<(bool, u64)> {
     Ok((said == 1, log_start))
 }
 
-/// `EXEC_ROOT/engine.log`, where the exec root is the socket's folder unless said otherwise.
-fn log_path(folder: &Path) -> PathBuf {
-    let root = std::env::var_os("DHOW_EXEC_ROOT").filter(|value| !value.is_empty());
-    root.map_or_else(|| folder.to_owned(), PathBuf::from).join("engine.log")
+/// The engine's exec root, where its log is: the socket's folder unless said otherwise.
+fn exec_root(socket: &Path) -> PathBuf {
+    let told = std::env::var_os("DHOW_EXEC_ROOT").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let usual = || match socket.parent() {
+        _ if rootless::is_ordinary_user() && socket == default_socket() => rootless::Folders::find().exec_root(),
+        folder => folder.unwrap_or(Path::new("/")).to_owned(),
+    };
+    told.unwrap_or_else(usual)
 }
 
 fn refused(socket: &Path, cause: &io::Error) -> Failure {
     let hint = match cause.kind() {
         io::ErrorKind::PermissionDenied => {
-            "\nhint: starting the engine needs root; use sudo, or ask for the engine to be started"
+            "\nhint: this folder is not yours; choose others with DHOW_HOST, DHOW_DATA_ROOT and DHOW_EXEC_ROOT"
         }
         _ => "",
     };

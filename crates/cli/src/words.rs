@@ -238,7 +238,8 @@ fn overview() -> String {
          DOCKER_HOST      The same, if DHOW_HOST is not set either\n  \
          DHOW_DATA_ROOT   --data-root of an engine that is started\n  \
          DHOW_EXEC_ROOT   --exec-root of an engine that is started; its log is EXEC_ROOT/engine.log\n\n\
-         Without an address the engine is at unix:///run/dhow/dhow.sock, and is started when none answers there. At\n\
+         Without an address the engine is at unix:///run/dhow/dhow.sock (of an ordinary user:\n\
+         $XDG_RUNTIME_DIR/dhow.sock), and is started when none answers there. At\n\
          another unix socket (in DHOW_HOST, or named dhow.sock) one is started if both roots are set.\n\n\
          Run 'dhow COMMAND --help' for more information on a command.\n",
     );

@@ -28,7 +28,7 @@ const OCI_VERSION: &str = "1.2.0";
 #[derive(Debug, Clone)]
 pub struct Surroundings {
     pub user: user::Found,
-    /// The maps of the user namespace; empty without one.
+    /// The maps of the user namespace the container is in, its own or the engine's; empty in the machine's.
     pub id_map: Vec<IdMapping>,
     /// Files of the engine for this container, bound over /etc/{hostname,hosts,resolv.conf}.
     pub hostname_file: PathBuf,

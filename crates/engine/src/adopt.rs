@@ -145,7 +145,7 @@ fn drop_orphan(engine: &Engine, found: Found) {
 }
 
 /// Removes the groups of containers and sandboxes that are gone. Before this engine makes its first one.
-pub(crate) fn sweep_groups(groups: &cgroup::Groups, found: &[Found]) {
+pub(crate) fn sweep_groups(groups: &crate::groups::Groups, found: &[Found]) {
     for name in groups.names().unwrap_or_default() {
         let id = name.parse::<base::Id>().ok();
         let lives = id.is_some_and(|id| found.iter().any(|f| f.process.key == id && f.process.exited.is_none()));

@@ -4,20 +4,19 @@
 //! it is to have one. A new network namespace and the entry into v1 cgroups cost milliseconds in the kernel; a thread keeps a
 //! few sandboxes of the two common sorts ready, so that a start does not wait for them.
 
+use crate::groups::{Group, Groups};
+use crate::settings::Ids;
 use crate::streams::lock;
 use crate::{Result, Settings};
 use base::{Id, Undo};
 use keeper::client::Keeper;
 use network::{Bridge, Endpoint};
-use oci::runtime::{IdMapping, Resources};
+use oci::runtime::Resources;
 use runtime::{NetworkNamespace, ParkPlan, UserNamespace};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-
-/// Ids that a user namespace of a container has.
-pub(crate) const ID_COUNT: u32 = 65_536;
 
 /// The name of a v1 group whose sandbox waits.
 pub(crate) const POOLED: &str = "pool-";
@@ -36,7 +35,7 @@ pub(crate) enum Sort {
 pub(crate) struct Sandbox {
     pub(crate) pid: i32,
     /// v1 only: on v2 the init is born into its group.
-    pub(crate) group: Option<cgroup::Group>,
+    pub(crate) group: Option<Group>,
     pub(crate) endpoint: Option<Endpoint>,
 }
 
@@ -45,10 +44,10 @@ pub(crate) struct Sandbox {
 pub(crate) struct Workshop {
     pub(crate) keeper: Keeper,
     pub(crate) bridge: Arc<Bridge>,
-    pub(crate) groups: Arc<cgroup::Groups>,
+    pub(crate) groups: Arc<Groups>,
     /// Device rules of an ordinary container.
     pub(crate) ordinary: Resources,
-    pub(crate) id_base: u32,
+    pub(crate) ids: Ids,
 }
 
 /// How one sandbox differs from the common sorts.
@@ -62,13 +61,8 @@ pub(crate) struct Wanted {
 }
 
 impl Workshop {
-    /// The maps of containers' user namespaces.
-    pub(crate) fn id_map(&self) -> Vec<IdMapping> {
-        vec![IdMapping { container_id: 0, host_id: self.id_base, size: ID_COUNT }]
-    }
-
     pub(crate) fn own_user(&self) -> UserNamespace {
-        UserNamespace::New { uid: self.id_map(), gid: self.id_map() }
+        UserNamespace::New { uid: self.ids.uids.clone(), gid: self.ids.gids.clone() }
     }
 
     fn wanted(&self, sort: Sort) -> Wanted {
@@ -104,7 +98,7 @@ impl Workshop {
         Ok(Sandbox { pid, group, endpoint })
     }
 
-    fn pooled_group(&self, plan: &mut ParkPlan, fds: &mut Vec<OwnedFd>) -> Result<cgroup::Group> {
+    fn pooled_group(&self, plan: &mut ParkPlan, fds: &mut Vec<OwnedFd>) -> Result<Group> {
         let group = self.groups.create(&format!("{POOLED}{}", Id::random().short()), &self.ordinary)?;
         match group.entry() {
             Ok(sys::CgroupEntry::V1(procs)) => {

@@ -1,7 +1,9 @@
 //! What an engine is started with.
 
 use crate::Registries;
+use oci::runtime::IdMapping;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What an engine is started with. Doors build it from flags and the configuration file.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct Settings {
     pub hidden: Vec<PathBuf>,
     /// The first host id of the 65,536 that containers' ids are mapped to.
     pub id_base: u32,
+    /// Set in an engine of an ordinary user; `id_base` is 0 then.
+    pub rootless: Option<Arc<rootless::Inside>>,
     /// Sandboxes (namespaces, address, cgroup) made ahead for each kind of network.
     pub pool: usize,
     /// Words for `info`: `key=value`.
@@ -36,6 +40,26 @@ pub struct Settings {
 const DEFAULT_ROOT: &str = "/var/lib/dhow";
 
 impl Settings {
+    /// The maps of containers' user namespaces.
+    pub(crate) fn ids(&self) -> Ids {
+        match &self.rootless {
+            None => {
+                let all = vec![IdMapping { container_id: 0, host_id: self.id_base, size: ID_COUNT }];
+                Ids { uids: all.clone(), gids: all }
+            }
+            Some(_) => {
+                let own = |kind| std::fs::read_to_string(format!("/proc/self/{kind}_map")).unwrap_or_default();
+                Ids { uids: unchanged(&own("uid")), gids: unchanged(&own("gid")) }
+            }
+        }
+    }
+
+    /// Whether the ids of containers are others outside of them: then their files are seen through id-mapped mounts. A user
+    /// cannot make those; his containers have the ids of his namespace.
+    pub(crate) fn shifts_ids(&self) -> bool {
+        self.id_base != 0
+    }
+
     /// The bridge's name: unlike that of any engine on other roots.
     pub(crate) fn bridge_name(&self, root: &Path) -> String {
         self.bridge.clone().unwrap_or_else(|| match suffix(root) {
@@ -58,6 +82,27 @@ impl Settings {
     }
 }
 
+/// Ids that a user namespace of a container has at most.
+const ID_COUNT: u32 = 65_536;
+
+/// The maps of containers' user namespaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ids {
+    pub(crate) uids: Vec<IdMapping>,
+    pub(crate) gids: Vec<IdMapping>,
+}
+
+/// The ids of the engine's own namespace, by the lines of its map. No line of a map may span two of the map above
+/// (user_namespaces(7)).
+fn unchanged(map: &str) -> Vec<IdMapping> {
+    let ranges = map.lines().filter_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        Some((numbers.next()?.ok()?, numbers.nth(1)?.ok()?))
+    });
+    let within = ranges.filter(|(first, _)| *first < ID_COUNT);
+    within.map(|(id, size)| IdMapping { container_id: id, host_id: id, size: size.min(ID_COUNT - id) }).collect()
+}
+
 /// Six digits of the root's FNV-1a hash; none for the default root.
 fn suffix(root: &Path) -> Option<String> {
     if root == Path::new(DEFAULT_ROOT) {
@@ -74,6 +119,13 @@ fn suffix(root: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_a_user_are_mapped_as_they_are_and_line_by_line() {
+        let map = |id, size| IdMapping { container_id: id, host_id: id, size };
+        assert_eq!(unchanged("0 1000 1\n1 100000 65536\n65537 300000 9\n"), [map(0, 1), map(1, 65_535)]);
+        assert_eq!(unchanged("0 1000 1\n"), [map(0, 1)]);
+    }
 
     #[test]
     fn engines_on_different_roots_have_different_names() {

@@ -43,7 +43,7 @@ pub(crate) struct Life {
 pub(crate) struct Live {
     pub(crate) pid: i32,
     pub(crate) pidfd: OwnedFd,
-    pub(crate) group: cgroup::Group,
+    pub(crate) group: crate::groups::Group,
     pub(crate) endpoint: Option<network::Endpoint>,
 }
 

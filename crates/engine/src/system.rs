@@ -3,7 +3,9 @@
 use crate::events::{Event, EventKind, Events, Subscription, now};
 use crate::exec::Exec;
 use crate::filters::Filters;
+use crate::groups::Groups;
 use crate::images::{Exchange, Holds};
+use crate::rootless::HostPorts;
 use crate::roots::Roots;
 use crate::sandbox::{Pool, Workshop};
 use crate::shelf::{Cell, Shelf};
@@ -36,7 +38,7 @@ pub(crate) struct House {
     pub(crate) exchange: Exchange,
     pub(crate) volumes: volume::Store,
     pub(crate) records: container::Store,
-    pub(crate) groups: Arc<cgroup::Groups>,
+    pub(crate) groups: Arc<Groups>,
     pub(crate) bridge: Arc<Bridge>,
     pub(crate) keeper: Keeper,
     pub(crate) shelf: Shelf,
@@ -82,6 +84,10 @@ pub struct Info {
     pub hostname: String,
     pub data_root: String,
     pub cgroup_version: cgroup::Version,
+    /// Whether containers can be limited.
+    pub limits: bool,
+    /// Whether this is the engine of an ordinary user.
+    pub rootless: bool,
     pub keeper_pid: i32,
     pub bridge: String,
     pub gateway: std::net::Ipv4Addr,
@@ -99,19 +105,23 @@ impl Engine {
         let images = image::Store::open(&roots.data, image::HostMask { paths: hidden })?;
         let volumes = volume::Store::open(roots.data.join("volumes"))?;
         let name = settings.group_name(&roots.data);
-        let groups = Arc::new(cgroup::Groups::open(&name)?);
+        let groups = Arc::new(match &settings.rootless {
+            None => Groups::of_root(&name)?,
+            Some(_) => Groups::of_user(&name),
+        });
         let known = records.all()?;
         let options = Options { exec_root: roots.exec.clone(), binary: settings.binary.clone() };
         let (keeper, found, events) = Keeper::connect(&options)?;
         adopt::sweep_groups(&groups, &found);
         let used = adopt::endpoints(&known, &found);
-        let bridge = Arc::new(Bridge::up(settings.bridge_options(&roots.data), &used)?);
+        let outer = outer(&settings)?;
+        let bridge = Arc::new(Bridge::up_within(settings.bridge_options(&roots.data), &used, outer)?);
         let workshop = Arc::new(Workshop {
             keeper: keeper.clone(),
             bridge: bridge.clone(),
             groups: groups.clone(),
             ordinary: container::spec::ordinary_resources(),
-            id_base: settings.id_base,
+            ids: settings.ids(),
         });
         let io = |action: &'static str| move |source| Error::Io { action: action.into(), source };
         let journal =
@@ -176,11 +186,18 @@ impl Engine {
             hostname: uname.nodename().to_string_lossy().into_owned(),
             data_root: house.roots.data.display().to_string(),
             cgroup_version: house.groups.version(),
+            limits: house.groups.any(),
+            rootless: house.settings.rootless.is_some(),
             keeper_pid: house.keeper.pid(),
             bridge: house.settings.bridge_name(&house.roots.data),
             gateway: house.bridge.gateway(),
             subnet: house.bridge.subnet(),
         }
+    }
+
+    /// Whether containers can be limited.
+    pub fn has_limits(&self) -> bool {
+        self.house.groups.any()
     }
 
     pub fn events(&self) -> Subscription {
@@ -205,8 +222,16 @@ impl Engine {
 }
 
 impl House {
+    /// Makes of a process what this engine can start.
+    pub(crate) fn fit(&self, process: &mut oci::runtime::Process) {
+        self.limit_open_files(process);
+        if self.settings.rootless.is_some() {
+            crate::rootless::lower(process);
+        }
+    }
+
     /// A process has the limit of open files that was this engine's, unless it has one of its own.
-    pub(crate) fn limit_open_files(&self, process: &mut oci::runtime::Process) {
+    fn limit_open_files(&self, process: &mut oci::runtime::Process) {
         if process.rlimits.iter().all(|limit| limit.kind != NOFILE) {
             let (soft, hard) = self.open_files;
             process.rlimits.push(oci::runtime::Rlimit { kind: NOFILE.into(), soft, hard });
@@ -232,6 +257,17 @@ impl House {
             tracing::error!("cannot save the state of {}: {}", cell.id, base::chain(&e));
         }
     }
+}
+
+/// Whose ports are published, when not those of this network namespace.
+fn outer(settings: &Settings) -> Result<Option<Arc<dyn network::Outer>>> {
+    let Some(inside) = &settings.rootless else { return Ok(None) };
+    crate::rootless::loopback_up()?;
+    let runtime = tokio::runtime::Handle::try_current().map_err(|e| Error::Io {
+        action: "carry connections to containers".into(),
+        source: std::io::Error::other(e),
+    })?;
+    Ok(Some(Arc::new(HostPorts::new(inside.doors.clone(), runtime))))
 }
 
 fn user_namespace(workshop: &Workshop) -> Result<OwnedFd> {

@@ -1,7 +1,7 @@
 //! Layers: each a folder with only its own difference, named by the digest of its uncompressed tar (diffID).
 //!
 //! ```text
-//!   sha256/HEX/diff       the tree; whiteouts as overlayfs wants them (char 0:0, trusted.overlay.opaque)
+//!   sha256/HEX/diff       the tree; whiteouts as overlayfs wants them (char 0:0, trusted.overlay.opaque or, of a user, user.overlay.opaque)
 //!   sha256/HEX/size       bytes of its files
 //!   sha256/HEX/unsynced   the boot in which it was unpacked, until its bytes are known to be on disk
 //!   tmp/...               half-unpacked and half-removed trees, removed at start

@@ -5,7 +5,7 @@
 use crate::host::host_id;
 use crate::lower::{Lowers, Opened, step};
 use crate::store::fail;
-use crate::way::{Way, by_fd};
+use crate::way::{Way, add_options, by_fd, set_options};
 use crate::{Error, Sync};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -29,10 +29,6 @@ const LONGEST_STRING: usize = 255;
 const LONGEST_OPTIONS: usize = 4096;
 /// Layers that surely fit into it: `/proc/self/fd/12345:` each, and 200 bytes for the rest.
 const MOST_LISTED: usize = 194;
-
-/// Each can be a default of the distribution's kernel. They would write into the upper folder what is no plain difference
-/// any more.
-const OFF: [&str; 3] = ["index", "redirect_dir", "metacopy"];
 
 pub fn mount(lowers: &Lowers, opened: &[Arc<Opened>], rw: &Path, owner: u32, sync: Sync) -> Result<OwnedFd, Error> {
     let Some(top) = opened.first() else {
@@ -108,9 +104,7 @@ fn overlay(way: Way, lowers: &[Arc<Opened>], writable: &Writable, sync: Sync) ->
     }
     set(way, fs, "upperdir", writable.upper.as_fd()).map_err(at("set the upper folder"))?;
     set(way, fs, "workdir", writable.work.as_fd()).map_err(at("set the work folder"))?;
-    for option in OFF {
-        rustix::mount::fsconfig_set_string(fs, option, "off").map_err(at("set the options of the overlay"))?;
-    }
+    set_options(fs).map_err(at("set the options of the overlay"))?;
     if sync == Sync::Never {
         rustix::mount::fsconfig_set_flag(fs, "volatile").map_err(at("make the overlay volatile"))?;
     }
@@ -134,7 +128,7 @@ fn list(lowers: &[Arc<Opened>]) -> String {
 fn by_options(lowers: &Lowers, opened: &[Arc<Opened>], writable: &Writable, sync: Sync) -> Result<OwnedFd, Error> {
     let (upper, work) = (by_fd(writable.upper.as_fd()), by_fd(writable.work.as_fd()));
     let mut options = format!("lowerdir={},upperdir={upper},workdir={work}", list(opened));
-    options.extend(OFF.map(|option| format!(",{option}=off")));
+    add_options(&mut options);
     if sync == Sync::Never {
         options.push_str(",volatile");
     }

@@ -1,5 +1,6 @@
 //! Which way this kernel's overlayfs takes its folders: found once, on folders of our own.
 
+use archive::overlay::Marks;
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -56,6 +57,41 @@ fn empty() -> Result<OwnedFd, Errno> {
     let tmpfs = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     rustix::mount::fsconfig_create(tmpfs.as_fd())?;
     rustix::mount::fsmount(tmpfs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+}
+
+/// What every overlay is mounted with besides its folders. Each can be a default of the distribution's kernel, and would write
+/// into the upper folder what is no plain difference any more.
+fn options(marks: Marks) -> &'static [(&'static str, Option<&'static str>)] {
+    match marks {
+        Marks::Trusted => &[("index", Some("off")), ("redirect_dir", Some("off")), ("metacopy", Some("off"))],
+        // `userxattr` takes no other value (overlayfs.rst, "User xattr").
+        Marks::User => &[
+            ("userxattr", None),
+            ("index", Some("off")),
+            ("redirect_dir", Some("nofollow")),
+            ("metacopy", Some("off")),
+        ],
+    }
+}
+
+/// Sets them, by the new mount API.
+pub fn set_options(overlay: BorrowedFd<'_>) -> Result<(), Errno> {
+    options(Marks::of_this_process()).iter().try_for_each(|(key, value)| match value {
+        Some(value) => rustix::mount::fsconfig_set_string(overlay, *key, *value),
+        None => rustix::mount::fsconfig_set_flag(overlay, *key),
+    })
+}
+
+/// Adds them to a string for mount(2).
+pub fn add_options(list: &mut String) {
+    for (key, value) in options(Marks::of_this_process()) {
+        list.push(',');
+        list.push_str(key);
+        if let Some(value) = value {
+            list.push('=');
+            list.push_str(value);
+        }
+    }
 }
 
 /// A path that leads to an open folder; it has none of the letters that overlayfs takes for separators.

@@ -19,6 +19,7 @@ mod batch;
 pub mod conntrack;
 mod error;
 pub mod link;
+pub mod moving;
 pub mod netns;
 pub mod nft;
 mod reader;

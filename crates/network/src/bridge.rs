@@ -6,13 +6,13 @@ use crate::pool::Pool;
 use crate::ports::Ports;
 use crate::rules::{Published, Rules};
 use crate::stock::Stock;
-use crate::{Endpoint, Error, Options, container, subnet, sysctl};
+use crate::{Endpoint, Error, Options, Outer, container, subnet, sysctl};
 use base::Id;
 use ipnet::Ipv4Net;
 use netlink::link::{Index, Link};
 use netlink::{Batch, Socket};
 use std::net::Ipv4Addr;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Links of ours begin so.
 pub(crate) const PREFIX: &str = "dh";
@@ -50,6 +50,11 @@ impl Bridge {
     ///
     /// Switches `net.ipv4.ip_forward` on if it is off, and says so in the log. Needs CAP_NET_ADMIN.
     pub fn up(options: Options, endpoints: &[Endpoint]) -> Result<Bridge, Error> {
+        Bridge::up_within(options, endpoints, None)
+    }
+
+    /// The same, with ports published by `outer` in place of this network namespace's.
+    pub fn up_within(options: Options, endpoints: &[Endpoint], outer: Option<Arc<dyn Outer>>) -> Result<Bridge, Error> {
         check_name("bridge", &options.bridge, LONGEST_NAME)?;
         check_name("table", &options.table, 64)?;
         let mtu = if options.mtu == 0 { DEFAULT_MTU } else { options.mtu };
@@ -63,7 +68,7 @@ impl Bridge {
             index,
             mtu,
             pool: Mutex::new(Pool::new(network)),
-            ports: Ports::default(),
+            ports: Ports::of(outer),
             leaving: Leaving::default(),
             routes,
             filters: Stock::new(Socket::netfilter),

@@ -1,10 +1,10 @@
 //! The published ports of one bridge: which container has which, and what holds it on the host.
 
 use crate::reservation::{self, Reservation};
-use crate::{Error, Port, PortRequest, Protocol, owner, sysctl};
+use crate::{Error, Outer, OuterPort, Port, PortRequest, Protocol, owner, sysctl};
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A port of the host.
 type Place = (Protocol, Ipv4Addr, u16);
@@ -14,13 +14,23 @@ struct Holding {
     container: Ipv4Addr,
     container_port: u16,
     #[expect(dead_code, reason = "holds the port on the host")]
-    reservation: Option<Reservation>,
+    held: Option<Held>,
+}
+
+/// What keeps a port of the host.
+#[derive(Debug)]
+#[expect(dead_code, reason = "they hold the port as long as they live")]
+enum Held {
+    Here(Reservation),
+    Outside(OuterPort),
 }
 
 /// The published ports.
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
     held: Mutex<HashMap<Place, Holding>>,
+    /// Whose ports they are, when not this network namespace's.
+    outer: Option<Arc<dyn Outer>>,
 }
 
 /// Ports that are reserved and recorded; given back when dropped, unless they are kept.
@@ -45,6 +55,18 @@ impl Drop for Claim<'_> {
 }
 
 impl Ports {
+    pub(crate) fn of(outer: Option<Arc<dyn Outer>>) -> Ports {
+        Ports { held: Mutex::default(), outer }
+    }
+
+    /// Keeps the port `at` for `to`; with its number. `Ok(None)`: it is taken.
+    fn hold(&self, protocol: Protocol, at: SocketAddrV4, to: SocketAddrV4) -> Result<Option<(u16, Held)>, Error> {
+        Ok(match &self.outer {
+            None => reservation::hold(protocol, *at.ip(), at.port())?.map(|held| (held.port, Held::Here(held))),
+            Some(outer) => outer.open(protocol, at, to)?.map(|held| (held.port, Held::Outside(held))),
+        })
+    }
+
     /// Claims a port for each request, or none at all.
     pub(crate) fn claim(&self, container: Ipv4Addr, requests: &[PortRequest]) -> Result<Claim<'_>, Error> {
         let mut claim = Claim { owner: self, container, ports: Vec::with_capacity(requests.len()) };
@@ -61,8 +83,9 @@ impl Ports {
     /// Claims ports that a container has had since an earlier engine. What holds them on the host may be missing.
     pub(crate) fn adopt(&self, container: Ipv4Addr, ports: &[Port]) {
         for port in ports {
-            let reservation = match reservation::hold(port.protocol, port.host_ip, port.host_port) {
-                Ok(Some(reservation)) => Some(reservation),
+            let at = SocketAddrV4::new(port.host_ip, port.host_port);
+            let held = match self.hold(port.protocol, at, SocketAddrV4::new(container, port.container_port)) {
+                Ok(Some((_, held))) => Some(held),
                 Ok(None) => {
                     let owner = owner::of_port(port.protocol, port.host_ip, port.host_port);
                     let owner = owner.unwrap_or_else(|| "another program".to_owned());
@@ -74,7 +97,7 @@ impl Ports {
                     None
                 }
             };
-            let holding = Holding { container, container_port: port.container_port, reservation };
+            let holding = Holding { container, container_port: port.container_port, held };
             self.lock().insert((port.protocol, port.host_ip, port.host_port), holding);
         }
     }
@@ -133,15 +156,15 @@ impl Ports {
 
     fn try_claim(&self, container: Ipv4Addr, request: &PortRequest, port: u16) -> Result<Option<Port>, Error> {
         let host_ip = request.host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let Some(reservation) = reservation::hold(request.protocol, host_ip, port)? else { return Ok(None) };
-        let host_port = reservation.port;
-        let mut held = self.lock();
-        if conflict(&held, request.protocol, host_ip, host_port).is_some() {
+        let (at, to) = (SocketAddrV4::new(host_ip, port), SocketAddrV4::new(container, request.container_port));
+        let Some((host_port, held)) = self.hold(request.protocol, at, to)? else { return Ok(None) };
+        let mut all = self.lock();
+        if conflict(&all, request.protocol, host_ip, host_port).is_some() {
             return Ok(None);
         }
         let container_port = request.container_port;
-        let holding = Holding { container, container_port, reservation: Some(reservation) };
-        held.insert((request.protocol, host_ip, host_port), holding);
+        let holding = Holding { container, container_port, held: Some(held) };
+        all.insert((request.protocol, host_ip, host_port), holding);
         Ok(Some(Port { container_port, protocol: request.protocol, host_ip, host_port }))
     }
 

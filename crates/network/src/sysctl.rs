@@ -3,14 +3,37 @@
 use crate::Error;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
 
 /// Settings of a container's namespace before its link is made: ports below 1024 and `ping` for everybody, as Docker
 /// has it since 20.10; no IPv6 on links to come (CVE-2020-13401: router advertisements) but on `lo`.
 pub(crate) fn prepare_container() -> Result<(), Error> {
     set("ipv4/ip_unprivileged_port_start", "0")?;
-    set("ipv4/ping_group_range", "0 2147483647")?;
+    set("ipv4/ping_group_range", &format!("0 {}", last_group()))?;
     set_if_there("ipv6/conf/default/disable_ipv6", "1")?;
     set_if_there("ipv6/conf/default/accept_ra", "0")
+}
+
+/// The last group that the kernel takes there: all up to it must be mapped in the caller's user namespace.
+fn last_group() -> u32 {
+    static FOUND: OnceLock<u32> = OnceLock::new();
+    *FOUND.get_or_init(|| last_mapped(&fs::read_to_string("/proc/self/gid_map").unwrap_or_default()))
+}
+
+/// The end of the ids that are mapped without a gap from 0 on, by the lines of a map (user_namespaces(7)).
+fn last_mapped(map: &str) -> u32 {
+    const MOST: u32 = i32::MAX.cast_unsigned();
+    let mut ranges: Vec<(u32, u32)> = map
+        .lines()
+        .filter_map(|line| {
+            let mut numbers = line.split_whitespace().map(str::parse);
+            Some((numbers.next()?.ok()?, numbers.nth(1)?.ok()?))
+        })
+        .collect();
+    ranges.sort_unstable();
+    let end =
+        ranges.iter().fold(0_u32, |end, (first, count)| if *first == end { end.saturating_add(*count) } else { end });
+    if end == 0 { MOST } else { (end - 1).min(MOST) }
 }
 
 /// Settings of the host: forwarding on; the bridge takes replies to connections from 127.0.0.1, and no IPv6.
@@ -53,5 +76,17 @@ fn set_if_there(name: &str, value: &str) -> Result<(), Error> {
     match set(name, value) {
         Err(Error::Netlink { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_let_in_as_far_as_they_are_mapped() {
+        assert_eq!(last_mapped("         0          0 4294967295\n"), 2_147_483_647);
+        assert_eq!(last_mapped("1 100000 65536\n0 1000 1\n"), 65_536);
+        assert_eq!(last_mapped("0 1000 1\n5 100000 65536\n"), 0);
     }
 }

@@ -146,10 +146,15 @@ pub struct User {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Capabilities {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bounding: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub effective: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inheritable: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub permitted: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ambient: Vec<String>,
 }
 
@@ -516,8 +521,9 @@ pub struct Seccomp {
     pub default_errno_ret: Option<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub flags: Vec<String>,
+    /// None is not the same as an empty list: a runtime then takes its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<String>>,
     /// A unix socket that gets the descriptor of SCMP_ACT_NOTIFY.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub listener_path: String,

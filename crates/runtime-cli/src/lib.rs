@@ -13,9 +13,31 @@
 //! Where to start: `words` (what was typed) → `verbs/<verb>.rs` → `store`. Texts and exit codes are runc's: they are API.
 #![forbid(unsafe_code)]
 
+mod birth;
+mod bringup;
+mod bundle;
+mod criu;
+mod ends;
 mod error;
+mod foreground;
+mod hooks;
+mod log;
+mod notify;
+mod passed;
+mod passwd;
+mod pid_file;
+mod process;
+mod rdt;
+mod root;
+mod seal;
+mod shown;
+mod signalling;
+mod sockets;
 mod store;
+mod streams;
+mod terminal;
 mod verbs;
+mod wording;
 mod words;
 
 use std::ffi::OsString;

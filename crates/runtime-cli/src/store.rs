@@ -2,53 +2,39 @@
 //!
 //! ```text
 //!  <root>/<id>/state.json    what the container is (written whole, renamed into place)
+//!              config.json   its configuration as it was when it was created; only those who need all of it read it
+//!              cgroups       a link to nowhere: the path of its groups, for a `delete` after a `create` that was killed
 //!              start.sock    the gate: the created process listens here until `start` (gone when started)
-//!              lock          taken (flock) by every call that changes something
 //! ```
 //!
-//! The names inside state.json are runc's where it has the same thing (`id`, `init_process_pid`, `init_process_start`,
-//! `created`, `cgroup_paths`, `namespace_paths`), because tools look there.
+//! The folder itself is what calls that change something lock (flock). The names inside state.json are runc's where it has the
+//! same thing (`id`, `init_process_pid`, `init_process_start`, `created`, `cgroup_paths`, `namespace_paths`), because tools
+//! look there.
 
-use crate::error::Result;
-use cgroup::{Placed, Record};
+mod fresh;
+mod saved;
+
+pub use fresh::Fresh;
+pub use saved::Saved;
+
+use crate::error::{Error, Result};
+use crate::process::{self, Life};
+use base::atomic::{self, Durability};
+use cgroup::{Driver, Place, Placed, Record};
 use oci::runtime::Spec;
 use oci::state::{State, Status};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// state.json
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Saved {
-    /// The version of this file's layout.
-    pub version: u32,
-    pub id: String,
-    pub init_process_pid: i32,
-    /// Clock ticks since boot (proc_pid_stat(5), field 22): tells whether the number is still the same process.
-    pub init_process_start: u64,
-    /// RFC 3339, UTC.
-    pub created: String,
-    pub bundle: PathBuf,
-    pub rootless: bool,
-    /// By controller, `""` for v2.
-    pub cgroup_paths: BTreeMap<String, PathBuf>,
-    pub cgroup: Record,
-    /// By runc's names: NEWNS, NEWNET, ...
-    pub namespace_paths: BTreeMap<String, PathBuf>,
-    /// What the standard streams of the process are, for CRIU.
-    #[serde(default)]
-    pub external_descriptors: Vec<String>,
-    /// The configuration as it was when the container was created.
-    pub config: Spec,
-}
-
-/// A container that exists.
-#[derive(Debug)]
-pub struct Container {
-    pub folder: PathBuf,
-    pub saved: Saved,
-}
+const STATE: &str = "state.json";
+const CONFIG: &str = "config.json";
+const GROUPS: &str = "cgroups";
+/// The name of the gate in the folder, for [`runtime::create::knock`].
+pub const GATE: &str = "start.sock";
 
 /// All containers below a root.
 #[derive(Debug, Clone)]
@@ -56,84 +42,224 @@ pub struct Store {
     pub root: PathBuf,
 }
 
-/// A folder just made for a new container; dropped without [`Fresh::keep`] it is removed again.
+/// A container that exists.
 #[derive(Debug)]
-pub struct Fresh {
-    pub path: PathBuf,
-    kept: bool,
+pub struct Container {
+    pub folder: PathBuf,
+    pub saved: Saved,
+    directory: OwnedFd,
 }
 
 impl Store {
     /// Checks the id (letters, digits, `_+-.`; not `.` or `..`) and makes its folder. "container with given ID already exists".
     pub fn make(&self, id: &str) -> Result<Fresh> {
-        let _ = (id, &self.root);
-        todo!()
+        check_id(id)?;
+        Fresh::make(&self.root, id)
     }
 
     /// "container does not exist" when there is none.
     pub fn open(&self, id: &str) -> Result<Container> {
-        let _ = id;
-        todo!()
+        self.find(id)?.ok_or_else(missing)
+    }
+
+    /// The same, held against other calls that change something until it is dropped.
+    pub fn lock(&self, id: &str) -> Result<Container> {
+        self.find_locked(id)?.ok_or_else(missing)
+    }
+
+    /// `None` when there is none, or only a folder that was never filled.
+    pub fn find(&self, id: &str) -> Result<Option<Container>> {
+        self.load(id, |_| Ok(()))
+    }
+
+    pub fn find_locked(&self, id: &str) -> Result<Option<Container>> {
+        self.load(id, |directory| {
+            rustix::io::retry_on_intr(|| rustix::fs::flock(directory, FlockOperation::LockExclusive))
+        })
+    }
+
+    fn load(&self, id: &str, first: impl FnOnce(&OwnedFd) -> rustix::io::Result<()>) -> Result<Option<Container>> {
+        check_id(id)?;
+        let folder = self.root.join(id);
+        let cannot = |e: &dyn std::error::Error| Error::because(format_args!("cannot read the state of {id}"), e);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = match rustix::fs::open(&folder, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => opened.map_err(|e| cannot(&e))?,
+        };
+        first(&directory).map_err(|e| cannot(&e))?;
+        let Some(json) = read(&directory, STATE).map_err(|e| cannot(&e))? else { return Ok(None) };
+        let saved = serde_json::from_slice(&json).map_err(|e| cannot(&e))?;
+        Ok(Some(Container { folder, saved, directory }))
+    }
+
+    /// Removes what a call that was killed early left of a container that never was: its groups and its folder.
+    pub fn clear(&self, id: &str) -> Result<()> {
+        check_id(id)?;
+        let folder = self.root.join(id);
+        if let Some(path) =
+            fs::read_link(folder.join(GROUPS)).ok().and_then(|path| path.into_os_string().into_string().ok())
+        {
+            let groups = Place::read(Some(&path), id, Driver::Cgroupfs).and_then(|place| place.find());
+            groups
+                .and_then(|groups| groups.remove())
+                .map_err(|e| Error::because("unable to remove container's cgroup", &e))?;
+        }
+        remove(&folder)
     }
 
     /// Ids of all containers, in alphabetical order.
     pub fn ids(&self) -> Result<Vec<String>> {
-        todo!()
-    }
-}
-
-impl Fresh {
-    /// Opens the gate: a listening SOCK_SEQPACKET socket at `start.sock`, however long the path is.
-    pub fn gate(&self) -> Result<OwnedFd> {
-        todo!()
-    }
-
-    pub fn save(&self, saved: &Saved) -> Result<()> {
-        let _ = saved;
-        todo!()
-    }
-
-    pub fn keep(mut self) {
-        self.kept = true;
+        let cannot = |e: io::Error| Error::because(format_args!("open {}", self.root.display()), &e);
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(cannot)? {
+            let entry = entry.map_err(cannot)?;
+            let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if let (true, Ok(id)) = (folder, entry.file_name().into_string()) {
+                ids.push(id);
+            }
+        }
+        ids.sort_unstable();
+        Ok(ids)
     }
 }
 
 impl Container {
-    /// From the process (by number and start time), the gate, the freezer.
+    /// From the process (by number and start time), the freezer, the gate.
     pub fn status(&self) -> Status {
-        todo!()
+        if self.life() != Life::Running {
+            return Status::Stopped;
+        }
+        if self.is_frozen() {
+            return Status::Paused;
+        }
+        match rustix::fs::statat(&self.directory, GATE, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Status::Created,
+            Err(_) => Status::Running,
+        }
+    }
+
+    fn life(&self) -> Life {
+        process::life(self.saved.init_process_pid, self.saved.init_process_start)
+    }
+
+    /// A group that cannot be read (rootless, or removed by somebody) does not stand still.
+    fn is_frozen(&self) -> bool {
+        self.freezer().is_ok_and(|group| group.is_frozen().unwrap_or(false))
     }
 
     /// As hooks and `state` tell it.
     pub fn state(&self) -> State {
-        todo!()
+        self.state_as(self.status())
+    }
+
+    /// The same, in a status that is known, or that is told to hooks.
+    pub fn state_as(&self, status: Status) -> State {
+        State {
+            oci_version: self.saved.oci_version.clone(),
+            id: self.saved.id.clone(),
+            status,
+            pid: if status == Status::Stopped { 0 } else { self.saved.init_process_pid },
+            bundle: self.saved.bundle.to_string_lossy().into_owned(),
+            annotations: self.saved.annotations.clone(),
+        }
     }
 
     pub fn cgroup(&self) -> Result<Placed> {
-        todo!()
+        Placed::open(&self.saved.cgroup).map_err(|e| Error::of(&e))
+    }
+
+    /// Its groups as far as they are needed to look whether it stands, and to let it go on: on v1 one of ten.
+    pub fn freezer(&self) -> Result<Placed> {
+        let all = &self.saved.cgroup.paths;
+        let name = if all.contains_key("freezer") { "freezer" } else { "" };
+        let paths = all.get(name).map(|path| (name.to_owned(), path.clone())).into_iter().collect();
+        Placed::open(&Record { paths, ..self.saved.cgroup.clone() }).map_err(|e| Error::of(&e))
+    }
+
+    /// The configuration as it was when the container was created, with the resources that `update` gave it.
+    pub fn config(&self) -> Result<Spec> {
+        let cannot = |e: &dyn std::error::Error| {
+            Error::because(format_args!("cannot read the saved configuration of {}", self.saved.id), e)
+        };
+        let json = read(&self.directory, CONFIG).map_err(|e| cannot(&e))?;
+        let json = json.ok_or_else(|| cannot(&io::Error::from(io::ErrorKind::NotFound)))?;
+        serde_json::from_slice(&json).map_err(|e| cannot(&e))
     }
 
     /// A pidfd of its first process, `None` when that is gone.
     pub fn init(&self) -> Result<Option<OwnedFd>> {
-        todo!()
+        process::open(self.saved.init_process_pid, self.saved.init_process_start)
+            .map_err(|e| Error::because("cannot open the first process of the container", &e))
     }
 
-    pub fn save(&self) -> Result<()> {
-        todo!()
+    pub fn save_config(&self, config: &Spec) -> Result<()> {
+        write(&self.folder, CONFIG, config)
     }
 
     /// Nobody waits at the gate any more.
     pub fn close_gate(&self) -> Result<()> {
-        todo!()
+        match rustix::fs::unlinkat(&self.directory, GATE, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(Error::because("cannot remove the gate of the container", &e)),
+        }
     }
 
     /// Removes the folder.
     pub fn remove(self) -> Result<()> {
-        todo!()
+        remove(&self.folder)
     }
 
+    /// The folder, for [`runtime::create::knock`].
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 }
+
+fn missing() -> Error {
+    Error::new("container does not exist")
+}
+
+/// What can be the name of a file and of a cgroup, and needs no quotes in a shell.
+pub fn check_id(id: &str) -> Result<()> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_+-.".contains(&b);
+    match id {
+        "" => Err(Error::new("container id cannot be empty")),
+        id if id != "." && id != ".." && id.bytes().all(allowed) => Ok(()),
+        _ => Err(Error::new("invalid container ID format")),
+    }
+}
+
+fn read(directory: &OwnedFd, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        opened => opened?,
+    };
+    let mut bytes = Vec::new();
+    fs::File::from(file).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+fn write(folder: &Path, name: &str, value: &impl serde::Serialize) -> Result<()> {
+    let cannot = |e: &dyn std::error::Error| Error::because(format_args!("cannot save {name}"), e);
+    let json = serde_json::to_vec(value).map_err(|e| cannot(&e))?;
+    atomic::write(&folder.join(name), &json, 0o600, Durability::Process).map_err(|e| cannot(&e))
+}
+
+/// Most often there is nothing in it but what is known.
+fn remove(folder: &Path) -> Result<()> {
+    for name in [GATE, GROUPS, CONFIG, STATE] {
+        let _ = fs::remove_file(folder.join(name));
+    }
+    match fs::remove_dir(folder).or_else(|_| fs::remove_dir_all(folder)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(Error::because("unable to remove container state dir", &e))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,13 +11,30 @@
 //!  knock(gate)          ────────────────────► the process runs its startContainer hooks and executes; or a Failure
 //! ```
 
-use crate::{Failure, Target};
-use oci::runtime::{Process, Spec};
+mod join;
+mod spaces;
+
+pub use join::{Joining, join};
+
+use crate::failure::at;
+use crate::stage::{Errand, Place, Sort};
+use crate::wire::{self, Word};
+use crate::{Failure, Inputs, PrepareError, ProcessPlan, Rules, Step};
+use crate::{ids, launch, limits, listener, park};
+use oci::runtime::{Linux, NamespaceKind, Spec};
 use oci::state::State;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::OpenTreeFlags;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
+use spaces::Spaces;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use sys::CgroupEntry;
-use sys::process::SingleThread;
+use sys::process::{Birth, Namespaces, SingleThread};
 
 /// Why a container could not be created.
 #[derive(Debug, thiserror::Error)]
@@ -55,18 +72,28 @@ pub struct Way {
     pub no_pivot: bool,
     /// The process keeps the caller's session keyring.
     pub same_keyring: bool,
+    /// The terminal is shown on another one, which adds the carriage returns: this one adds none, from the first line on.
+    pub plain_lines: bool,
 }
 
 /// A process that was born, and waits.
 #[derive(Debug)]
 pub struct Newborn<'a> {
-    #[allow(dead_code)]
     creation: Creation<'a>,
+    begun: Beginning,
 }
 
-/// A process on its way to its program.
+/// A process on its way to its program. Dropped before it is done, it ends: its end of the socket tells it.
 #[derive(Debug)]
-pub struct Beginning {}
+pub struct Beginning {
+    pid: i32,
+    pidfd: OwnedFd,
+    socket: OwnedFd,
+    terminal: bool,
+    gated: bool,
+    master: Option<OwnedFd>,
+    listener: Option<listener::Agent>,
+}
 
 /// How far a [`Beginning`] came.
 #[derive(Debug)]
@@ -83,8 +110,46 @@ pub enum Milestone {
 impl<'a> Creation<'a> {
     /// Forks the process. `cgroup`: where it is born (v2), or what it enters (v1); [`CgroupEntry::Inherit`] when the caller
     /// will put it somewhere.
-    pub fn fork(self, _thread: &SingleThread, _cgroup: &CgroupEntry) -> Result<Newborn<'a>, CreateError> {
-        todo!()
+    pub fn fork(self, thread: &SingleThread, cgroup: &CgroupEntry) -> Result<Newborn<'a>, CreateError> {
+        let spaces = Spaces::open(self.spec)?;
+        let (procs, born) = entry(cgroup);
+        let birth = Birth {
+            namespaces: spaces.new,
+            pid_namespace: spaces.pid.as_ref().map(AsFd::as_fd),
+            cgroup: born,
+            ..Birth::default()
+        };
+        let (user, network) = spaces.ways();
+        let place = Place { user, network, cgroup_procs: procs.iter().map(AsFd::as_fd).collect() };
+        let errand = Errand {
+            sort: Sort::Init,
+            spec: self.spec,
+            bundle: self.bundle,
+            gate: self.gate,
+            streams: self.streams,
+            passed: &self.passed,
+            way: self.way,
+            state: self.state,
+        };
+        let (pid, pidfd, socket) = park::fork(thread, &birth, place, Some(&errand))?;
+        let process = self.spec.process.as_ref();
+        let mut begun = Beginning::new(pid, pidfd, socket, process.is_some_and(|process| process.terminal));
+        begun.gated = self.gate.is_some();
+        begun.listener = listener::Agent::of(self.spec, self.state, pid);
+        let newborn = Newborn { creation: self, begun };
+        if spaces.new.contains(Namespaces::NEWUSER) {
+            newborn.map_ids().map_err(|failure| newborn.begun.end(failure))?;
+        }
+        Ok(newborn)
+    }
+}
+
+/// `tasks` files (v1), or the directory to be born in (v2).
+fn entry(cgroup: &CgroupEntry) -> (&[OwnedFd], Option<BorrowedFd<'_>>) {
+    match cgroup {
+        CgroupEntry::V1(procs) => (procs.as_slice(), None),
+        CgroupEntry::V2(directory) => (&[], Some(directory.as_fd())),
+        CgroupEntry::Inherit => (&[], None),
     }
 }
 
@@ -92,66 +157,232 @@ impl Newborn<'_> {
     /// Process id as the caller sees it.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        todo!()
+        self.begun.pid
+    }
+
+    /// Readable when the process has ended (pidfd_open(2)).
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.begun.pidfd()
+    }
+
+    fn map_ids(&self) -> Result<(), Failure> {
+        let none = Linux::default();
+        let linux = self.creation.spec.linux.as_ref().unwrap_or(&none);
+        let (uid, gid) = (&linux.uid_mappings, &linux.gid_mappings);
+        match self.creation.way.rootless {
+            true => ids::write_rootless(self.begun.pid, uid, gid)?,
+            false => ids::write(self.begun.pid, uid, gid).map_err(at(Step::Park, "id maps"))?,
+        }
+        wire::say(self.begun.socket.as_fd(), wire::MAPPED, &[]).map_err(at(Step::Park, "socket"))
     }
 
     /// Lets it go on with everything. Does not wait for it. On failure the process is dead and reaped.
     pub fn furnish(self) -> Result<Beginning, CreateError> {
-        todo!()
+        match self.order() {
+            Ok(()) => Ok(self.begun),
+            Err(e) => {
+                self.begun.kill();
+                Err(e)
+            }
+        }
+    }
+
+    fn order(&self) -> Result<(), CreateError> {
+        let socket = self.begun.socket.as_fd();
+        if self.creation.way.rootless {
+            return Ok(wire::order_own(socket).map_err(at(Step::Park, "socket"))?);
+        }
+        let Creation { spec, bundle, .. } = self.creation;
+        let rules = Rules::Bundle(bundle.to_owned());
+        let root = open_root(spec, bundle)?;
+        let inputs = Inputs { root, seccomp: None, user_namespace: self.user_namespace()?, cgroup_dir: None, rules };
+        let mut prepared = crate::prepare(spec, inputs)?;
+        add_filter(spec, &mut prepared.plan.process)?;
+        limits::raise(Some(self.begun.pid), &prepared.plan.process.rlimits)?;
+        self.own_streams(&prepared.plan.process)?;
+        let fds: Vec<_> = prepared.fds.iter().map(AsFd::as_fd).collect();
+        wire::order(socket, &prepared.plan, &fds).map_err(at(Step::Park, "socket"))?;
+        Ok(())
+    }
+
+    /// `None`: the container is in the caller's.
+    fn user_namespace(&self) -> Result<Option<OwnedFd>, Failure> {
+        let linux = self.creation.spec.linux.as_ref();
+        if !linux.is_some_and(|linux| linux.namespaces.iter().any(|space| space.kind == NamespaceKind::User)) {
+            return Ok(None);
+        }
+        let path = format!("/proc/{}/ns/user", self.begun.pid);
+        let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        opened.map(Some).map_err(at(Step::Park, "user namespace"))
+    }
+
+    /// Gives pipes to the user of the container, who could not open /dev/stdout and its like otherwise.
+    fn own_streams(&self, process: &ProcessPlan) -> Result<(), Failure> {
+        if process.terminal {
+            return Ok(());
+        }
+        launch::host_owner(self.begun.pid, process.uid, process.gid)
+            .and_then(|owner| launch::give(self.creation.streams, owner))
+            .map_err(at(Step::User, "standard streams"))
     }
 }
 
+/// The root of a specification as a path of the host.
+pub(crate) fn root_path(spec: &Spec, bundle: &Path) -> PathBuf {
+    bundle.join(spec.root.as_ref().map_or("", |root| root.path.as_str()))
+}
+
+/// The root as a detached mount; as the folder itself for a container in the caller's mount namespace.
+pub(crate) fn open_root(spec: &Spec, bundle: &Path) -> Result<OwnedFd, PrepareError> {
+    let path = root_path(spec, bundle);
+    let opened = if has_mount_namespace(spec) {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+        rustix::mount::open_tree(CWD, &path, flags)
+    } else {
+        rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    };
+    opened.map_err(|e| PrepareError::Source {
+        path: path.to_string_lossy().into_owned(),
+        destination: "/".to_owned(),
+        source: e.into(),
+    })
+}
+
+pub(crate) fn has_mount_namespace(spec: &Spec) -> bool {
+    let spaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    spaces.into_iter().any(|space| space.kind == NamespaceKind::Mount)
+}
+
+/// Whether the caller has something to do when the namespaces and mounts are there.
+pub(crate) fn stops_for_hooks(spec: &Spec) -> bool {
+    let hooks = spec.hooks.as_ref();
+    hooks.is_some_and(|hooks| !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty())
+        || spec.linux.as_ref().is_some_and(|linux| !linux.net_devices.is_empty())
+}
+
+/// Compiles the filter of a specification into the plan of its process.
+pub(crate) fn add_filter(spec: &Spec, process: &mut ProcessPlan) -> Result<(), PrepareError> {
+    let Some(profile) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else { return Ok(()) };
+    let invalid = |e: seccomp::Error| PrepareError::Invalid(base::chain(&e));
+    process.seccomp_flags = seccomp::install_flags(profile).map_err(invalid)?;
+    process.seccomp_listener = listener::is_asked(profile);
+    if process.seccomp_listener && profile.listener_path.is_empty() {
+        return Err(PrepareError::Invalid("seccomp listenerPath is not set".to_owned()));
+    }
+    process.seccomp = Some(seccomp::compile(profile).map_err(invalid)?);
+    Ok(())
+}
+
 impl Beginning {
+    fn new(pid: i32, pidfd: OwnedFd, socket: OwnedFd, terminal: bool) -> Self {
+        Self { pid, pidfd, socket, terminal, gated: false, master: None, listener: None }
+    }
+
     /// Process id as the caller sees it.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        todo!()
+        self.pid
     }
 
     #[must_use]
     pub fn pidfd(&self) -> BorrowedFd<'_> {
-        todo!()
+        self.pidfd.as_fd()
+    }
+
+    /// Readable when [`wait`](Self::wait) has something to hear.
+    #[must_use]
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// Waits for the next milestone. On failure the process is dead and reaped.
     pub fn wait(&mut self) -> Result<Milestone, Failure> {
-        todo!()
+        self.next().map_err(|failure| self.end(failure))
+    }
+
+    fn next(&mut self) -> Result<Milestone, Failure> {
+        loop {
+            match hear(self.socket.as_fd())? {
+                Word::Said(wire::HOOKS, _) => return Ok(Milestone::Hooks),
+                Word::Said(wire::CREATED, _) => return Ok(Milestone::Created { master: self.master.take() }),
+                Word::Said(wire::TERMINAL, master) => self.master = master,
+                Word::Said(..) => {}
+                Word::Listener(number) => self.pass_listener(number)?,
+                Word::Failed(failure) => return Err(failure),
+                Word::End if self.gated || (self.terminal && self.master.is_none()) => {
+                    return Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended"));
+                }
+                Word::End => return Ok(Milestone::Started { master: self.master.take() }),
+            }
+        }
+    }
+
+    fn pass_listener(&self, number: i32) -> Result<(), Failure> {
+        let copied = sys::pidfd::copy_descriptor(&self.pidfd, number).map_err(at(Step::Seccomp, "listener"))?;
+        // We have a copy: it may go on, for the agent can answer it from now on.
+        self.proceed()?;
+        match &self.listener {
+            Some(agent) => agent.send(copied.as_fd()),
+            None => Err(Failure::new(Step::Seccomp, Errno::PROTO, "listener")),
+        }
     }
 
     /// Answers [`Milestone::Hooks`].
     pub fn proceed(&self) -> Result<(), Failure> {
-        todo!()
+        wire::say(self.socket.as_fd(), wire::PROCEED, &[]).map_err(at(Step::Park, "socket"))
     }
 
     /// The pidfd, for the time after.
     #[must_use]
     pub fn into_pidfd(self) -> OwnedFd {
-        todo!()
+        self.pidfd
+    }
+
+    /// Kills and reaps it; gives back why.
+    fn end(&self, failure: Failure) -> Failure {
+        self.kill();
+        failure
+    }
+
+    /// Kills and reaps the process, whatever it is at.
+    pub fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        let ended = WaitId::PidFd(self.pidfd.as_fd());
+        let _ = rustix::io::retry_on_intr(|| rustix::process::waitid(ended.clone(), WaitIdOptions::EXITED));
+    }
+}
+
+/// Waits for the next word.
+fn hear(socket: BorrowedFd<'_>) -> Result<Word, Failure> {
+    loop {
+        if let Some(word) = wire::listen(socket) {
+            return Ok(word);
+        }
+        let mut ready = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| rustix::event::poll(&mut ready, None)).map_err(at(Step::Park, "socket"))?;
     }
 }
 
 /// `start`: knocks at the gate named `name` in `folder` and waits until the program runs.
 ///
 /// NotFound / ConnectionRefused of the connection come as `Err` of the outer kind: nobody waits there (any more).
-pub fn knock(_folder: BorrowedFd<'_>, _name: &str) -> std::io::Result<Result<(), Failure>> {
-    todo!()
-}
-
-/// An exec into a container by a process that is not its keeper.
-#[derive(Debug)]
-pub struct Joining<'a> {
-    pub target: Target<'a>,
-    pub process: &'a Process,
-    /// The container's `linux` part: seccomp profile, maps, personality.
-    pub spec: &'a Spec,
-    pub cgroup: CgroupEntry,
-    pub streams: [BorrowedFd<'a>; 3],
-    pub passed: Vec<BorrowedFd<'a>>,
-    pub way: Way,
-    pub state: &'a State,
-}
-
-/// Forks a process that joins the container. It says [`Milestone::Started`].
-pub fn join(_thread: &SingleThread, _joining: &Joining<'_>) -> Result<Beginning, CreateError> {
-    todo!()
+pub fn knock(folder: BorrowedFd<'_>, name: &str) -> io::Result<Result<(), Failure>> {
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    // By the folder's descriptor: the whole path may be longer than an address can be (unix(7): 108 bytes).
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))?;
+    rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address))?;
+    let mut going = false;
+    loop {
+        match hear(socket.as_fd()) {
+            Ok(Word::Said(..)) => going = true,
+            // It ended, or execve closed its gate, before it heard us.
+            Ok(Word::End) | Err(_) if !going => return Err(io::ErrorKind::ConnectionRefused.into()),
+            Ok(Word::Failed(failure)) if going => return Ok(Err(failure)),
+            Ok(Word::Failed(_)) => return Err(io::ErrorKind::ConnectionRefused.into()),
+            Ok(Word::End) => return Ok(Ok(())),
+            Ok(Word::Listener(_)) => {}
+            Err(failure) => return Ok(Err(failure)),
+        }
+    }
 }

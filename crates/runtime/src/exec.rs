@@ -25,15 +25,20 @@ pub fn exec(
     stdio: Stdio<'_>,
 ) -> Result<Starting, Failure> {
     stdio.check(plan.terminal)?;
-    let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
     let (procs, born) = match cgroup {
         CgroupEntry::V1(procs) => (procs.as_slice(), None),
         CgroupEntry::V2(directory) => (&[][..], Some(directory.as_fd())),
         CgroupEntry::Inherit => (&[][..], None),
     };
+    let order = Joining { target, plan, procs, stdio, errand: None };
+    if !thread.comes_home() {
+        let (pid, pidfd, socket) = joining::fork_inside(thread, born, &order)?;
+        return Ok(Starting::new(pid, pidfd, socket, plan.terminal));
+    }
+    let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
     let birth = Birth { pid_namespace: Some(target.pidfd), cgroup: born, ..Birth::default() };
     match sys::fork(thread, &birth).map_err(at(Step::Clone, "exec"))? {
-        Fork::Child(child) => joining::join(&child, theirs, &Joining { target, plan, procs, stdio }),
+        Fork::Child(child) => joining::join(&child, theirs, &order),
         Fork::Parent { pid, pidfd } => Ok(Starting::new(pid, pidfd, ours, plan.terminal)),
     }
 }

@@ -11,10 +11,22 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { step, errno, subject } = self;
+        match step {
+            Step::Hook | Step::Prepare => f.write_str(subject),
+            _ => write!(f, "cannot start: {step:?} {subject}: {}", io::Error::from_raw_os_error(*errno)),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
 impl Kinded for Failure {
     fn kind(&self) -> Kind {
         match (self.step, Errno::from_raw_os_error(self.errno)) {
-            (Step::LookPath | Step::Execve | Step::WorkingDirectory | Step::User, _) => Kind::Invalid,
+            (Step::LookPath | Step::Execve | Step::WorkingDirectory | Step::User | Step::Prepare, _) => Kind::Invalid,
             (_, Errno::PERM | Errno::ACCESS) => Kind::Denied,
             (_, Errno::NOSYS | Errno::OPNOTSUPP) => Kind::Unsupported,
             (_, Errno::AGAIN | Errno::NOSPC | Errno::NOMEM) => Kind::Unavailable,

@@ -102,7 +102,7 @@ fn replace(
         network: Network::Join(spaces.network.as_fd()),
         cgroup_procs: parked.cgroup_procs.iter().map(AsFd::as_fd).collect(),
     };
-    park::fork(thread, &birth, place)
+    park::fork(thread, &birth, place, None)
 }
 
 /// Gives pipes to the user of the container, who could not open /dev/stdout and its like otherwise.
@@ -166,7 +166,7 @@ impl Starting {
         loop {
             match wire::listen(self.socket())? {
                 Word::Said(wire::TERMINAL, master) => self.master = master,
-                Word::Said(..) => {}
+                Word::Said(..) | Word::Listener(_) => {}
                 Word::Failed(failure) => return Some(Outcome::Failed(failure)),
                 Word::End if self.terminal && self.master.is_none() => {
                     return Some(Outcome::Failed(Failure::new(Step::Console, Errno::PIPE, "a process that ended")));

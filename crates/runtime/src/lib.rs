@@ -23,25 +23,34 @@
 //! Where to start: [`plan`](crate::Plan) says what is done, `stage/init.rs` is the order in which it is done.
 #![forbid(unsafe_code)]
 
+mod affinity;
 pub mod create;
 mod exec;
 mod failure;
+mod hooks;
 mod ids;
 mod launch;
 mod limits;
+mod links;
+mod listener;
 mod octets;
 mod park;
 mod plan;
 mod prepare;
+pub mod rdt;
+mod seal;
 mod stage;
 mod tiny_init;
 mod wire;
 
 pub use exec::{Target, exec};
+pub use hooks::{HookError, run_hooks};
 pub use launch::{Outcome, Starting, Stdio, launch};
+pub use links::{MoveError, move_devices};
 pub use park::{ParkedNamespaces, Parking, park};
 pub use plan::*;
-pub use prepare::PrepareError;
+pub use prepare::{PrepareError, known_capabilities};
+pub use seal::seal_self;
 pub use tiny_init::init_main;
 
 use std::os::fd::OwnedFd;
@@ -58,6 +67,18 @@ pub struct Inputs {
     pub user_namespace: Option<OwnedFd>,
     /// The cgroup v2 directory, or `None` on v1.
     pub cgroup_dir: Option<OwnedFd>,
+    pub rules: Rules,
+}
+
+/// By whose rules the mounts and devices of a specification are read, where it leaves a choice.
+#[derive(Debug, Clone, Default)]
+pub enum Rules {
+    /// The engine's: sources are absolute, binds are id-mapped by `user_namespace` and private.
+    #[default]
+    Engine,
+    /// The OCI runtime's, which are runc's: sources are relative to the bundle's folder and may lie in the container's root, only
+    /// those binds are id-mapped that say so, and mounts spread as `linux.rootfsPropagation` says. An absolute path.
+    Bundle(std::path::PathBuf),
 }
 
 /// A plan and the file descriptors it names by index.
@@ -76,6 +97,27 @@ pub struct Prepared {
 /// and the resources of the specification are the business of others.
 pub fn prepare(spec: &oci::runtime::Spec, inputs: Inputs) -> Result<Prepared, PrepareError> {
     prepare::compile(spec, inputs)
+}
+
+/// Refuses what can be refused before anything is made, in runc's words.
+pub fn validate(spec: &oci::runtime::Spec) -> Result<(), PrepareError> {
+    prepare::validate(spec)
+}
+
+/// What a specification asks for and does not get, and runc warns of.
+#[must_use]
+pub fn warnings(spec: &oci::runtime::Spec) -> Vec<String> {
+    prepare::warnings(spec)
+}
+
+/// Compiles a process that joins the container of `spec`: personality, memory policy, scheduling, I/O priority and limits are
+/// the container's where the process says nothing of its own.
+pub fn prepare_joining(
+    process: &oci::runtime::Process,
+    spec: &oci::runtime::Spec,
+    seccomp: Option<Vec<u8>>,
+) -> Result<ProcessPlan, PrepareError> {
+    prepare::compile_joining(process, spec, seccomp)
 }
 
 /// Compiles the process part alone, for an exec.

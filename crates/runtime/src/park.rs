@@ -1,7 +1,7 @@
 //! The keeper's end of a parked process: one that waits in its user and network namespaces and cgroups for a plan.
 
 use crate::failure::at;
-use crate::stage::{Network, Place, User};
+use crate::stage::{Between, Errand, Network, Place, User};
 use crate::wire::{self, Word};
 use crate::{Failure, FdIndex, NetworkNamespace, ParkPlan, Step, UserNamespace, ids, stage};
 use rustix::event::{PollFd, PollFlags};
@@ -48,7 +48,7 @@ pub fn park(thread: &SingleThread, plan: &ParkPlan, fds: &[OwnedFd]) -> Result<P
     let cgroup_procs =
         procs.iter().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>().map_err(at(Step::Park, "cgroup"))?;
     let place = Place { user, network, cgroup_procs: procs };
-    let (pid, pidfd, socket) = fork(thread, &Birth { namespaces, ..Birth::default() }, place)?;
+    let (pid, pidfd, socket) = fork(thread, &Birth { namespaces, ..Birth::default() }, place, None)?;
     let parking = Parking { pid, pidfd, socket, user: plan.user.clone(), cgroup_procs };
     if namespaces.contains(Namespaces::NEWUSER) {
         parking.map_ids()?;
@@ -87,20 +87,24 @@ pub(crate) fn fork(
     thread: &SingleThread,
     birth: &Birth<'_>,
     mut place: Place<'_>,
+    errand: Option<&Errand<'_>>,
 ) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
     if let Network::Join(namespace) = place.network
         && is_ours(namespace).map_err(at(Step::JoinNamespace, "network"))?
     {
         place.network = Network::Stay;
     }
-    let user_first = matches!(place.user, User::Join(_)) && birth.namespaces.contains(Namespaces::NEWPID);
+    // Without root's rights a pid namespace is joined from inside of its user namespace only.
+    let joins_rootless = birth.pid_namespace.is_some() && errand.is_some_and(|errand| errand.way.rootless);
+    let elsewhere = birth.namespaces.contains(Namespaces::NEWPID) || joins_rootless;
+    let user_first = matches!(place.user, User::Join(_)) && elsewhere;
     let network_first = matches!((place.user, place.network), (User::Born, Network::Join(_)));
     if user_first || network_first {
-        return fork_inside(thread, birth, place);
+        return fork_inside(thread, birth, place, errand);
     }
     let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
     match sys::fork(thread, birth).map_err(at(Step::Clone, "init"))? {
-        Fork::Child(child) => stage::parked(&child, theirs, place),
+        Fork::Child(child) => stage::parked(&child, theirs, place, errand),
         Fork::Parent { pid, pidfd } => Ok((pid, pidfd, ours)),
     }
 }
@@ -114,20 +118,32 @@ fn is_ours(namespace: BorrowedFd<'_>) -> io::Result<bool> {
 /// Forks by way of a process that joins what has to be joined first. It lives for a few system calls: the caller waits for it.
 ///
 /// That one stays out of the container's cgroup, which may be frozen, or have room for a single process.
-fn fork_inside(thread: &SingleThread, birth: &Birth<'_>, place: Place<'_>) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
+fn fork_inside(
+    thread: &SingleThread,
+    birth: &Birth<'_>,
+    place: Place<'_>,
+    errand: Option<&Errand<'_>>,
+) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
     let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
     let (hear, tell) = wire::pair().map_err(at(Step::Park, "socket"))?;
     match sys::fork(thread, &Birth::default()).map_err(at(Step::Clone, "process between"))? {
-        Fork::Child(_) => stage::fork_sibling(thread, birth, place, tell.as_fd(), theirs),
+        Fork::Child(_) => {
+            stage::fork_sibling(thread, birth, place, Between { tell: tell.as_fd(), control: theirs, errand })
+        }
         Fork::Parent { pidfd, .. } => {
             drop((theirs, tell));
-            let forked = await_forked(hear.as_fd(), pidfd.as_fd());
-            let ended = WaitId::PidFd(pidfd.as_fd());
-            let _ = rustix::io::retry_on_intr(|| rustix::process::waitid(ended.clone(), WaitIdOptions::EXITED));
-            let pidfd = forked?;
-            Ok((pid_of(pidfd.as_fd()).map_err(at(Step::Park, "pidfd"))?, pidfd, ours))
+            adopt(hear.as_fd(), pidfd.as_fd()).map(|(pid, pidfd)| (pid, pidfd, ours))
         }
     }
+}
+
+/// Takes over what a process between forked, and reaps that one.
+pub(crate) fn adopt(hear: BorrowedFd<'_>, between: BorrowedFd<'_>) -> Result<(i32, OwnedFd), Failure> {
+    let forked = await_forked(hear, between);
+    let ended = WaitId::PidFd(between);
+    let _ = rustix::io::retry_on_intr(|| rustix::process::waitid(ended.clone(), WaitIdOptions::EXITED));
+    let pidfd = forked?;
+    Ok((pid_of(pidfd.as_fd()).map_err(at(Step::Park, "pidfd"))?, pidfd))
 }
 
 /// Waits for the word or the end of the process between: the socket alone would not tell of an end after the fork.
@@ -173,7 +189,9 @@ impl Parking {
             None => Ok(None),
             Some(Word::Said(wire::READY, _)) => self.namespaces().map(Some).map_err(at(Step::Park, "namespaces")),
             Some(Word::Failed(failure)) => Err(failure),
-            Some(Word::Said(..) | Word::End) => Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended")),
+            Some(Word::Said(..) | Word::Listener(_) | Word::End) => {
+                Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended"))
+            }
         }
     }
 

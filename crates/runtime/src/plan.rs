@@ -44,6 +44,18 @@ pub enum Unshare {
     Join(FdIndex),
 }
 
+/// The time namespace of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TimeNamespace {
+    #[default]
+    Host,
+    /// A new one. The lines of /proc/self/timens_offsets are written before any process is in it (time_namespaces(7)).
+    New {
+        offsets: String,
+    },
+    Join(FdIndex),
+}
+
 /// Everything the init of a container does before execve, in order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -51,6 +63,9 @@ pub struct Plan {
     pub ipc: Unshare,
     pub uts: Unshare,
     pub cgroup: Unshare,
+    pub time: TimeNamespace,
+    /// `Host`: mounts are placed in the caller's own namespace and stay there; the root is entered by chroot(2).
+    pub mount: Unshare,
     /// The cgroup v2 directory to be born in (CLONE_INTO_CGROUP).
     pub cgroup_dir: Option<FdIndex>,
     /// A detached bind of the host's /dev/null, checked to be that; needed when files are masked.
@@ -58,6 +73,8 @@ pub struct Plan {
     /// The detached mount that becomes `/`.
     pub root: FdIndex,
     pub root_readonly: bool,
+    /// Of `/`, set when it is the root (linux.rootfsPropagation).
+    pub root_propagation: Option<(Spread, Extent)>,
     pub mounts: Vec<MountStep>,
     pub hostname: Option<String>,
     pub domainname: Option<String>,
@@ -73,6 +90,56 @@ pub struct Plan {
 pub struct MountStep {
     pub destination: String,
     pub source: MountSource,
+    /// Set in this order when the mount is in its place.
+    pub propagation: Vec<(Spread, Extent)>,
+    /// What a failure names besides the destination: the source as a bundle has it, or nothing.
+    pub origin: String,
+}
+
+impl MountStep {
+    /// What a failure of this step is about.
+    pub(crate) fn subject(&self) -> String {
+        match self.origin.is_empty() {
+            true => self.destination.clone(),
+            false => format!("{:?} to rootfs at {:?}", self.origin, self.destination),
+        }
+    }
+}
+
+/// How mounts and unmounts spread between copies of a mount, mount_namespaces(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Spread {
+    Shared,
+    Private,
+    Slave,
+    Unbindable,
+}
+
+impl From<Spread> for sys::mount::Propagation {
+    fn from(spread: Spread) -> Self {
+        match spread {
+            Spread::Shared => Self::Shared,
+            Spread::Private => Self::Private,
+            Spread::Slave => Self::Slave,
+            Spread::Unbindable => Self::Unbindable,
+        }
+    }
+}
+
+/// One mount, or with all below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Extent {
+    One,
+    All,
+}
+
+impl From<Extent> for sys::mount::Reach {
+    fn from(extent: Extent) -> Self {
+        match extent {
+            Extent::One => Self::One,
+            Extent::All => Self::Recursive,
+        }
+    }
 }
 
 /// What is mounted.
@@ -82,7 +149,43 @@ pub enum MountSource {
     Detached { fd: FdIndex, file: bool },
     /// A new instance of a file system, made by the init in its own namespaces: `proc`, `sysfs`, `tmpfs`, `devpts`, `mqueue`,
     /// `cgroup`, `cgroup2`. Options as for fsconfig(2), a key alone or with its value; MOUNT_ATTR_ bits, see [`sys::mount::attribute`].
-    New { kind: String, options: Vec<(String, Option<String>)>, attributes: u64 },
+    New { kind: String, options: Vec<(String, Option<String>)>, attributes: u64, seed: Seed },
+    /// A bind of what the container itself shows at `path` once the mounts before this one are there.
+    Inside { path: String, extent: Extent, attributes: Attributes, recursive: Attributes, user: Option<FdIndex> },
+    /// The v1 hierarchies as the host shows them, from the container's own cgroup down: what `cgroup` means in a container
+    /// without a cgroup namespace. MOUNT_ATTR_ bits.
+    OwnCgroups { attributes: u64 },
+    /// A device node, made where it is allowed, else bound from the host.
+    Device { node: Node, host: Option<FdIndex> },
+    /// A symbolic link; what is there already stays.
+    Link { target: String },
+}
+
+/// What a new tmpfs begins with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seed {
+    #[default]
+    Nothing,
+    /// The mode of the folder that it covers, unless the options name one.
+    Mode,
+    /// The files of the folder that it covers, as well (`tmpcopyup`).
+    Files,
+}
+
+/// Changes of MOUNT_ATTR_ bits, as mount_setattr(2) takes them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attributes {
+    pub set: u64,
+    pub clear: u64,
+}
+
+/// A file that mknod(2) makes: type and mode as in `st_mode`, number as in `st_rdev`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    pub mode: u32,
+    pub number: u64,
+    pub uid: u32,
+    pub gid: u32,
 }
 
 /// The process.
@@ -102,11 +205,51 @@ pub struct ProcessPlan {
     /// A compiled filter: `struct sock_filter` after `struct sock_filter`.
     #[serde(with = "crate::octets")]
     pub seccomp: Option<Vec<u8>>,
+    /// SECCOMP_FILTER_FLAG_ bits, seccomp(2).
+    pub seccomp_flags: u32,
+    /// The filter asks a listener (SCMP_ACT_NOTIFY), who gets its descriptor from the caller.
+    pub seccomp_listener: bool,
     pub terminal: bool,
     /// (rows, columns), in characters.
     pub console_size: Option<(u16, u16)>,
     pub oom_score_adj: Option<i32>,
     pub apparmor_profile: Option<String>,
+    pub scheduler: Option<Scheduler>,
+    /// As ioprio_set(2) takes it: class and level in one number.
+    pub io_priority: Option<u32>,
+    /// CPUs of an exec'ed process before it enters the container's cgroup, and after.
+    pub cpu_affinity: CpuAffinity,
+    /// personality(2)
+    pub personality: Option<u32>,
+    pub memory_policy: Option<MemoryPolicy>,
+}
+
+/// sched_setattr(2): numbers of sched.h, times in nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduler {
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+    /// The CPUs that the container's cgroup is bound to, if any: then some policies are refused.
+    pub cpus: Option<String>,
+}
+
+/// Numbers of CPUs; empty: as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuAffinity {
+    pub initial: Vec<u32>,
+    pub last: Vec<u32>,
+}
+
+/// set_mempolicy(2): mode with its flags, and the numbers of the memory nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPolicy {
+    pub mode: u32,
+    pub nodes: Vec<u32>,
 }
 
 /// Capability sets as bit masks, bit n is capability number n.
@@ -135,6 +278,10 @@ pub enum Step {
     Mask,
     Rlimit,
     Capabilities,
+    /// Scheduling policy, I/O priority or CPU affinity.
+    Scheduler,
+    MemoryPolicy,
+    Personality,
     User,
     WorkingDirectory,
     Seccomp,
@@ -143,11 +290,14 @@ pub enum Step {
     /// The program was looked for in PATH and is not there.
     LookPath,
     Execve,
+    /// A hook failed; the subject is the whole message.
+    Hook,
+    /// The specification cannot be run, found by the process itself; the subject is the whole message.
+    Prepare,
 }
 
 /// Why a container or an exec did not start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("cannot start: {step:?} {subject}: {}", std::io::Error::from_raw_os_error(*errno))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub step: Step,
     /// errno(3)

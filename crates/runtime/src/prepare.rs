@@ -1,16 +1,29 @@
 //! From a specification to a plan: everything is checked and opened here, in the engine, before a process is touched.
 
+mod binds;
 mod capabilities;
 mod cgroups;
 mod devices;
+mod machine;
+mod flags;
 mod mounts;
+mod nodes;
 mod options;
+mod owners;
 mod process;
+mod sysctls;
+mod validate;
 
-use crate::{Inputs, MountStep, Plan, Prepared, ProcessPlan, Unshare};
-use oci::runtime::{Linux, NamespaceKind, Spec};
+pub use capabilities::known_capabilities;
+
+use crate::{Extent, Inputs, MountStep, Plan, Prepared, ProcessPlan, Rules, Spread, TimeNamespace, Unshare};
+use oci::runtime::{Linux, Namespace, NamespaceKind, Spec};
 use rustix::fs::{CWD, Mode, OFlags};
+use std::borrow::Cow;
+use std::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use sys::mount::{Change, Propagation, Reach};
 
 /// Why a specification cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +34,15 @@ pub enum PrepareError {
     Source { path: String, destination: String, source: std::io::Error },
     #[error("cannot use device {path}")]
     Device { path: String, source: std::io::Error },
+    /// Not a mistake of the document alone, in runc's words.
+    #[error("{0}")]
+    Refused(String),
+    #[error("error mounting {path:?} to rootfs at {destination:?}: {what}")]
+    Mount { path: String, destination: String, what: String, source: std::io::Error },
+    #[error("cannot make a user namespace for the maps of a mount")]
+    IdMap { source: std::io::Error },
+    #[error("cannot set the propagation of the root")]
+    Root { source: std::io::Error },
     #[error("this engine does not support {0}")]
     Unsupported(String),
 }
@@ -28,8 +50,12 @@ pub enum PrepareError {
 impl base::Kinded for PrepareError {
     fn kind(&self) -> base::Kind {
         match self {
-            PrepareError::Invalid(_) => base::Kind::Invalid,
-            PrepareError::Source { source, .. } | PrepareError::Device { source, .. } => base::Kinded::kind(source),
+            PrepareError::Invalid(_) | PrepareError::Refused(_) => base::Kind::Invalid,
+            PrepareError::Source { source, .. }
+            | PrepareError::Device { source, .. }
+            | PrepareError::Mount { source, .. }
+            | PrepareError::IdMap { source }
+            | PrepareError::Root { source } => base::Kinded::kind(source),
             PrepareError::Unsupported(_) => base::Kind::Unsupported,
         }
     }
@@ -37,7 +63,8 @@ impl base::Kinded for PrepareError {
 
 type Result<T> = std::result::Result<T, PrepareError>;
 
-pub(crate) use process::compile as compile_process;
+pub(crate) use process::{compile as compile_process, compile_joining};
+pub(crate) use validate::{validate, warnings};
 
 /// The list of descriptors that grows while a plan is made.
 #[derive(Debug, Default)]
@@ -51,30 +78,62 @@ impl Fds {
     }
 }
 
+/// What the mounts and devices of a specification are made with.
+struct Making<'a> {
+    linux: &'a Linux,
+    rules: &'a Rules,
+    /// Where the root of the container lies in the caller's tree; `None` with the engine's rules.
+    root: Option<PathBuf>,
+    /// The user namespace of the container.
+    user: Option<BorrowedFd<'a>>,
+    owners: owners::Owners,
+    fds: Fds,
+}
+
+impl Making<'_> {
+    fn is_bundle(&self) -> bool {
+        matches!(self.rules, Rules::Bundle(_))
+    }
+}
+
 /// See [`crate::prepare`].
 pub(crate) fn compile(spec: &Spec, inputs: Inputs) -> Result<Prepared> {
     let none = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&none);
     let process = spec.process.as_ref().ok_or_else(|| PrepareError::Invalid("no process".into()))?;
-    if let Some(label) = linux.mount_label.as_deref().filter(|label| !label.is_empty()) {
-        return Err(PrepareError::Unsupported(format!("the mount label {label}")));
-    }
-    let process = compile_process(process, inputs.seccomp)?;
+    check_mount_label(linux)?;
+    let mut process = compile_process(process, inputs.seccomp)?;
+    machine::of_container(linux, &mut process)?;
     let mut fds = Fds::default();
+    let root_path = match &inputs.rules {
+        Rules::Engine => None,
+        Rules::Bundle(folder) => {
+            // In the caller's mount namespace the root is a folder, not a mount of ours.
+            if crate::create::has_mount_namespace(spec) {
+                spread_root(inputs.root.as_fd(), linux)?;
+            }
+            Some(folder.join(spec.root.as_ref().map_or("", |root| root.path.as_str())))
+        }
+    };
     let root = fds.add(inputs.root)?;
     let user = inputs.user_namespace.as_ref().map(AsFd::as_fd);
-    let steps = mount_steps(spec, linux, &process, user, &mut fds)?;
+    let mut making = Making { linux, rules: &inputs.rules, root: root_path, user, owners: Default::default(), fds };
+    let mounts = mount_steps(spec, &process, &mut making)?;
+    let mut fds = making.fds;
     let mut plan = Plan {
         cgroup_dir: inputs.cgroup_dir.map(|directory| fds.add(directory)).transpose()?,
         root,
         root_readonly: spec.root.as_ref().is_some_and(|root| root.readonly),
-        mounts: steps,
-        hostname: spec.hostname.clone(),
-        domainname: spec.domainname.clone(),
-        sysctls: sysctls(linux)?,
+        root_propagation: propagation(linux)?.filter(|(spread, _)| !matches!(spread, Spread::Private | Spread::Slave)),
+        mounts,
+        hostname: spec.hostname.clone().filter(|name| !name.is_empty()),
+        domainname: spec.domainname.clone().filter(|name| !name.is_empty()),
+        sysctls: sysctls::compile(linux)?,
         masked_paths: absolute(&linux.masked_paths)?,
         readonly_paths: absolute(&linux.readonly_paths)?,
         process,
+        // Without one of its own the engine's containers have one nevertheless.
+        mount: if matches!(inputs.rules, Rules::Engine) { Unshare::New } else { Unshare::Host },
         ..Plan::default()
     };
     if !plan.masked_paths.is_empty() {
@@ -84,43 +143,83 @@ pub(crate) fn compile(spec: &Spec, inputs: Inputs) -> Result<Prepared> {
     Ok(Prepared { plan, fds: fds.0 })
 }
 
-fn mount_steps(
-    spec: &Spec,
-    linux: &Linux,
-    process: &ProcessPlan,
-    user: Option<BorrowedFd<'_>>,
-    fds: &mut Fds,
-) -> Result<Vec<MountStep>> {
+/// Without SELinux such a label means nothing, and runc passes over it.
+fn check_mount_label(linux: &Linux) -> Result<()> {
+    match linux.mount_label.as_deref().filter(|label| !label.is_empty()) {
+        Some(label) if rustix::fs::access("/sys/fs/selinux/enforce", rustix::fs::Access::EXISTS).is_ok() => {
+            Err(PrepareError::Unsupported(format!("the mount label {label}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `linux.rootfsPropagation`
+fn propagation(linux: &Linux) -> Result<Option<(Spread, Extent)>> {
+    let Some(word) = linux.rootfs_propagation.as_deref().filter(|word| !word.is_empty()) else { return Ok(None) };
+    let known = options::propagation(word);
+    known.map(Some).ok_or_else(|| PrepareError::Refused(format!("rootfsPropagation={word} is not supported")))
+}
+
+/// While the container is furnished nothing spreads from its root to the host. From the host to what lies below the root
+/// mounts go on spreading, to the root itself only if that is asked for; it becomes shared when it is `/`.
+fn spread_root(root: BorrowedFd<'_>, linux: &Linux) -> Result<()> {
+    let asked = propagation(linux)?;
+    let set = |propagation, reach| {
+        let change = Change { propagation: Some(propagation), ..Change::default() };
+        sys::mount::set_attributes(root, change, reach).map_err(|source| PrepareError::Root { source })
+    };
+    if let Some((Spread::Private, _)) = asked {
+        return set(Propagation::Private, Reach::Recursive);
+    }
+    set(Propagation::Slave, Reach::Recursive)?;
+    match asked {
+        Some((Spread::Slave, _)) => Ok(()),
+        _ => set(Propagation::Private, Reach::One),
+    }
+}
+
+fn mount_steps(spec: &Spec, process: &ProcessPlan, making: &mut Making<'_>) -> Result<Vec<MountStep>> {
     let mut steps = Vec::with_capacity(spec.mounts.len());
     let mut dev_is_ours = false;
-    for mount in cgroups::expand(&spec.mounts)?.iter() {
+    let own_cgroups = making.is_bundle() && !cgroups::has_namespace(making.linux) && !cgroups::unified();
+    let mounts = if own_cgroups { Cow::Borrowed(spec.mounts.as_slice()) } else { cgroups::expand(&spec.mounts)? };
+    for mount in mounts.iter() {
         let kind = mount.kind.as_deref().unwrap_or_default();
         if kind == "tmpfs" && mount.destination.trim_end_matches('/') == "/dev" && !options::is_bind(mount) {
-            steps.append(&mut devices::folder(mount, linux, process.terminal, user, fds)?);
+            steps.append(&mut devices::folder(mount, process.terminal, making)?);
             dev_is_ours = true;
+        } else if own_cgroups && cgroups::is_general(mount) {
+            steps.push(cgroups::own(mount));
         } else {
-            steps.push(mounts::step(mount, user, fds)?);
+            steps.push(mounts::step(mount, making)?);
         }
     }
-    devices::bind_others(linux, dev_is_ours, &mut steps, fds)?;
+    match making.rules {
+        Rules::Engine => devices::bind_others(dev_is_ours, &mut steps, making)?,
+        Rules::Bundle(_) => nodes::add(&spec.mounts, dev_is_ours, &mut steps, making)?,
+    }
     Ok(steps)
 }
 
-/// The namespaces of the init. User, mount and network ones are made or joined elsewhere.
+/// The namespaces of the init. User and network ones are made or joined elsewhere, a new mount one always.
 fn namespaces(linux: &Linux, plan: &mut Plan, fds: &mut Fds) -> Result<()> {
     (plan.pid, plan.ipc, plan.uts, plan.cgroup) = (Unshare::Host, Unshare::Host, Unshare::Host, Unshare::Host);
     for namespace in &linux.namespaces {
-        let way = match (&namespace.path, namespace.kind) {
-            (_, NamespaceKind::User | NamespaceKind::Mount | NamespaceKind::Network) => continue,
-            (_, NamespaceKind::Time) => return Err(PrepareError::Unsupported("time namespaces".into())),
-            (None, _) => Unshare::New,
-            (Some(path), kind) => Unshare::Join(fds.add(open_namespace(path, kind)?)?),
+        if matches!(namespace.kind, NamespaceKind::User | NamespaceKind::Network) {
+            continue;
+        }
+        let way = match path_of(namespace) {
+            None => Unshare::New,
+            Some(path) => Unshare::Join(fds.add(open_namespace(path, namespace.kind)?)?),
         };
         match namespace.kind {
             NamespaceKind::Pid => plan.pid = way,
             NamespaceKind::Ipc => plan.ipc = way,
             NamespaceKind::Uts => plan.uts = way,
-            _ => plan.cgroup = way,
+            NamespaceKind::Cgroup => plan.cgroup = way,
+            NamespaceKind::Mount => plan.mount = way,
+            NamespaceKind::Time => plan.time = time_namespace(way, linux)?,
+            NamespaceKind::User | NamespaceKind::Network => {}
         }
     }
     let named = plan.hostname.is_some() || plan.domainname.is_some();
@@ -130,61 +229,42 @@ fn namespaces(linux: &Linux, plan: &mut Plan, fds: &mut Fds) -> Result<()> {
     Ok(())
 }
 
+/// An empty path is none.
+fn path_of(namespace: &Namespace) -> Option<&str> {
+    namespace.path.as_deref().filter(|path| !path.is_empty())
+}
+
+/// Clocks of the kernel that have an offset, by name and number (time_namespaces(7)).
+const CLOCKS: [(&str, u32); 2] = [("monotonic", 1), ("boottime", 7)];
+
+fn time_namespace(way: Unshare, linux: &Linux) -> Result<TimeNamespace> {
+    let Unshare::Join(index) = way else {
+        let mut offsets = String::new();
+        for (clock, offset) in &linux.time_offsets {
+            let known = CLOCKS.iter().find(|(name, _)| name == clock);
+            let (_, number) = known.ok_or_else(|| PrepareError::Invalid(format!("time offset of clock {clock}")))?;
+            let _ = writeln!(offsets, "{number} {} {}", offset.secs, offset.nanosecs);
+        }
+        return Ok(TimeNamespace::New { offsets });
+    };
+    Ok(TimeNamespace::Join(index))
+}
+
 fn open_namespace(path: &str, kind: NamespaceKind) -> Result<OwnedFd> {
     let opened = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
     opened.map_err(|e| PrepareError::Invalid(format!("cannot open the {kind:?} namespace {path}: {e}").to_lowercase()))
 }
 
-/// Checks and spells keys: `net.ipv4.ip_forward` and `net/ipv4/ip_forward` are both in use (sysctl(8)).
-fn sysctls(linux: &Linux) -> Result<Vec<(String, String)>> {
-    linux.sysctl.iter().map(|(key, value)| Ok((sysctl_path(key)?, value.clone()))).collect()
-}
-
-/// Whichever of `.` and `/` comes first separates; the other stands for the first inside a name (`net.ipv4.conf.eth0/1.forwarding`).
-fn sysctl_path(key: &str) -> Result<String> {
-    let dots_separate = key.find(['.', '/']).is_none_or(|at| key.as_bytes()[at] == b'.');
-    let path: String = match dots_separate {
-        true => key
-            .chars()
-            .map(|c| {
-                if c == '.' {
-                    '/'
-                } else if c == '/' {
-                    '.'
-                } else {
-                    c
-                }
-            })
-            .collect(),
-        false => key.to_owned(),
-    };
-    let plain = !path.is_empty() && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
-    if plain { Ok(path) } else { Err(PrepareError::Invalid(format!("sysctl {key}"))) }
-}
-
+/// Each path once, in order.
 fn absolute(paths: &[String]) -> Result<Vec<String>> {
-    match paths.iter().find(|path| !path.starts_with('/')) {
-        Some(path) => Err(PrepareError::Invalid(format!("the path {path} is not absolute"))),
-        None => Ok(paths.to_vec()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sysctl_keys_are_read_in_both_spellings() {
-        assert_eq!(sysctl_path("net.ipv4.ip_forward").unwrap(), "net/ipv4/ip_forward");
-        assert_eq!(sysctl_path("net/ipv4/conf/eth0.1/forwarding").unwrap(), "net/ipv4/conf/eth0.1/forwarding");
-        assert_eq!(sysctl_path("net.ipv4.conf.eth0/1.forwarding").unwrap(), "net/ipv4/conf/eth0.1/forwarding");
-        assert_eq!(sysctl_path("kernel").unwrap(), "kernel");
-    }
-
-    #[test]
-    fn sysctl_keys_that_climb_are_refused() {
-        for key in ["", "/kernel/x", "net/../../x", "net..x", "./x", "net/./x", "net/ipv4/"] {
-            assert!(sysctl_path(key).is_err(), "{key}");
+    let mut all: Vec<String> = Vec::with_capacity(paths.len());
+    for path in paths {
+        if !path.starts_with('/') {
+            return Err(PrepareError::Invalid(format!("the path {path} is not absolute")));
+        }
+        if !all.contains(path) {
+            all.push(path.clone());
         }
     }
+    Ok(all)
 }

@@ -1,23 +1,31 @@
 //! What runs in the forked children, from the fork to execve: one thread, no way back, every failure told to the keeper.
 
+mod copy_up;
+mod below_root;
+mod course;
+mod home;
 mod init;
 pub(crate) mod joining;
 mod masks;
+mod nodes;
+mod own_cgroups;
 mod process;
 pub(crate) mod program;
 mod resolve;
 mod terminal;
 mod tree;
+mod tuning;
 
+pub(crate) use course::{Errand, Sort};
 pub(crate) use tree::create as create_file_system;
 
 use crate::failure::at;
 use crate::{Failure, Step, wire};
+use course::Course;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::namespace::{setns, unshare};
 use sys::process::{Birth, Child, Fork, Namespaces, SingleThread};
@@ -75,13 +83,24 @@ pub(crate) struct OwnFiles {
     oom_score_adj: OwnedFd,
     /// AppArmor's; `None` without AppArmor.
     label: Option<OwnedFd>,
+    /// Of the time namespace for children; only for one that asks for such a namespace.
+    clock_offsets: Option<OwnedFd>,
 }
 
 impl OwnFiles {
-    fn open() -> Result<Self, Failure> {
+    fn open(course: &Course<'_>) -> Result<Self, Failure> {
         let open = |path: &str| rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
         let oom_score_adj = open("/proc/self/oom_score_adj").map_err(at(Step::Park, "oom_score_adj"))?;
-        Ok(Self { oom_score_adj, label: open("/proc/self/attr/apparmor/exec").ok() })
+        let clock_offsets = match course.wants_time() {
+            true => Some(open("/proc/self/timens_offsets").map_err(at(Step::Clone, "time namespace"))?),
+            false => None,
+        };
+        Ok(Self { oom_score_adj, label: open("/proc/self/attr/apparmor/exec").ok(), clock_offsets })
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = i32> {
+        let optional = [&self.label, &self.clock_offsets].into_iter().flatten().map(AsRawFd::as_raw_fd);
+        optional.chain([self.oom_score_adj.as_raw_fd()])
     }
 
     /// Lowering it needs CAP_SYS_RESOURCE on the host: EACCES.
@@ -99,6 +118,16 @@ impl OwnFiles {
     }
 }
 
+/// The ends that a process between hands on.
+#[derive(Debug)]
+pub(crate) struct Between<'a> {
+    /// Where it tells of the process that it forked.
+    pub(crate) tell: BorrowedFd<'a>,
+    /// For that process.
+    pub(crate) control: OwnedFd,
+    pub(crate) errand: Option<&'a Errand<'a>>,
+}
+
 /// The short life of a process that joins namespaces only to fork, as its sibling, one that is born inside.
 ///
 /// It keeps the host root's ids, so it may put that one into a cgroup.
@@ -106,8 +135,7 @@ pub(crate) fn fork_sibling(
     thread: &SingleThread,
     birth: &Birth<'_>,
     place: Place<'_>,
-    tell: BorrowedFd<'_>,
-    control: OwnedFd,
+    Between { tell, control, errand }: Between<'_>,
 ) -> ! {
     let birth = Birth { sibling: true, ..*birth };
     let forked = set_dumpable_behavior(DumpableBehavior::NotDumpable)
@@ -115,11 +143,8 @@ pub(crate) fn fork_sibling(
         .and_then(|()| join(&place))
         .and_then(|()| sys::fork(thread, &birth).map_err(at(Step::Clone, "init")));
     match forked {
-        Ok(Fork::Child(child)) => parked(&child, control, place.entered()),
-        Ok(Fork::Parent { pidfd, .. }) => {
-            let told = wire::say(tell, wire::FORKED, &[pidfd.as_fd()]);
-            sys::process::exit(if told.is_ok() { 0 } else { 1 })
-        }
+        Ok(Fork::Child(child)) => parked(&child, control, place.entered(), errand),
+        Ok(Fork::Parent { pidfd, .. }) => tell_forked(tell, pidfd.as_fd()),
         Err(failure) => {
             wire::report(tell, &failure);
             sys::process::exit(1)
@@ -127,61 +152,85 @@ pub(crate) fn fork_sibling(
     }
 }
 
-/// The life of a parked process.
-pub(crate) fn parked(child: &Child, control: OwnedFd, place: Place<'_>) -> ! {
-    let failure = match wait_in_place(child, control.as_fd(), &place) {
+/// The end of a process between.
+pub(crate) fn tell_forked(tell: BorrowedFd<'_>, pidfd: BorrowedFd<'_>) -> ! {
+    let told = wire::say(tell, wire::FORKED, &[pidfd]);
+    sys::process::exit(if told.is_ok() { 0 } else { 1 })
+}
+
+/// The life of a parked process, or with an errand that of a process without a keeper.
+pub(crate) fn parked(child: &Child, control: OwnedFd, place: Place<'_>, errand: Option<&Errand<'_>>) -> ! {
+    let course = Course::begin(child, control, errand);
+    let failure = match wait_in_place(&course, &place) {
         Ok(None) => sys::process::exit(0),
         Ok(Some((own, plan, fds))) => {
             let host_network = matches!(place.network, Network::Stay);
-            match init::become_container(control.as_fd(), &own, host_network, &plan, &fds) {
+            match init::become_container(&course, &own, host_network, &plan, &fds) {
                 Ok(never) => match never {},
                 Err(failure) => failure,
             }
         }
         Err(failure) => failure,
     };
-    wire::report(control.as_fd(), &failure);
+    course.report(&failure);
     sys::process::exit(1)
 }
 
-type Order = (OwnFiles, crate::Plan, Vec<OwnedFd>);
+type Order = (OwnFiles, Box<crate::Plan>, Vec<OwnedFd>);
 
-fn wait_in_place(child: &Child, control: BorrowedFd<'_>, place: &Place<'_>) -> Result<Option<Order>, Failure> {
+fn wait_in_place(course: &Course<'_>, place: &Place<'_>) -> Result<Option<Order>, Failure> {
     let mut keep: Vec<_> = place.cgroup_procs.iter().map(AsRawFd::as_raw_fd).collect();
-    keep.push(control.as_raw_fd());
     if let User::Join(fd) = place.user {
         keep.push(fd.as_raw_fd());
     }
     if let Network::Join(fd) = place.network {
         keep.push(fd.as_raw_fd());
     }
-    let own = settle(child, &mut keep)?;
+    let own = settle(course, keep)?;
+    course.watch_caller()?;
     enter(place)?;
-    if !become_root_of(control, place.user)? {
+    if !become_root_of(course, place.user)? {
         return Ok(None);
     }
-    let mut keep = vec![control.as_raw_fd(), own.oom_score_adj.as_raw_fd()];
-    keep.extend(own.label.as_ref().map(AsRawFd::as_raw_fd));
-    child.close_all_but(&mut keep).map_err(at(Step::Park, "file descriptors"))?;
+    course.close_all_but(own.numbers().collect())?;
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(at(Step::Park, "death signal"))?;
-    wire::say(control, wire::READY, &[]).map_err(at(Step::Park, "socket"))?;
-    let Some((plan, fds)) = wire::await_order(control).map_err(at(Step::Park, "plan"))? else { return Ok(None) };
-    set_parent_process_death_signal(None).map_err(at(Step::Park, "death signal"))?;
-    Ok(Some((own, plan, fds)))
+    course.say_ready()?;
+    let order = match wire::await_order(course.control()).map_err(at(Step::Park, "plan"))? {
+        None => return Ok(None),
+        Some(wire::Order::This(plan, fds)) => (own, plan, fds),
+        Some(wire::Order::Own) => {
+            let (plan, fds) = course.compile()?;
+            (own, plan, fds)
+        }
+    };
+    course.stop_watching_keeper()?;
+    course.unbind()?;
+    Ok(Some(order))
 }
 
 /// What every forked process does first: it lets go of what is the keeper's.
 ///
 /// Its descriptors (a pipe held open here would never end there), its keys, its signals; and it can no longer be traced or
 /// looked into by a process of the container that it will meet (CVE-2016-9962).
-fn settle(child: &Child, keep: &mut [i32]) -> Result<OwnFiles, Failure> {
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(at(Step::Park, "dumpable"))?;
-    child.close_all_but(keep).map_err(at(Step::Park, "file descriptors"))?;
-    rustix::thread::set_name(c"dhow:parked").map_err(at(Step::Park, "name"))?;
+fn settle(course: &Course<'_>, keep: Vec<i32>) -> Result<OwnFiles, Failure> {
+    // Without root's rights these can be opened only while they are ours: not after the next line.
+    let early = if course.is_rootless() { Some(OwnFiles::open(course)?) } else { None };
+    if !course.awaits_maps() {
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(at(Step::Park, "dumpable"))?;
+    }
+    let mut keep = keep;
+    keep.extend(early.iter().flat_map(OwnFiles::numbers));
+    course.close_all_but(keep)?;
+    rustix::thread::set_name(course.name()).map_err(at(Step::Park, "name"))?;
     sys::signal::reset_all().map_err(at(Step::Park, "signals"))?;
-    // A kernel without keyrings, or a full quota, is no reason to fail.
-    let _ = sys::process::new_session_keyring();
-    OwnFiles::open()
+    if course.wants_keyring() {
+        // A kernel without keyrings, or a full quota, is no reason to fail.
+        let _ = sys::process::new_session_keyring();
+    }
+    match early {
+        Some(own) => Ok(own),
+        None => OwnFiles::open(course),
+    }
 }
 
 /// Goes into namespaces and cgroups.
@@ -205,17 +254,17 @@ fn join(place: &Place<'_>) -> Result<(), Failure> {
 }
 
 /// Becomes root of a user namespace that is not the host's; false when the keeper closed the socket meanwhile.
-fn become_root_of(control: BorrowedFd<'_>, user: User<'_>) -> Result<bool, Failure> {
+fn become_root_of(course: &Course<'_>, user: User<'_>) -> Result<bool, Failure> {
     match user {
         User::Stay => return Ok(true),
         User::Join(_) | User::Entered => {}
         User::Born => {
-            if !mapped(control).map_err(at(Step::Park, "socket"))? {
+            if wire::await_word(course.control()).map_err(at(Step::Park, "socket"))? != Some(wire::MAPPED) {
                 return Ok(false);
             }
         }
     }
-    become_root().map_err(at(Step::Park, "root of the user namespace"))?;
+    become_root(course.groups()).map_err(at(Step::Park, "root of the user namespace"))?;
     Ok(true)
 }
 
@@ -227,17 +276,29 @@ fn enter_cgroups(procs: &[BorrowedFd<'_>]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn mapped(control: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut word = [0];
-    let read = rustix::io::retry_on_intr(|| rustix::io::read(control, &mut word))?;
-    Ok(read == 1 && word[0] == wire::MAPPED)
-}
-
 /// Takes the ids of root in the user namespace just entered; until then the process has the host root's, unmapped.
-fn become_root() -> Result<(), Errno> {
-    set_thread_groups(&[])?;
+fn become_root(groups: Groups) -> Result<(), Errno> {
+    groups.set(&[])?;
     set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
     set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
     // The kernel resets this with the ids, to what the host's administrator chose (fs.suid_dumpable).
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
+}
+
+/// Whether supplementary groups can be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Groups {
+    Settable,
+    /// In a user namespace whose owner had no right to write its gid map as it liked, setgroups(2) is denied
+    /// (user_namespaces(7)): the groups stay what they are on the host.
+    PerhapsDenied,
+}
+
+impl Groups {
+    fn set(self, wanted: &[Gid]) -> Result<(), Errno> {
+        match set_thread_groups(wanted) {
+            Err(Errno::PERM) if self == Groups::PerhapsDenied && wanted.is_empty() => Ok(()),
+            other => other,
+        }
+    }
 }

@@ -19,6 +19,18 @@ pub(crate) const READY: u8 = b'r';
 pub(crate) const TERMINAL: u8 = b't';
 /// Child: it forked the process that matters, whose pidfd comes with this.
 pub(crate) const FORKED: u8 = b'2';
+/// Caller: the specification is to be compiled by the child itself, which has it from the fork.
+const OWN: u8 = b's';
+/// Caller: go on.
+pub(crate) const PROCEED: u8 = b'p';
+/// Child: namespaces and mounts are there; it waits for [`PROCEED`].
+pub(crate) const HOOKS: u8 = b'h';
+/// Child: it waits at its gate.
+pub(crate) const CREATED: u8 = b'c';
+/// Child, to who knocked: it goes on.
+pub(crate) const GOING: u8 = b'g';
+/// Child: the number of its seccomp listener's descriptor (4 bytes) follows; it waits for [`PROCEED`].
+const LISTENER: u8 = b'l';
 /// Child: it failed; the rest is the [`Failure`].
 const FAILED: u8 = b'f';
 
@@ -58,13 +70,30 @@ pub(crate) fn order(socket: BorrowedFd<'_>, plan: &Plan, fds: &[BorrowedFd<'_>])
     Ok(())
 }
 
+/// Lets the child compile its plan itself.
+pub(crate) fn order_own(socket: BorrowedFd<'_>) -> io::Result<()> {
+    say(socket, OWN, &[])
+}
+
+/// What a child is ordered to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Plan and descriptors.
+    This(Box<Plan>, Vec<OwnedFd>),
+    /// What the specification says that it has from the fork.
+    Own,
+}
+
 /// Waits for the order; `None` when the keeper closed the socket.
-pub(crate) fn await_order(socket: BorrowedFd<'_>) -> io::Result<Option<(Plan, Vec<OwnedFd>)>> {
+pub(crate) fn await_order(socket: BorrowedFd<'_>) -> io::Result<Option<Order>> {
     let mut bytes = vec![0; HEADER + INLINE_LIMIT];
     let mut fds = Vec::new();
     let read = sys::recv_with_fds(socket, &mut bytes, &mut fds, RecvFlags::empty())?;
     if read == 0 {
         return Ok(None);
+    }
+    if bytes.get(..read) == Some(&[OWN]) {
+        return Ok(Some(Order::Own));
     }
     let broken = || io::Error::from(io::ErrorKind::InvalidData);
     let (header, plan) = bytes.get(..read).and_then(<[u8]>::split_first_chunk::<HEADER>).ok_or_else(broken)?;
@@ -80,7 +109,7 @@ pub(crate) fn await_order(socket: BorrowedFd<'_>) -> io::Result<Option<(Plan, Ve
     } else {
         postcard::from_bytes(&read_all(fds.pop().ok_or_else(broken)?)?)
     };
-    Ok(Some((plan.map_err(io::Error::other)?, fds)))
+    Ok(Some(Order::This(plan.map_err(io::Error::other)?, fds)))
 }
 
 fn read_all(fd: OwnedFd) -> io::Result<Vec<u8>> {
@@ -105,12 +134,29 @@ pub(crate) fn report(socket: BorrowedFd<'_>, failure: &Failure) {
     let _ = rustix::io::write(socket, &bytes);
 }
 
+/// Waits for one word of the caller; `None` when it closed the socket. Plain read(2): a filter may be in force.
+pub(crate) fn await_word(socket: BorrowedFd<'_>) -> io::Result<Option<u8>> {
+    let mut word = [0];
+    let read = rustix::io::retry_on_intr(|| rustix::io::read(socket, &mut word))?;
+    Ok((read == 1).then_some(word[0]))
+}
+
+/// Tells the number of a listener's descriptor, by write(2): a filter cannot ask about that one.
+pub(crate) fn say_listener(socket: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    let mut bytes = vec![LISTENER];
+    bytes.extend(number.to_le_bytes());
+    rustix::io::write(socket, &bytes)?;
+    Ok(())
+}
+
 /// What a child said.
 #[derive(Debug)]
 pub(crate) enum Word {
     /// One of the bytes above, and what came along.
     Said(u8, Option<OwnedFd>),
     Failed(Failure),
+    /// The number of its seccomp listener's descriptor.
+    Listener(i32),
     /// It closed the socket: by execve, or by its end.
     End,
 }
@@ -124,6 +170,9 @@ pub(crate) fn listen(socket: BorrowedFd<'_>) -> Option<Word> {
         Err(e) => Some(Word::Failed(at(Step::Park, "socket")(e))),
         Ok(0) => Some(Word::End),
         Ok(read) if bytes[0] == FAILED => Some(Word::Failed(failure(&bytes[1..read]))),
+        Ok(5) if bytes[0] == LISTENER => {
+            Some(Word::Listener(i32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]])))
+        }
         Ok(_) => Some(Word::Said(bytes[0], fds.pop())),
     }
 }

@@ -53,7 +53,8 @@ pub(crate) fn program(native: Machine, profile: &Seccomp) -> Result<Vec<Instruct
 fn machines(native: Machine, profile: &Seccomp) -> Result<Vec<Machine>, Error> {
     let mut machines = vec![native];
     for name in &profile.architectures {
-        let known = Machine::of_name(name).ok_or_else(|| Error::Invalid(format!("unknown architecture {name:?}")))?;
+        let known = Machine::of_name(name)
+            .ok_or_else(|| Error::Invalid(format!("string {name} is not a valid arch for seccomp")))?;
         if let Some(machine) = known.filter(|machine| native.companions().contains(machine))
             && !machines.contains(&machine)
         {

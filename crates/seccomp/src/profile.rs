@@ -82,12 +82,11 @@ fn parse(json: &str, place: &Place) -> Result<Seccomp, Error> {
             syscalls.push(plain(rule)?);
         }
     }
-    let flags = file.flags.unwrap_or_default();
     let profile = Seccomp {
         default_action,
         default_errno_ret: file.default_errno_ret,
         architectures,
-        flags,
+        flags: file.flags,
         syscalls,
         ..Seccomp::default()
     };
@@ -213,6 +212,39 @@ mod tests {
         let profile = parse(json, &HERE).unwrap();
         assert_eq!(profile, serde_json::from_str(json).unwrap());
         assert_eq!(crate::install_flags(&profile).unwrap(), 2);
+    }
+
+    #[test]
+    fn flags_that_are_not_spoken_of_are_those_of_runc() {
+        let flags = |flags: Option<&[&str]>, action: &str| {
+            let rule =
+                SeccompRule { names: vec!["read".to_owned()], action: action.to_owned(), ..SeccompRule::default() };
+            let flags = flags.map(|flags| flags.iter().map(|flag| format!("SECCOMP_FILTER_FLAG_{flag}")).collect());
+            crate::install_flags(&Seccomp { flags, syscalls: vec![rule], ..Seccomp::default() })
+        };
+        let allow = "SCMP_ACT_ALLOW";
+        assert_eq!((flags(None, allow).unwrap(), flags(Some(&[]), allow).unwrap()), (4, 0));
+        assert_eq!(flags(Some(&["TSYNC", "LOG", "SPEC_ALLOW"]), allow).unwrap(), 6);
+        let waits = Some(["WAIT_KILLABLE_RECV"].as_slice());
+        assert_eq!((flags(waits, allow).unwrap(), flags(waits, "SCMP_ACT_NOTIFY").unwrap()), (0, 32));
+        let unknown = flags(Some(&["NONE"]), allow).unwrap_err().to_string();
+        assert!(unknown.ends_with("seccomp flag SECCOMP_FILTER_FLAG_NONE is not known to runc"), "{unknown}");
+    }
+
+    #[test]
+    fn only_a_profile_that_asks_a_listener_needs_one() {
+        let rule = |action: &str| SeccompRule {
+            names: vec!["read".to_owned()],
+            action: action.to_owned(),
+            ..SeccompRule::default()
+        };
+        let profile = |actions: &[&str]| Seccomp {
+            syscalls: actions.iter().map(|one| rule(one)).collect(),
+            ..Seccomp::default()
+        };
+        assert!(crate::uses_notify(&profile(&["SCMP_ACT_ALLOW", "SCMP_ACT_NOTIFY"])));
+        assert!(!crate::uses_notify(&profile(&["SCMP_ACT_ALLOW"])));
+        assert!(crate::is_empty(&profile(&[])) && !crate::is_empty(&profile(&["SCMP_ACT_ALLOW"])));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Action {
             "SCMP_ACT_NOTIFY" => Ok(Action::NOTIFY),
             "SCMP_ACT_LOG" => Ok(Action::LOG),
             "SCMP_ACT_ALLOW" => Ok(Action::ALLOW),
-            _ => Err(Error::Invalid(format!("unknown action {name:?}"))),
+            _ => Err(Error::Invalid(format!("string {name} is not a valid action for seccomp"))),
         }
     }
 
@@ -82,7 +82,7 @@ impl Condition {
             "SCMP_CMP_LT" => (Compare::Less, arg.value),
             "SCMP_CMP_LE" => (Compare::LessOrEqual, arg.value),
             "SCMP_CMP_MASKED_EQ" => (Compare::Masked(arg.value), arg.value_two),
-            other => return Err(Error::Invalid(format!("unknown operator {other:?}"))),
+            other => return Err(Error::Invalid(format!("string {other} is not a valid operator for seccomp"))),
         };
         Ok(Condition { argument: arg.index, compare, value })
     }
@@ -125,7 +125,7 @@ impl<'a> Rules<'a> {
     pub(crate) fn read(profile: &'a Seccomp) -> Result<Rules<'a>, Error> {
         let default = Action::parse(&profile.default_action, profile.default_errno_ret)?;
         if default == Action::NOTIFY {
-            return Err(Error::Invalid("SCMP_ACT_NOTIFY cannot be the default action".to_owned()));
+            return Err(Error::Invalid("SCMP_ACT_NOTIFY cannot be used as default action".to_owned()));
         }
         let unknown_is_missing = !default.lets_pass() && profile.default_errno_ret != Some(ENOSYS);
         let mut rules = Rules { default, unknown_is_missing, named: Vec::new(), calls: Vec::new() };
@@ -140,10 +140,10 @@ impl<'a> Rules<'a> {
         let alternatives = alternatives(&rule.args, action)?;
         for name in &rule.names {
             if name.is_empty() {
-                return Err(Error::Invalid("a system call without a name".to_owned()));
+                return Err(Error::Invalid("empty string is not a valid syscall".to_owned()));
             }
             if action == Action::NOTIFY && name == "write" {
-                return Err(Error::Invalid("SCMP_ACT_NOTIFY cannot be used for write".to_owned()));
+                return Err(Error::Invalid("SCMP_ACT_NOTIFY cannot be used for the write syscall".to_owned()));
             }
             self.named.push(name);
             if action != self.default {
@@ -226,12 +226,31 @@ fn merge(ranges: Vec<(u32, Verdict)>) -> Vec<(u32, Verdict)> {
 }
 
 /// The flags for seccomp(2) that a profile asks for (SECCOMP_FILTER_FLAG_*); TSYNC is left out, an init has one thread.
+///
+/// A profile without a list gets SPEC_ALLOW, as with runc: programs are not slowed down by a defence against others of
+/// their own kind (Speculative Store Bypass). WAIT_KILLABLE_RECV means something only to a listener, the kernel refuses it
+/// without one.
 pub fn install_flags(profile: &Seccomp) -> Result<u32, Error> {
-    profile.flags.iter().try_fold(0, |flags, name| match name.as_str() {
+    const SPEC_ALLOW: u32 = 1 << 2;
+    let Some(flags) = &profile.flags else { return Ok(SPEC_ALLOW) };
+    flags.iter().try_fold(0, |flags, name| match name.as_str() {
         "SECCOMP_FILTER_FLAG_TSYNC" => Ok(flags),
         "SECCOMP_FILTER_FLAG_LOG" => Ok(flags | 1 << 1),
-        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(flags | 1 << 2),
-        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Ok(flags | 1 << 5),
-        _ => Err(Error::Invalid(format!("unknown flag {name:?}"))),
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(flags | SPEC_ALLOW),
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" if uses_notify(profile) => Ok(flags | 1 << 5),
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Ok(flags),
+        _ => Err(Error::Invalid(format!("seccomp flag {name} is not known to runc"))),
     })
+}
+
+/// Whether calls are put before a listener: then the filter must be installed with one (SECCOMP_FILTER_FLAG_NEW_LISTENER).
+#[must_use]
+pub fn uses_notify(profile: &Seccomp) -> bool {
+    profile.syscalls.iter().any(|rule| rule.action == "SCMP_ACT_NOTIFY" && !rule.names.is_empty())
+}
+
+/// Whether a profile says nothing at all, and so filters nothing.
+#[must_use]
+pub fn is_empty(profile: &Seccomp) -> bool {
+    profile.default_action.is_empty() && profile.syscalls.is_empty()
 }

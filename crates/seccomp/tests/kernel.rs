@@ -30,7 +30,7 @@ fn the_kernel_takes_the_default_filter_and_obeys_it() {
 fn inside() {
     let filter = seccomp::compile(&seccomp::default_profile(ORDINARY)).unwrap();
     rustix::thread::set_no_new_privs(true).unwrap();
-    sys::filter::install(&filter).unwrap();
+    sys::filter::install(&filter, 0).unwrap();
     denied();
     allowed();
     println!("tried everything");

@@ -3,11 +3,41 @@
 use crate::flags::Flags;
 use crate::registries::RegistryOptions;
 use crate::units;
+use rootless::Folders;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
-/// Read when there is one and no other is named.
-const DEFAULT: &str = "/etc/dhow/daemon.json";
+/// What is not told.
+struct Usual {
+    /// Read when there is one and no other is named.
+    config_file: PathBuf,
+    data_root: PathBuf,
+    exec_root: PathBuf,
+    /// In the exec root when that is told.
+    socket: PathBuf,
+}
+
+impl Usual {
+    /// Root has the machine's folders, everybody else his own.
+    fn of_this_user(flags: &Flags) -> Result<Usual, OptionsError> {
+        if !rootless::is_ordinary_user() {
+            return Ok(Usual {
+                config_file: "/etc/dhow/daemon.json".into(),
+                data_root: "/var/lib/dhow".into(),
+                exec_root: "/run/dhow".into(),
+                socket: "/run/dhow/dhow.sock".into(),
+            });
+        }
+        let folders = Folders::find();
+        let data_root = if flags.data_root.is_some() { Ok(PathBuf::new()) } else { Folders::data_root() };
+        Ok(Usual {
+            config_file: Folders::config().unwrap_or_default().join("daemon.json"),
+            data_root: data_root?,
+            exec_root: folders.exec_root(),
+            socket: folders.socket(),
+        })
+    }
+}
 
 /// All that an engine is told, by flags and file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +77,16 @@ pub enum OptionsError {
         "unable to configure the engine with file {path}: the following directives are specified both as a flag and in the configuration file: {keys}"
     )]
     Both { path: PathBuf, keys: String },
+    #[error(transparent)]
+    Folders(#[from] rootless::Error),
     #[error("invalid value for {key}: {value}")]
     Value { key: &'static str, value: String },
 }
 
 /// Joins flags and file.
 pub fn load(flags: &Flags) -> Result<Options, OptionsError> {
-    let path = flags.config_file.clone().unwrap_or_else(|| DEFAULT.into());
+    let usual = Usual::of_this_user(flags)?;
+    let path = flags.config_file.clone().unwrap_or_else(|| usual.config_file.clone());
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && flags.config_file.is_none() => None,
@@ -63,7 +96,7 @@ pub fn load(flags: &Flags) -> Result<Options, OptionsError> {
     if let Some(file) = &file {
         refuse_both(&path, flags, file)?;
     }
-    join(flags, &file.clone().unwrap_or_default(), file.map(|_| path))
+    join(flags, &file.clone().unwrap_or_default(), &usual, file.map(|_| path))
 }
 
 type File = Map<String, Value>;
@@ -134,17 +167,19 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn join(flags: &Flags, file: &File, path: Option<PathBuf>) -> Result<Options, OptionsError> {
+fn join(flags: &Flags, file: &File, usual: &Usual, path: Option<PathBuf>) -> Result<Options, OptionsError> {
     let text = |key: &'static str| of_file(file, key, |value| value.as_str().map(str::to_owned));
     let is_set = |key: &'static str| of_file(file, key, Value::as_bool).map(|set| set.unwrap_or(false));
     let list = |key: &'static str| of_file(file, key, texts).map(Option::unwrap_or_default);
-    let folder = |flag: &Option<PathBuf>, key, default: &str| -> Result<PathBuf, OptionsError> {
-        Ok(flag.clone().or(text(key)?.map(PathBuf::from)).unwrap_or_else(|| default.into()))
+    let folder = |flag: &Option<PathBuf>, key, usual: &Path| -> Result<PathBuf, OptionsError> {
+        Ok(flag.clone().or(text(key)?.map(PathBuf::from)).unwrap_or_else(|| usual.to_owned()))
     };
-    let exec_root = folder(&flags.exec_root, "exec-root", "/run/dhow")?;
+    let exec_root = folder(&flags.exec_root, "exec-root", &usual.exec_root)?;
     let mut hosts = if flags.hosts.is_empty() { list("hosts")? } else { flags.hosts.clone() };
     if hosts.is_empty() {
-        hosts.push(format!("unix://{}", exec_root.join("dhow.sock").display()));
+        let told = exec_root != usual.exec_root;
+        let socket = if told { exec_root.join("dhow.sock") } else { usual.socket.clone() };
+        hosts.push(format!("unix://{}", socket.display()));
     }
     let mtu = of_file(file, "mtu", |value| value.as_u64().and_then(|mtu| u32::try_from(mtu).ok()))?;
     let bip = flags.bip.clone().or(text("bip")?);
@@ -154,7 +189,7 @@ fn join(flags: &Flags, file: &File, path: Option<PathBuf>) -> Result<Options, Op
         return Err(OptionsError::Value { key: "label", value: format!("{label:?} is no key=value") });
     }
     Ok(Options {
-        data_root: folder(&flags.data_root, "data-root", "/var/lib/dhow")?,
+        data_root: folder(&flags.data_root, "data-root", &usual.data_root)?,
         exec_root,
         hosts,
         insecure_tcp: flags.insecure_tcp || is_set("insecure-tcp")?,

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "dhow engine", version, disable_help_subcommand = true)]
 pub struct Flags {
-    /// Where images, containers and volumes are kept [default: /var/lib/dhow]
+    /// Where images, containers and volumes are kept [default: /var/lib/dhow; of a user: $XDG_DATA_HOME/dhow]
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
-    /// Where sockets and live state are kept [default: /run/dhow]
+    /// Where sockets and live state are kept [default: /run/dhow; of a user: $XDG_RUNTIME_DIR/dhow]
     #[arg(long, value_name = "DIR")]
     pub exec_root: Option<PathBuf>,
-    /// Where to listen: unix:///path, tcp://address:port or fd:// [default: unix://EXEC_ROOT/dhow.sock]
+    /// Where to listen: unix:///path, tcp://address:port or fd:// [default: unix://EXEC_ROOT/dhow.sock; of a user: unix://$XDG_RUNTIME_DIR/dhow.sock]
     #[arg(short = 'H', long = "host", value_name = "ADDRESS")]
     pub hosts: Vec<String>,
     /// Allow tcp:// although nothing is encrypted and nobody is asked who they are
@@ -28,7 +28,7 @@ pub struct Flags {
     /// The bridge's MTU in bytes [default: 1500]
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,
-    /// Settings as a JSON file [default: /etc/dhow/daemon.json]
+    /// Settings as a JSON file [default: /etc/dhow/daemon.json; of a user: ~/.config/dhow/daemon.json]
     #[arg(long, value_name = "FILE")]
     pub config_file: Option<PathBuf>,
     /// How much to log: trace, debug, info, warn, error, fatal [default: info]

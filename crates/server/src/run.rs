@@ -13,6 +13,7 @@ use engine::{Engine, Settings};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -34,6 +35,8 @@ enum RunError {
     Options(#[from] OptionsError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Rootless(#[from] rootless::Error),
     #[error("invalid log level {0:?}: use trace, debug, info, warn, error or fatal")]
     LogLevel(String),
     #[error("cannot write the pid file {path}: process {pid} is still running")]
@@ -60,7 +63,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         }
     };
     match run(&flags) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("dhow engine: {}", base::chain(&error));
             ExitCode::FAILURE
@@ -68,11 +71,16 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn run(flags: &Flags) -> Result<(), RunError> {
+fn run(flags: &Flags) -> Result<ExitCode, RunError> {
     let options = config_file::load(flags)?;
     set_level(&options)?;
     let addresses = addresses(&options)?;
     options.registries.meant()?;
+    let inside = match place(&options)? {
+        Place::Machine => None,
+        Place::Own(inside) => Some(Arc::new(inside)),
+        Place::Outside(ended) => return Ok(ended),
+    };
     // A socket is made with the mode that this leaves: writable for its owner only, until it is given to its group.
     sys::umask(0o022);
     let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4);
@@ -83,9 +91,35 @@ fn run(flags: &Flags) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(io("start the threads"))?;
-    let ended = runtime.block_on(live(flags, &options, addresses));
+    let ended = runtime.block_on(live(flags, &options, addresses, inside.clone()));
     runtime.shutdown_timeout(GRACE);
-    ended
+    inside.iter().for_each(|inside| inside.end());
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// Where this process runs the engine, if it does.
+enum Place {
+    /// With root's rights over the machine.
+    Machine,
+    /// In namespaces of a user's own.
+    Own(rootless::Inside),
+    /// It was the host side of an engine that has ended.
+    Outside(ExitCode),
+}
+
+/// An ordinary user's engine goes into namespaces of its own, as long as this process has one thread.
+fn place(options: &Options) -> Result<Place, RunError> {
+    if !rootless::is_ordinary_user() {
+        return Ok(Place::Machine);
+    }
+    let folders = rootless::Folders::find();
+    if options.exec_root.starts_with(&folders.runtime) {
+        folders.secure()?;
+    }
+    Ok(match rootless::enter(&options.exec_root)? {
+        rootless::Side::Ended(code) => Place::Outside(code),
+        rootless::Side::Engine(inside) => Place::Own(inside),
+    })
 }
 
 fn set_level(options: &Options) -> Result<(), RunError> {
@@ -105,7 +139,7 @@ fn addresses(options: &Options) -> Result<Vec<Address>, RunError> {
     Ok(addresses)
 }
 
-fn settings(options: &Options) -> Result<Settings, RunError> {
+fn settings(options: &Options, inside: Option<Arc<rootless::Inside>>) -> Result<Settings, RunError> {
     let binary = std::env::current_exe().map_err(io("find this program"))?;
     let own_folder = PathBuf::from("/etc/dhow");
     Ok(Settings {
@@ -116,7 +150,8 @@ fn settings(options: &Options) -> Result<Settings, RunError> {
         mtu: options.mtu,
         binary,
         hidden: options.file.iter().cloned().chain([own_folder]).chain(registries::hosts_folders()).collect(),
-        id_base: ID_BASE,
+        id_base: if inside.is_some() { 0 } else { ID_BASE },
+        rootless: inside,
         pool: POOL,
         labels: options.labels.clone(),
         registries: options.registries.meant()?,
@@ -124,10 +159,16 @@ fn settings(options: &Options) -> Result<Settings, RunError> {
     })
 }
 
-async fn live(flags: &Flags, options: &Options, addresses: Vec<Address>) -> Result<(), RunError> {
+async fn live(
+    flags: &Flags,
+    options: &Options,
+    addresses: Vec<Address>,
+    inside: Option<Arc<rootless::Inside>>,
+) -> Result<(), RunError> {
     let mut signals = Signals::catch().map_err(io("catch signals"))?;
     let _pidfile = options.pidfile.as_deref().map(PidFile::write).transpose()?;
-    let settings = settings(options)?;
+    inside.iter().for_each(|inside| inside.warn());
+    let settings = settings(options, inside)?;
     let opened = tokio::task::spawn_blocking(move || Engine::open(settings)).await;
     let engine = opened.map_err(|e| RunError::Io { action: "open the engine", source: std::io::Error::other(e) })??;
     let app = App::new(engine.clone(), options.debug);
@@ -154,6 +195,9 @@ async fn serve_until_told(
             tasks.push(tokio::spawn(accept(listener, router.clone())));
         }
         tracing::info!("API listen on {address}");
+        if rootless::is_ordinary_user() {
+            tracing::info!("for docker: docker context create dhow --docker host={address}; docker context use dhow");
+        }
         if let Address::Unix(path) = address {
             files.0.push(path);
         }

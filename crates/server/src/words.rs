@@ -204,10 +204,10 @@ fn cause(failure: &Failure) -> String {
     let subject = &failure.subject;
     let errno = errno_words(failure.errno);
     match failure.step {
-        Step::LookPath if failure.errno == rustix::io::Errno::NOENT.raw_os_error() => {
+        Step::LookPath if failure.errno == rustix::io::Errno::NOENT.raw_os_error() && !subject.contains('/') => {
             format!("exec: {}: executable file not found in $PATH", quoted(subject))
         }
-        Step::Execve if failure.errno == rustix::io::Errno::NOENT.raw_os_error() => {
+        Step::LookPath | Step::Execve if failure.errno == rustix::io::Errno::NOENT.raw_os_error() => {
             format!("exec: {}: stat {subject}: {errno}", quoted(subject))
         }
         Step::LookPath | Step::Execve if failure.errno == rustix::io::Errno::ISDIR.raw_os_error() => {

@@ -4,9 +4,9 @@
 //!
 //! - [`process`]: fork from a single-threaded process, execve, descriptors of a child. [`pidfd`]: processes by descriptor.
 //! - [`namespace`], [`netns`], [`mount`], [`idmap`], [`filter`]: what a container is made of. [`bpf`]: what it may use.
-//! - [`message`]: file descriptors over sockets. [`netlink`]: the kernel's sockets.
+//! - [`schedule`]: how the kernel treats a process. [`message`]: file descriptors over sockets. [`netlink`]: the kernel's sockets.
 //! - [`shared`], [`memfd`]: memory between processes.
-//! - [`signal`]: dispositions and waiting. [`daemon`]: signals of a process that stays.
+//! - [`signal`]: dispositions and waiting. [`signalfd`]: all of them by descriptor. [`daemon`]: signals of a process that stays.
 
 pub mod bpf;
 pub mod daemon;
@@ -20,8 +20,10 @@ pub mod netlink;
 pub mod netns;
 pub mod pidfd;
 pub mod process;
+pub mod schedule;
 pub mod shared;
 pub mod signal;
+pub mod signalfd;
 
 pub use memfd::sealed as sealed_memfd;
 pub use message::{recv_with_fds, send_with_fds};
@@ -33,7 +35,8 @@ use std::os::fd::OwnedFd;
 /// How a new process gets into a cgroup.
 #[derive(Debug)]
 pub enum CgroupEntry {
-    /// `tasks` of every v1 hierarchy, open for writing: the process, while it has one thread, writes `0` to each.
+    /// `tasks` of every v1 hierarchy, and perhaps `cgroup.procs` of the v2 one beside them, open for writing: the process, while
+    /// it has one thread, writes `0` to each.
     V1(Vec<OwnedFd>),
     /// The directory of a v2 cgroup, for CLONE_INTO_CGROUP.
     V2(OwnedFd),

@@ -61,6 +61,12 @@ impl SingleThread {
         Ok(Self { home, astray: Cell::new(false), not_send: PhantomData })
     }
 
+    /// Whether children can be born elsewhere and later ones here again: coming back needs rights over this pid namespace
+    /// (setns(2)), which root of a user namespace below it has not.
+    pub fn comes_home(&self) -> bool {
+        self.aim(Some(self.home.as_fd())).is_ok()
+    }
+
     /// Makes `namespace` the one that children are born in.
     fn aim(&self, namespace: Option<BorrowedFd<'_>>) -> io::Result<()> {
         match namespace {
@@ -175,6 +181,19 @@ impl Child {
         }
         close_range(first, u32::MAX, 0)
     }
+
+    /// Puts `fds` at the numbers `first`, `first` + 1, ..., not close-on-exec, over whatever is there.
+    ///
+    /// The child must not use any other descriptor value in that range afterwards; `fds` themselves are to be above it.
+    pub fn place(&self, fds: &[BorrowedFd<'_>], first: RawFd) -> io::Result<()> {
+        for (target, fd) in (first..).zip(fds) {
+            // SAFETY: no pointers. The child owns its whole table and will not use what was at `target` (see above).
+            if unsafe { libc::dup3(fd.as_raw_fd(), target, 0) } == -1 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Marks every descriptor from `first` on close-on-exec (close_range(2), CLOSE_RANGE_CLOEXEC, Linux 5.11).
@@ -188,6 +207,17 @@ fn close_range(first: u32, last: u32, flags: u32) -> io::Result<()> {
     match unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A copy, close-on-exec and numbered `least` or higher, of a descriptor that this process was started with. EBADF: there is none
+/// of that number.
+pub fn inherited(number: RawFd, least: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers; a number that is not open is EBADF.
+    match unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, least) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: F_DUPFD_CLOEXEC has just made it and nobody else knows it.
+        copy => Ok(unsafe { OwnedFd::from_raw_fd(copy) }),
     }
 }
 

@@ -25,6 +25,13 @@ pub fn reset_all() -> io::Result<()> {
     set_mask(&empty())
 }
 
+/// Has the program of `command` start with all signals at their default and unblocked, whatever this process does with them.
+pub fn reset_in(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: after fork only system calls are made (`reset_all`), nothing is allocated and no lock is taken.
+    unsafe { command.pre_exec(reset_all) };
+}
+
 /// Blocks every signal of the calling thread that can be blocked.
 pub fn block_all() -> io::Result<()> {
     let mut set = empty();

@@ -49,6 +49,10 @@ pub fn of(figures: &[Figure], memory: &[Memory]) -> Vec<Goal> {
         ("pull: of the time of docker", "x", AtMost(1.0 / 3.0), ratio("pull-200mb", "dhow", "docker")),
         ("pull: of the time of tar -xzf", "x", AtMost(1.0), ratio("pull-200mb", "dhow", "tar -xzf")),
         ("pull: ten layers, of the time of one", "x", AtMost(0.7), ten_to_one),
+        ("oci-warm: times as fast as crun", "x", AtLeast(2.0), ratio("oci-warm", "crun", "dhow")),
+        ("oci-warm: times as fast as runc", "x", AtLeast(4.0), ratio("oci-warm", "runc", "dhow")),
+        ("oci-cold: times as fast as crun", "x", AtLeast(2.0), ratio("oci-cold", "crun", "dhow")),
+        ("oci-cold: times as fast as runc", "x", AtLeast(4.0), ratio("oci-cold", "runc", "dhow")),
         ("an idle container, in engine and keeper", "KiB", AtMost(200.0), own.map(|row| row.per_container)),
         ("the idle engine and keeper", "MiB", AtMost(25.0), idle),
     ]

@@ -11,6 +11,7 @@ mod goals;
 mod groups;
 mod images;
 mod memory;
+mod oci;
 mod peers;
 mod table;
 
@@ -40,7 +41,7 @@ struct Options {
 /// Builds, enters namespaces of its own, measures, prints.
 pub fn run(words: &[String]) -> Result<(), String> {
     if words == ["--list"] {
-        figures::NAMES.iter().chain(images::NAMES).for_each(|name| println!("{name}"));
+        figures::NAMES.iter().chain(images::NAMES).chain(oci::NAMES).for_each(|name| println!("{name}"));
         return Ok(());
     }
     let options = parse(words)?;
@@ -88,6 +89,7 @@ fn measure(options: &Options, folder: &Path) -> Result<(), String> {
     let mut memory = if wanted(options, "memory") { memory::measure(&peers) } else { Vec::new() };
     let mut figures = figures::all(&peers, options.runs, &options.only);
     figures.extend(images::all(&peers, &fixture, folder, &options.only));
+    figures.extend(oci::all(&fixture, folder, options.runs, &options.only));
     memory::again(&peers, &mut memory);
     let versions = peers.versions();
     drop(peers);

@@ -131,7 +131,7 @@ fn source(suite: &str) -> Result<String, String> {
 }
 
 /// The mirror that this machine's own apt uses (sources.list(5), both formats).
-fn mirror() -> Option<String> {
+pub fn mirror() -> Option<String> {
     let more = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
     let texts =
         more.chain([PathBuf::from("/etc/apt/sources.list")]).filter_map(|path| std::fs::read_to_string(path).ok());

@@ -7,13 +7,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// The whole run; without hardware virtualisation it takes one or two minutes.
-const PATIENCE: Duration = Duration::from_secs(420);
+/// What the kernel's first process comes from.
+pub enum Start<'a> {
+    Initramfs(&'a Path),
+    /// Disks, of which the first is the root and stays as it was, and words for the kernel's command line.
+    Disks(&'a [PathBuf], &'a str),
+}
 
 /// What to boot, and with what.
 pub struct Guest<'a> {
     pub kernel: &'a Path,
-    pub initramfs: &'a Path,
+    pub start: Start<'a>,
+    /// For the whole run. Without hardware virtualisation everything is some twenty times slower.
+    pub patience: Duration,
     /// Where everything that it says is kept.
     pub console: PathBuf,
     pub only: &'a [String],
@@ -44,7 +50,7 @@ impl Guest<'_> {
                 let _ = sender.send(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned());
             }
         });
-        let verdict = self.follow(&lines, started + PATIENCE);
+        let verdict = self.follow(&lines, started + self.patience);
         drop(qemu);
         let _ = reader.join();
         eprintln!("== {:.0} s; console: {}", started.elapsed().as_secs_f32(), self.console.display());
@@ -56,17 +62,23 @@ impl Guest<'_> {
         if !self.only.is_empty() {
             line.push_str(&format!(" only={}", self.only.join(",")));
         }
-        Command::new("qemu-system-x86_64")
-            // QEMU 7.2 damages the flags in an emulated cmpxchg16b, and with a thread for each processor one runs into
-            // the breakpoint by which the kernel patches itself; Linux 6.12 falls over both.
-            .args(["-M", "q35", "-accel", "tcg,thread=single", "-cpu", "max,cx16=off"])
+        let mut qemu = Command::new("qemu-system-x86_64");
+        // QEMU 7.2 damages the flags in an emulated cmpxchg16b, and with a thread for each processor one runs into
+        // the breakpoint by which the kernel patches itself; Linux 6.12 falls over both.
+        qemu.args(["-M", "q35", "-accel", "tcg,thread=single", "-cpu", "max,cx16=off"])
             .args(["-m", &self.memory_mib.to_string(), "-smp", &self.processors.to_string()])
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"])
             .arg("-kernel")
-            .arg(self.kernel)
-            .arg("-initrd")
-            .arg(self.initramfs)
-            .args(["-append", &line])
+            .arg(self.kernel);
+        match self.start {
+            Start::Initramfs(archive) => drop(qemu.arg("-initrd").arg(archive)),
+            Start::Disks(disks, words) => {
+                disks.iter().enumerate().for_each(|(index, disk)| attach(&mut qemu, index, disk));
+                line.push_str(" root=/dev/nvme0n1 rw ");
+                line.push_str(words);
+            }
+        }
+        qemu.args(["-append", &line])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -96,6 +108,12 @@ impl Guest<'_> {
             }
         }
     }
+}
+
+/// NVMe: Debian's cloud kernels have it built in, so that a disk needs no initramfs. Writes go to a file that QEMU removes.
+fn attach(qemu: &mut Command, index: usize, disk: &Path) {
+    let drive = format!("file={},if=none,id=disk{index},format=raw,snapshot=on", disk.display());
+    qemu.args(["-drive", &drive, "-device", &format!("nvme,serial=disk{index},drive=disk{index}")]);
 }
 
 /// `N passed, N failed`

@@ -3,6 +3,7 @@
 use super::expected::{Content, Expected, Node, NodeKind, Same, failed};
 use super::{Difference, MOST};
 use crate::beneath::open;
+use crate::overlay::Marks;
 use crate::{Entry, EntryKind, Error, Time};
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, makedev};
 use rustix::io::Errno;
@@ -15,7 +16,6 @@ use std::path::{Path, PathBuf};
 
 /// Largest extended attribute (xattr(7)).
 const MAX_ATTRIBUTE: usize = 64 * 1024;
-const OPAQUE: &str = "trusted.overlay.opaque";
 
 pub fn walk(expected: Expected<'_>) -> Result<Vec<Difference>, Error> {
     let Expected { root, nodes, files, .. } = expected;
@@ -77,7 +77,9 @@ impl Walk {
             NodeKind::Named(entry) => here.differs(entry)?,
         };
         let what = match what {
-            None if node.is_folder() && here.attribute(OPAQUE.as_bytes())?.is_some() != node.opaque => {
+            None if node.is_folder()
+                && here.attribute(Marks::of_this_process().opaque().as_bytes())?.is_some() != node.opaque =>
+            {
                 Some("hides other things of lower layers")
             }
             None => node.file.and_then(|file| self.files.get_mut(file)).and_then(|file| content(file, stat.st_ino)),

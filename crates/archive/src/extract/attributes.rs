@@ -3,6 +3,7 @@
 //! chown(2) clears set-user-id bits and `security.capability`; so owner first, then mode, then attributes, the time
 //! last.
 
+use crate::overlay::Marks;
 use crate::{Entry, EntryKind};
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -49,6 +50,8 @@ fn tolerate(name: &[u8], set: Result<(), Errno>) -> io::Result<()> {
         Err(Errno::INVAL | Errno::PERM) if name.starts_with(b"security.") && name != b"security.capability" => Ok(()),
         // `user.` attributes exist on files and folders only (xattr(7)).
         Err(Errno::PERM) if name.starts_with(b"user.") => Ok(()),
+        // Root of the machine alone can set these.
+        Err(Errno::PERM) if name.starts_with(b"trusted.") && Marks::of_this_process() == Marks::User => Ok(()),
         other => Ok(other?),
     }
 }

@@ -1,6 +1,7 @@
 //! The folders of a tree being unpacked: which are open, and what each will look like in the end.
 
 use super::attributes;
+use crate::overlay::Marks;
 use crate::path::split;
 use crate::{Entry, Error, beneath};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -92,7 +93,7 @@ impl<'root> Folders<'root> {
     pub fn make_opaque(&mut self, path: &[u8]) -> io::Result<()> {
         self.open(path)?;
         let folder = self.beneath(path, OFlags::RDONLY)?;
-        Ok(rustix::fs::fsetxattr(folder, "trusted.overlay.opaque", b"y", rustix::fs::XattrFlags::empty())?)
+        Ok(rustix::fs::fsetxattr(folder, Marks::of_this_process().opaque(), b"y", rustix::fs::XattrFlags::empty())?)
     }
 
     pub fn occupant(&self, folder: &OwnedFd, name: &[u8]) -> io::Result<Occupant> {
@@ -164,7 +165,7 @@ impl<'root> Folders<'root> {
         self.clear(path, folder, name)?;
         self.make_plain(folder, name)?;
         let fresh = self.beneath(path, OFlags::RDONLY)?;
-        Ok(rustix::fs::fsetxattr(fresh, "trusted.overlay.opaque", b"y", rustix::fs::XattrFlags::empty())?)
+        Ok(rustix::fs::fsetxattr(fresh, Marks::of_this_process().opaque(), b"y", rustix::fs::XattrFlags::empty())?)
     }
 
     fn beneath(&self, path: &[u8], access: OFlags) -> io::Result<OwnedFd> {

@@ -1,6 +1,7 @@
 //! What a name in a tree is: its kind, owner, mode, time and extended attributes, read without following anything.
 
 use crate::Time;
+use crate::overlay::Marks;
 use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr};
@@ -168,7 +169,7 @@ impl Attributes {
 
     /// Whether overlayfs hides what lower folders have here.
     pub fn is_opaque(&mut self, folder: BorrowedFd<'_>) -> io::Result<bool> {
-        match rustix::fs::fgetxattr(folder, "trusted.overlay.opaque", &mut self.value[..]) {
+        match rustix::fs::fgetxattr(folder, Marks::of_this_process().opaque(), &mut self.value[..]) {
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
             other => Ok(self.value[..other?] == *b"y"),
         }
@@ -176,7 +177,7 @@ impl Attributes {
 
     /// Whether overlayfs copied the folder from a lower one.
     pub fn is_copied_up(&mut self, folder: BorrowedFd<'_>) -> io::Result<bool> {
-        match rustix::fs::fgetxattr(folder, "trusted.overlay.origin", &mut self.value[..]) {
+        match rustix::fs::fgetxattr(folder, Marks::of_this_process().origin(), &mut self.value[..]) {
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
             other => Ok(other.map(|_| true)?),
         }

@@ -1,6 +1,6 @@
 //! Device rules: a list of words becomes one policy, which v1 takes as lines and v2 as a program.
 
-mod policy;
+pub(crate) mod policy;
 mod program;
 
 pub(crate) use policy::Policy;

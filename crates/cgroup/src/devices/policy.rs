@@ -59,9 +59,32 @@ impl Policy {
         };
         for sort in sorts {
             let exception = Exception { sort: *sort, major: number(rule.major)?, minor: number(rule.minor)?, access };
+            if rule.allow == self.allow {
+                self.refuse_hole(&exception)?;
+            }
             self.except(exception, rule.allow != self.allow);
         }
         Ok(())
+    }
+
+    /// The kernel takes no exception out of a wider one, and says nothing: the devices would stay open.
+    fn refuse_hole(&self, rule: &Exception) -> Result<(), Error> {
+        let covers = |wide: Option<u32>, narrow: Option<u32>| wide.is_none() || wide == narrow;
+        let wider = self.exceptions.iter().find(|wide| {
+            wide.sort == rule.sort
+                && (wide.major, wide.minor) != (rule.major, rule.minor)
+                && covers(wide.major, rule.major)
+                && covers(wide.minor, rule.minor)
+                && wide.access & rule.access != 0
+        });
+        match wider {
+            None => Ok(()),
+            Some(wider) => Err(Error::Invalid(format!(
+                "the device rule {} cannot punch a hole in the wildcard rule {} before it",
+                rule.line(),
+                wider.line()
+            ))),
+        }
     }
 
     fn except(&mut self, new: Exception, adds: bool) {
@@ -151,6 +174,15 @@ pub(crate) mod tests {
         assert_eq!(lines(&rules), (true, vec![]));
         let more = [rules.as_slice(), &[rule(false, "a", Some(8), None, "w")]].concat();
         assert_eq!(lines(&more), (true, vec!["b 8:* w".to_owned(), "c 8:* w".to_owned()]));
+    }
+
+    #[test]
+    fn a_rule_that_the_kernel_would_ignore_is_refused() {
+        let hole = [rule(true, "c", Some(1), None, "rw"), rule(false, "c", Some(1), Some(11), "r")];
+        let refused = Policy::read(&hole).unwrap_err().to_string();
+        assert!(refused.contains("c 1:11 r") && refused.contains("c 1:* rw"), "{refused}");
+        let other = [rule(true, "c", None, None, "m"), rule(false, "c", Some(1), Some(11), "rw")];
+        assert_eq!(lines(&other), (false, vec!["c *:* m".to_owned()]));
     }
 
     #[test]

@@ -1,64 +1,84 @@
-//! Limits in the v1 controllers' files.
+//! Limits in the v1 controllers' files: memory, processes, huge pages, network, RDMA.
 
-use super::Tree;
-use crate::Error;
+use super::{Tree, block_io};
 use crate::folder::Folder;
-use oci::runtime::{BlockIo, Cpu, Memory, Resources};
+use crate::limits::{self, amount};
+use crate::{Error, Strictness};
+use oci::runtime::{BlockIo, HugepageLimit, Memory, Network, Resources};
 use rustix::io::Errno;
+
+const SWAP: &str = "memory.memsw.limit_in_bytes";
 
 impl Tree {
     pub(super) fn set_limits(&self, name: &str, resources: &Resources) -> Result<(), Error> {
+        if !resources.unified.is_empty() {
+            return Err(Error::NoUnified);
+        }
         if let Some(memory) = resources.memory.as_ref().filter(|memory| **memory != Memory::default()) {
-            set_memory(self.need("memory")?, name, memory)?;
+            self.set_memory(name, memory)?;
         }
         if let Some(cpu) = &resources.cpu {
             self.set_cpu(name, cpu)?;
         }
         if let Some(pids) = &resources.pids {
-            let most = if pids.limit > 0 { pids.limit.to_string() } else { "max".to_owned() };
-            self.need("pids")?.limit(name, "pids.max", &most)?;
+            self.need("pids")?.limit(name, "pids.max", &limits::most_pids(pids.limit))?;
         }
         if let Some(io) = resources.block_io.as_ref().filter(|io| **io != BlockIo::default()) {
-            set_block_io(self.need("blkio")?, name, io)?;
+            block_io::set(self.need("blkio")?, name, io, self.strictness)?;
         }
-        match resources.unified.keys().next() {
-            Some(key) => Err(Error::Unsupported(format!("{key} (v1)"))),
+        self.set_hugepages(name, &resources.hugepage_limits)?;
+        if let Some(network) = &resources.network {
+            self.set_network(name, network)?;
+        }
+        for (device, rdma) in &resources.rdma {
+            self.need("rdma")?.limit(name, "rdma.max", &limits::rdma(device, rdma)?)?;
+        }
+        Ok(())
+    }
+
+    fn set_memory(&self, name: &str, memory: &Memory) -> Result<(), Error> {
+        let folder = self.need("memory")?;
+        set_memory_and_swap(folder, name, memory, self.strictness)?;
+        if let Some(reservation) = amount(memory.reservation) {
+            folder.limit(name, "memory.soft_limit_in_bytes", &reservation.max(-1).to_string())?;
+        }
+        if let Some(swappiness) = limits::swappiness(memory)? {
+            folder.limit(name, "memory.swappiness", &swappiness.to_string())?;
+        }
+        if amount(memory.kernel).is_some() || amount(memory.kernel_tcp).is_some() {
+            tracing::warn!("limits of kernel memory are ignored, as the kernel does since Linux 5.4");
+        }
+        match memory.disable_oom_killer {
+            Some(disable) => folder.limit(name, "memory.oom_control", if disable { "1" } else { "0" }),
             None => Ok(()),
         }
     }
 
-    fn set_cpu(&self, name: &str, cpu: &Cpu) -> Result<(), Error> {
-        let set = |controller: &str, file: &str, value: Option<String>| match value {
-            Some(value) => self.need(controller)?.limit(name, file, &value),
-            None => Ok(()),
-        };
-        set("cpu", "cpu.shares", cpu.shares.filter(|shares| *shares != 0).map(|shares| shares.to_string()))?;
-        self.set_quota(name, cpu)?;
-        set(
-            "cpu",
-            "cpu.rt_period_us",
-            cpu.realtime_period.filter(|period| *period != 0).map(|period| period.to_string()),
-        )?;
-        set("cpu", "cpu.rt_runtime_us", cpu.realtime_runtime.map(|runtime| runtime.to_string()))?;
-        set("cpuset", "cpuset.cpus", cpu.cpus.clone().filter(|cpus| !cpus.is_empty()))?;
-        set("cpuset", "cpuset.mems", cpu.mems.clone().filter(|mems| !mems.is_empty()))
+    fn set_hugepages(&self, name: &str, wanted: &[HugepageLimit]) -> Result<(), Error> {
+        for limit in wanted {
+            let (folder, size) = (self.need("hugetlb")?, limits::page_size(limit)?);
+            let most = limit.limit.to_string();
+            folder.limit(name, &format!("hugetlb.{size}.limit_in_bytes"), &most)?;
+            // Reservations are counted since Linux 5.7.
+            limits::optional(folder.limit(name, &format!("hugetlb.{size}.rsvd.limit_in_bytes"), &most))?;
+        }
+        Ok(())
     }
 
-    /// The kernel refuses a pair that is out of bounds half-way: when the period does not go first, the quota does.
-    fn set_quota(&self, name: &str, cpu: &Cpu) -> Result<(), Error> {
-        let period = cpu.period.filter(|period| *period != 0).map(|period| period.to_string());
-        let quota = cpu.quota.filter(|quota| *quota != 0).map(|quota| quota.max(-1).to_string());
-        let pair = [("cpu.cfs_period_us", period), ("cpu.cfs_quota_us", quota)];
-        let pair: Vec<_> = pair.into_iter().filter_map(|(file, value)| Some((file, value?))).collect();
-        if pair.is_empty() {
-            return Ok(());
+    fn set_network(&self, name: &str, network: &Network) -> Result<(), Error> {
+        if let Some(class) = network.class_id.filter(|class| *class != 0) {
+            self.need("net_cls")?.limit(name, "net_cls.classid", &class.to_string())?;
         }
-        set_either_way(self.need("cpu")?, name, &pair)
+        for interface in &network.priorities {
+            let line = format!("{} {}", interface.name, interface.priority);
+            self.need("net_prio")?.limit(name, "net_prio.ifpriomap", &line)?;
+        }
+        Ok(())
     }
 }
 
 /// Writes in order or, when the first value is refused as things stand, in the opposite order.
-fn set_either_way(folder: &Folder, name: &str, pair: &[(&str, String)]) -> Result<(), Error> {
+pub(super) fn set_either_way(folder: &Folder, name: &str, pair: &[(&str, String)]) -> Result<(), Error> {
     let [(file, value), rest @ ..] = pair else { return Ok(()) };
     match folder.put(name, file, value) {
         Err(Errno::INVAL) if !rest.is_empty() => {
@@ -71,11 +91,11 @@ fn set_either_way(folder: &Folder, name: &str, pair: &[(&str, String)]) -> Resul
 
 /// `memory.limit_in_bytes` may never exceed `memory.memsw.limit_in_bytes` (cgroup-v1/memory.rst), so a raise writes the
 /// latter first, a cut the former.
-fn set_memory(folder: &Folder, name: &str, memory: &Memory) -> Result<(), Error> {
-    const SWAP: &str = "memory.memsw.limit_in_bytes";
-    let limit = memory.limit.filter(|limit| *limit != 0);
+fn set_memory_and_swap(folder: &Folder, name: &str, memory: &Memory, strictness: Strictness) -> Result<(), Error> {
+    let limit = amount(memory.limit);
     // No limit of memory with a limit of both makes no sense: unlimited memory is unlimited swap, unless said otherwise.
-    let swap = memory.swap.filter(|swap| *swap != 0).or(limit.filter(|limit| *limit < 0));
+    let asked = amount(memory.swap);
+    let swap = asked.or(limit.filter(|limit| *limit < 0));
     if let (Some(limit), Some(swap)) = (limit, swap)
         && swap >= 0
         && (limit < 0 || swap < limit)
@@ -84,6 +104,9 @@ fn set_memory(folder: &Folder, name: &str, memory: &Memory) -> Result<(), Error>
     }
     let swap = match swap {
         Some(_) if folder.look(name, SWAP)?.is_none() => {
+            if strictness == Strictness::Refuse && asked.is_some_and(|swap| swap >= 0) {
+                return Err(Error::Unsupported(format!("{SWAP}: the kernel does not count swap")));
+            }
             tracing::warn!("the kernel does not count swap, {name} has no limit of swap");
             None
         }
@@ -92,45 +115,5 @@ fn set_memory(folder: &Folder, name: &str, memory: &Memory) -> Result<(), Error>
     let bytes = |value: i64| value.max(-1).to_string();
     let pair = [("memory.limit_in_bytes", limit), (SWAP, swap)];
     let pair: Vec<_> = pair.into_iter().filter_map(|(file, value)| Some((file, bytes(value?)))).collect();
-    set_either_way(folder, name, &pair)?;
-    if let Some(reservation) = memory.reservation.filter(|reservation| *reservation != 0) {
-        folder.limit(name, "memory.soft_limit_in_bytes", &bytes(reservation))?;
-    }
-    if let Some(swappiness) = memory.swappiness {
-        folder.limit(name, "memory.swappiness", &swappiness.to_string())?;
-    }
-    match memory.disable_oom_killer {
-        Some(disable) => folder.limit(name, "memory.oom_control", if disable { "1" } else { "0" }),
-        None => Ok(()),
-    }
-}
-
-fn set_block_io(folder: &Folder, name: &str, io: &BlockIo) -> Result<(), Error> {
-    if let Some(weight) = io.weight.filter(|weight| *weight != 0) {
-        set_weight(folder, name, &weight.to_string())?;
-    }
-    for (file, rates) in [
-        ("blkio.throttle.read_bps_device", &io.throttle_read_bps_device),
-        ("blkio.throttle.write_bps_device", &io.throttle_write_bps_device),
-        ("blkio.throttle.read_iops_device", &io.throttle_read_iops_device),
-        ("blkio.throttle.write_iops_device", &io.throttle_write_iops_device),
-    ] {
-        for rate in rates {
-            folder.limit(name, file, &format!("{}:{} {}", rate.major, rate.minor, rate.rate))?;
-        }
-    }
-    Ok(())
-}
-
-/// Weights need an I/O scheduler that knows them (CFQ until Linux 5.0, BFQ since); without one they are ignored, as by Docker.
-fn set_weight(folder: &Folder, name: &str, weight: &str) -> Result<(), Error> {
-    for file in ["blkio.weight", "blkio.bfq.weight"] {
-        match folder.put(name, file, weight) {
-            Err(Errno::NOENT) => {}
-            Err(e) => return Err(folder.refused(name, file, weight, e)),
-            Ok(()) => return Ok(()),
-        }
-    }
-    tracing::warn!("the kernel knows no weights of block I/O, {name} has none");
-    Ok(())
+    set_either_way(folder, name, &pair)
 }

@@ -1,13 +1,20 @@
 //! Cgroup v1: a hierarchy for each controller or set of controllers (Documentation/admin-guide/cgroup-v1/).
 
+mod block_io;
+mod cpu;
+mod cpuset;
 mod limits;
+mod place;
 mod state;
+mod statistics;
 
-use crate::Error;
+pub(crate) use place::{Fresh, Site};
+
 use crate::detect::Mount;
 use crate::devices::Policy;
 use crate::folder::{self, Folder, below};
 use crate::waiting::Patience;
+use crate::{Error, Strictness};
 use base::Undo;
 use oci::runtime::{DeviceRule, Resources};
 use rustix::fs::OFlags;
@@ -18,26 +25,27 @@ use std::time::Duration;
 /// How long a removal waits for processes that are dying.
 const REMOVE_LIMIT: Duration = Duration::from_secs(2);
 
-/// The engine's parent group in every hierarchy.
+/// The engine's parent group in every hierarchy, or one placed group.
 #[derive(Debug)]
 pub(crate) struct Tree {
     hierarchies: Vec<Hierarchy>,
+    strictness: Strictness,
 }
 
 #[derive(Debug)]
 struct Hierarchy {
+    /// Its controllers, or its name; empty for v2's beside them, which has none (hybrid).
     label: String,
-    root: Folder,
-    parent: Folder,
+    folder: Folder,
 }
 
 impl Hierarchy {
     fn open(mount: &Mount, parent: &str) -> Result<Hierarchy, Error> {
         let root = Folder::open(&mount.path)?;
         let folder = root.child(parent)?;
-        let hierarchy = Hierarchy { label: mount.label.clone(), root, parent: folder };
+        let hierarchy = Hierarchy { label: mount.label.clone(), folder };
         if hierarchy.has("cpuset") {
-            hierarchy.inherit_cpuset()?;
+            cpuset::inherit_for_all(&root, &hierarchy.folder)?;
         }
         Ok(hierarchy)
     }
@@ -46,25 +54,20 @@ impl Hierarchy {
         self.label.split(',').any(|one| one == controller)
     }
 
-    /// A group without CPUs and memory nodes takes no process. The parent gets its own parent's, and `clone_children` hands
-    /// them to every group made below it, with no write when a group is made (cgroup-v1/cpusets.rst).
-    fn inherit_cpuset(&self) -> Result<(), Error> {
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            let own = self.parent.get(".", file).map_err(|e| self.parent.failed("read", file, e))?;
-            if own.trim().is_empty() {
-                let given = self.root.get(".", file).map_err(|e| self.root.failed("read", file, e))?;
-                self.parent.put(".", file, given.trim()).map_err(|e| self.parent.failed("write", file, e))?;
-            }
-        }
-        let file = "cgroup.clone_children";
-        self.parent.put(".", file, "1").map_err(|e| self.parent.failed("write", file, e))
+    /// The file by which a process of one thread enters a group.
+    ///
+    /// `tasks` and not `cgroup.procs`: a thread that moves itself alone needs no lock of all threads, so the kernel spares it the
+    /// wait of 5-10 ms for an RCU grace period (cgroup_procs_write_start in kernel/cgroup/cgroup.c, since Linux 5.16). v2 has
+    /// no such file.
+    fn entry_file(&self) -> &'static str {
+        if self.label.is_empty() { "cgroup.procs" } else { "tasks" }
     }
 }
 
 impl Tree {
     pub(crate) fn open(mounts: &[Mount], parent: &str) -> Result<Tree, Error> {
         let hierarchies = mounts.iter().map(|mount| Hierarchy::open(mount, parent)).collect::<Result<_, _>>()?;
-        Ok(Tree { hierarchies })
+        Ok(Tree { hierarchies, strictness: Strictness::Warn })
     }
 
     pub(crate) fn labels(&self) -> Vec<String> {
@@ -73,17 +76,20 @@ impl Tree {
 
     /// The folder of the hierarchy with that controller.
     fn with(&self, controller: &str) -> Option<&Folder> {
-        self.hierarchies.iter().find(|hierarchy| hierarchy.has(controller)).map(|hierarchy| &hierarchy.parent)
+        self.hierarchies.iter().find(|hierarchy| hierarchy.has(controller)).map(|hierarchy| &hierarchy.folder)
     }
 
     /// As [`with`](Self::with), for what cannot be done without it.
-    fn need(&self, controller: &str) -> Result<&Folder, Error> {
-        self.with(controller).ok_or_else(|| Error::Unsupported(format!("{controller} controller")))
+    fn need(&self, controller: &'static str) -> Result<&Folder, Error> {
+        self.with(controller).ok_or_else(|| match self.strictness {
+            Strictness::Warn => Error::Unsupported(format!("{controller} controller")),
+            Strictness::Refuse => Error::NoGroup(controller),
+        })
     }
 
     /// A hierarchy to list processes by: all hold the same ones.
     fn any(&self) -> Result<&Folder, Error> {
-        let first = || self.hierarchies.first().map(|hierarchy| &hierarchy.parent);
+        let first = || self.hierarchies.first().map(|hierarchy| &hierarchy.folder);
         let found = self.with("freezer").or_else(|| self.with("pids")).or_else(first);
         found.ok_or_else(|| Error::Unsupported("hierarchy".to_owned()))
     }
@@ -91,9 +97,9 @@ impl Tree {
     pub(crate) fn create(&self, name: &str, resources: &Resources) -> Result<(), Error> {
         let mut undo = Undo::new();
         for hierarchy in &self.hierarchies {
-            make(&hierarchy.parent, name)?;
+            make(&hierarchy.folder, name)?;
             undo.push(|| {
-                let _ = hierarchy.parent.unmake(name);
+                let _ = hierarchy.folder.unmake(name);
             });
         }
         self.update(name, resources)?;
@@ -129,7 +135,7 @@ impl Tree {
     pub(crate) fn rename(&self, old: &str, new: &str) -> Result<(), Error> {
         let mut undo = Undo::new();
         for hierarchy in &self.hierarchies {
-            let folder = &hierarchy.parent;
+            let folder = &hierarchy.folder;
             rustix::fs::renameat(folder.fd(), old, folder.fd(), new).map_err(|e| folder.failed("rename", old, e))?;
             undo.push(move || {
                 let _ = rustix::fs::renameat(folder.fd(), new, folder.fd(), old);
@@ -139,13 +145,10 @@ impl Tree {
         Ok(())
     }
 
-    /// `tasks` and not `cgroup.procs`: a thread that moves itself alone needs no lock of all threads, so the kernel spares it the
-    /// wait of 5-10 ms for an RCU grace period (cgroup_procs_write_start in kernel/cgroup/cgroup.c, since Linux 5.16). Those who
-    /// come in have one thread.
     pub(crate) fn entry(&self, name: &str) -> Result<sys::CgroupEntry, Error> {
-        let path = below(name, "tasks");
         let open = |hierarchy: &Hierarchy| {
-            hierarchy.parent.open_below(&path, OFlags::WRONLY).map_err(|e| hierarchy.parent.failed("open", &path, e))
+            let path = below(name, hierarchy.entry_file());
+            hierarchy.folder.open_below(&path, OFlags::WRONLY).map_err(|e| hierarchy.folder.failed("open", &path, e))
         };
         Ok(sys::CgroupEntry::V1(self.hierarchies.iter().map(open).collect::<Result<_, _>>()?))
     }
@@ -153,7 +156,7 @@ impl Tree {
     pub(crate) fn names(&self) -> Result<Vec<String>, Error> {
         let mut names = BTreeSet::new();
         for hierarchy in &self.hierarchies {
-            names.extend(hierarchy.parent.groups("").map_err(|e| hierarchy.parent.failed("list", "", e))?);
+            names.extend(hierarchy.folder.groups("").map_err(|e| hierarchy.folder.failed("list", "", e))?);
         }
         Ok(names.into_iter().collect())
     }
@@ -163,17 +166,15 @@ impl Tree {
         let mut patience = Patience::new(REMOVE_LIMIT);
         let mut result = Ok(());
         for hierarchy in &self.hierarchies {
-            let done = remove(&hierarchy.parent, name, &mut patience);
-            result = result.and(done.map_err(|e| hierarchy.parent.failed("remove", name, e)));
+            let done = remove(&hierarchy.folder, name, &mut patience);
+            result = result.and(done.map_err(|e| hierarchy.folder.failed("remove", name, e)));
         }
         result
     }
 
     pub(crate) fn close(&self) {
         for hierarchy in &self.hierarchies {
-            if let Some(name) = hierarchy.parent.path().file_name().and_then(|name| name.to_str()) {
-                let _ = hierarchy.root.unmake(name);
-            }
+            let _ = hierarchy.folder.unmake(folder::SELF);
         }
     }
 }

@@ -21,6 +21,11 @@ const LOOKS_BEFORE_A_NEW_START: u32 = 50;
 /// "No limit" of memory: the largest number of whole pages in 63 bits, and anything near it.
 const NO_MEMORY_LIMIT: u64 = 0x7fff_ffff_ffff_0000;
 
+/// How long a group may be on its way into standing before it counts as running.
+pub(super) fn settling() -> Patience {
+    Patience::new(Duration::from_secs(1))
+}
+
 const STATE: &str = "freezer.state";
 
 impl Tree {

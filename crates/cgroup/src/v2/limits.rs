@@ -1,9 +1,12 @@
 //! Limits in the v2 controllers' files, from values that were thought out for v1.
 
-use super::Tree;
-use crate::Error;
-use oci::runtime::{BlockIo, Cpu, Memory, Resources};
+use super::{Tree, block_io};
+use crate::limits::{self, amount};
+use crate::{Error, Strictness};
+use oci::runtime::{Cpu, HugepageLimit, Memory, Resources};
 use rustix::io::Errno;
+
+const BURST: &str = "cpu.max.burst";
 
 impl Tree {
     pub(super) fn set_limits(&self, name: &str, resources: &Resources) -> Result<(), Error> {
@@ -14,12 +17,19 @@ impl Tree {
             self.set_cpu(name, cpu)?;
         }
         if let Some(pids) = &resources.pids {
-            let most = if pids.limit > 0 { pids.limit.to_string() } else { "max".to_owned() };
-            self.parent.limit(name, "pids.max", &most)?;
+            self.parent.limit(name, "pids.max", &limits::most_pids(pids.limit))?;
         }
         if let Some(io) = &resources.block_io {
-            self.set_io(name, io)?;
+            block_io::set(&self.parent, name, io, self.strictness)?;
         }
+        self.set_hugepages(name, &resources.hugepage_limits)?;
+        for (device, rdma) in &resources.rdma {
+            self.parent.limit(name, "rdma.max", &limits::rdma(device, rdma)?)?;
+        }
+        if resources.network.as_ref().is_some_and(|network| *network != oci::runtime::Network::default()) {
+            return Err(Error::Unsupported("marks for network packets (net_cls and net_prio are v1's)".to_owned()));
+        }
+        // Last: they have the last word.
         for (key, value) in &resources.unified {
             self.set_unified(name, key, value)?;
         }
@@ -28,37 +38,64 @@ impl Tree {
 
     fn set_memory(&self, name: &str, memory: &Memory) -> Result<(), Error> {
         let swap = swap_alone(memory)?;
-        if let Some(limit) = memory.limit.filter(|limit| *limit != 0) {
+        if memory.check_before_update == Some(true) {
+            self.check_usage(name, memory)?;
+        }
+        // Swap first: a cut of memory then cannot flee into swap that is not allowed any more.
+        if let Some(swap) = swap {
+            self.set_swap(name, swap)?;
+        }
+        if let Some(limit) = amount(memory.limit) {
             self.parent.limit(name, "memory.max", &bytes(limit))?;
         }
-        if let Some(swap) = swap {
-            match self.parent.put(name, "memory.swap.max", &bytes(swap)) {
-                Err(Errno::NOENT) => tracing::warn!("the kernel does not count swap, {name} has no limit of swap"),
-                Err(e) => return Err(self.parent.refused(name, "memory.swap.max", &bytes(swap), e)),
-                Ok(()) => {}
-            }
-        }
-        if let Some(reservation) = memory.reservation.filter(|reservation| *reservation != 0) {
+        if let Some(reservation) = amount(memory.reservation) {
             self.parent.limit(name, "memory.low", &bytes(reservation))?;
         }
-        if memory.swappiness.is_some() || memory.disable_oom_killer == Some(true) {
+        if limits::swappiness(memory)?.is_some() || memory.disable_oom_killer == Some(true) {
             tracing::warn!("cgroup v2 has neither a swappiness nor a switch for the OOM killer, {name} goes without");
+        }
+        if amount(memory.kernel).is_some() || amount(memory.kernel_tcp).is_some() {
+            tracing::warn!("limits of kernel memory are ignored, cgroup v2 has none");
+        }
+        Ok(())
+    }
+
+    fn set_swap(&self, name: &str, swap: i64) -> Result<(), Error> {
+        let file = "memory.swap.max";
+        match self.parent.put(name, file, &bytes(swap)) {
+            // Where no swap is counted, none at all and no limit are what there is.
+            Err(Errno::NOENT) if self.strictness == Strictness::Warn || swap <= 0 => {
+                tracing::warn!("the kernel does not count swap, {name} has no limit of swap");
+                Ok(())
+            }
+            Err(e) => Err(self.parent.refused(name, file, &bytes(swap), e)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// v2 would reclaim, and then kill, what is above the limit. A usage that cannot be read is no reason to refuse.
+    fn check_usage(&self, name: &str, memory: &Memory) -> Result<(), Error> {
+        let usage = self.parent.get(name, "memory.current").ok();
+        let Some(usage) = usage.and_then(|text| text.trim().parse::<i64>().ok()) else { return Ok(()) };
+        for (what, limit) in [("memory+swap", memory.swap), ("memory", memory.limit)] {
+            if let Some(limit) = limit.filter(|limit| *limit > 0 && *limit <= usage) {
+                return Err(Error::Invalid(format!("rejecting {what} limit {limit} <= usage {usage}")));
+            }
         }
         Ok(())
     }
 
     fn set_cpu(&self, name: &str, cpu: &Cpu) -> Result<(), Error> {
-        if cpu.realtime_period.unwrap_or(0) != 0 || cpu.realtime_runtime.unwrap_or(0) != 0 {
+        if amount(cpu.realtime_period).is_some() || amount(cpu.realtime_runtime).is_some() {
             return Err(Error::Unsupported("limits of real-time scheduling (v2)".to_owned()));
         }
-        if let Some(shares) = cpu.shares.filter(|shares| *shares != 0) {
+        if let Some(idle) = cpu.idle {
+            self.parent.limit(name, "cpu.idle", &idle.to_string())?;
+        }
+        if let Some(shares) = amount(cpu.shares) {
             self.parent.limit(name, "cpu.weight", &weight_of_shares(shares).to_string())?;
         }
-        let (quota, period) = (cpu.quota.filter(|quota| *quota != 0), cpu.period.filter(|period| *period != 0));
-        if quota.is_some() || period.is_some() {
-            let old = self.parent.look(name, "cpu.max")?.unwrap_or_default();
-            self.parent.limit(name, "cpu.max", &bandwidth(quota, period, &old))?;
-        }
+        self.set_bandwidth(name, cpu)?;
         for (file, list) in [("cpuset.cpus", &cpu.cpus), ("cpuset.mems", &cpu.mems)] {
             if let Some(list) = list.as_ref().filter(|list| !list.is_empty()) {
                 self.parent.limit(name, file, list)?;
@@ -67,48 +104,62 @@ impl Tree {
         Ok(())
     }
 
-    fn set_io(&self, name: &str, io: &BlockIo) -> Result<(), Error> {
-        if let Some(weight) = io.weight.filter(|weight| *weight != 0) {
-            self.set_weight(name, weight)?;
+    /// A burst may not exceed the quota: one that is refused before the quota is set is set after it.
+    fn set_bandwidth(&self, name: &str, cpu: &Cpu) -> Result<(), Error> {
+        let (quota, period) = (amount(cpu.quota), amount(cpu.period));
+        let burst = cpu.burst.map(|burst| burst.to_string());
+        let late = burst.filter(|burst| self.parent.put(name, BURST, burst).is_err());
+        if quota.is_some() || period.is_some() {
+            let old = match (quota, period) {
+                (Some(_), Some(_)) => String::new(),
+                _ => self.parent.look(name, "cpu.max")?.unwrap_or_default(),
+            };
+            self.parent.limit(name, "cpu.max", &bandwidth(quota, period, &old))?;
         }
-        for (key, rates) in [
-            ("rbps", &io.throttle_read_bps_device),
-            ("wbps", &io.throttle_write_bps_device),
-            ("riops", &io.throttle_read_iops_device),
-            ("wiops", &io.throttle_write_iops_device),
-        ] {
-            for rate in rates {
-                let most = if rate.rate == 0 { "max".to_owned() } else { rate.rate.to_string() };
-                self.parent.limit(name, "io.max", &format!("{}:{} {key}={most}", rate.major, rate.minor))?;
-            }
+        late.map_or(Ok(()), |burst| self.parent.limit(name, BURST, &burst))
+    }
+
+    fn set_hugepages(&self, name: &str, wanted: &[HugepageLimit]) -> Result<(), Error> {
+        for limit in wanted {
+            let (size, most) = (limits::page_size(limit)?, limit.limit.to_string());
+            self.parent.limit(name, &format!("hugetlb.{size}.max"), &most)?;
+            // Reservations are counted since Linux 5.7.
+            limits::optional(self.parent.limit(name, &format!("hugetlb.{size}.rsvd.max"), &most))?;
         }
         Ok(())
     }
 
-    fn set_weight(&self, name: &str, weight: u16) -> Result<(), Error> {
-        let scaled = weight_of_block_io(weight);
-        for (file, value) in [("io.bfq.weight", weight.to_string()), ("io.weight", scaled.to_string())] {
-            match self.parent.put(name, file, &value) {
-                Err(Errno::NOENT) => {}
-                Err(e) => return Err(self.parent.refused(name, file, &value, e)),
-                Ok(()) => return Ok(()),
-            }
-        }
-        tracing::warn!("the kernel knows no weights of block I/O, {name} has none");
-        Ok(())
-    }
-
-    /// `unified` names files of the group as they are (runtime-spec, config-linux.md).
+    /// `unified` names files of the group as they are (runtime-spec, config-linux.md). A value of several lines is written
+    /// line by line, as such files want it.
     fn set_unified(&self, name: &str, key: &str, value: &str) -> Result<(), Error> {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        let file = key.split_once('.').is_some_and(|(controller, rest)| !controller.is_empty() && !rest.is_empty());
-        if !file || !key.bytes().all(word) {
+        if key.contains('/') {
+            return Err(Error::Invalid(format!("unified resource {key:?} must be a file name (no slashes)")));
+        }
+        let Some((controller, _)) = key.split_once('.').filter(|(first, rest)| !first.is_empty() && !rest.is_empty())
+        else {
+            return Err(Error::Invalid(format!("unified resource {key:?} must be in the form CONTROLLER.PARAMETER")));
+        };
+        if !key.bytes().all(word) {
             return Err(Error::Invalid(format!("{key:?} is no file of a cgroup")));
         }
-        if key.starts_with("cgroup.") {
+        if controller == "cgroup" && !key.starts_with("cgroup.max.") && key != "cgroup.pressure" {
             return Err(Error::Invalid(format!("{key} is no limit")));
         }
-        self.parent.limit(name, key, value)
+        let lines = value.split('\n').filter(|line| !line.is_empty());
+        // An empty value says something, too.
+        let lines: Vec<_> = if value.is_empty() { vec![""] } else { lines.collect() };
+        lines.into_iter().try_for_each(|line| self.parent.limit(name, key, line)).map_err(|e| match e {
+            Error::Unsupported(_) if !self.has_controller(name, controller) => {
+                Error::NoController { resource: key.to_owned(), controller: controller.to_owned() }
+            }
+            e => e,
+        })
+    }
+
+    fn has_controller(&self, name: &str, controller: &str) -> bool {
+        let text = self.parent.get(name, "cgroup.controllers").unwrap_or_default();
+        text.split_whitespace().any(|one| one == controller)
     }
 }
 
@@ -118,29 +169,34 @@ fn bytes(value: i64) -> String {
 }
 
 /// v2 limits swap alone, v1 memory and swap together. `None` leaves it as it is.
-fn swap_alone(memory: &Memory) -> Result<Option<i64>, Error> {
-    let limit = memory.limit.filter(|limit| *limit != 0);
-    match (memory.swap.filter(|swap| *swap != 0), limit) {
+pub(crate) fn swap_alone(memory: &Memory) -> Result<Option<i64>, Error> {
+    let limit = amount(memory.limit);
+    match (amount(memory.swap), limit) {
         (Some(both), _) if both < 0 => Ok(Some(-1)),
         (Some(both), Some(limit)) if limit < 0 => Ok(Some(both)),
         (Some(both), Some(limit)) if both >= limit => Ok(Some(both - limit)),
         (Some(both), Some(limit)) => {
-            Err(Error::Invalid(format!("memory and swap together ({both}) are less than memory ({limit})")))
+            Err(Error::Invalid(format!("memory+swap limit should be >= memory limit, {both} is less than {limit}")))
         }
-        (Some(_), None) => Err(Error::Invalid("a limit of swap needs a limit of memory".to_owned())),
+        (Some(_), None) => Err(Error::Invalid("unable to set swap limit without memory limit".to_owned())),
         (None, Some(limit)) if limit < 0 => Ok(Some(-1)),
         (None, _) => Ok(None),
     }
 }
 
-/// 2..=262144 to 1..=10000, as runc does.
-fn weight_of_shares(shares: u64) -> u64 {
-    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
-}
-
-/// 10..=1000 to 1..=10000, as runc does.
-fn weight_of_block_io(weight: u16) -> u32 {
-    1 + (u32::from(weight.clamp(10, 1000)) - 10) * 9999 / 990
+/// 2..=262144 to 1..=10000, 1024 to 100: both defaults meet (runc 1.4, crun 1.23 and systemd agree on this curve; the
+/// straight line of before made 39 of 1024). The weight's logarithm is a parabola through the three points:
+/// lg w = (l² + 125 l) / 612 - 7 / 34, where l is the binary logarithm of the shares.
+pub(crate) fn weight_of_shares(shares: u64) -> u64 {
+    let log = match u32::try_from(shares) {
+        Ok(shares @ 3..262_144) => f64::from(shares).log2(),
+        Ok(0..=2) => return 1,
+        _ => return 10_000,
+    };
+    let weight = 10f64.powf((log * log + 125.0 * log) / 612.0 - 7.0 / 34.0).ceil();
+    #[expect(clippy::cast_possible_truncation, reason = "between 1 and 10,000, see the curve")]
+    let whole = weight as u64;
+    whole
 }
 
 /// The text for `cpu.max`; what is not asked for stays as in `old`, or at the kernel's default.
@@ -157,9 +213,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_and_weights_keep_their_bounds_and_order() {
-        assert_eq!([0, 2, 1024, 262_144, u64::MAX].map(weight_of_shares), [1, 1, 39, 10_000, 10_000]);
-        assert_eq!([0, 10, 500, 1000, u16::MAX].map(weight_of_block_io), [1, 1, 4950, 10_000, 10_000]);
+    fn shares_keep_their_bounds_and_order() {
+        assert_eq!([0, 2, 1024, 3333, 262_144, u64::MAX].map(weight_of_shares), [1, 1, 100, 256, 10_000, 10_000]);
+        let all: Vec<_> = (2..3000).map(weight_of_shares).collect();
+        assert!(all.windows(2).all(|pair| pair[0] <= pair[1]));
     }
 
     #[test]

@@ -1,12 +1,18 @@
 //! Cgroup v2: one hierarchy (Documentation/admin-guide/cgroup-v2.rst).
 
+mod block_io;
 mod limits;
+mod place;
 mod state;
+mod statistics;
 
-use crate::Error;
+pub(crate) use limits::{swap_alone, weight_of_shares};
+pub(crate) use place::Fresh;
+
 use crate::devices::{self, Policy};
-use crate::folder::Folder;
+use crate::folder::{Folder, SELF};
 use crate::waiting::Patience;
+use crate::{Error, Strictness};
 use base::Undo;
 use oci::runtime::{DeviceRule, Resources};
 use rustix::fs::OFlags;
@@ -26,11 +32,11 @@ const REMOVE_LIMIT: Duration = Duration::from_secs(2);
 /// Device programs kept loaded; most containers have one of a few rule sets.
 const MOST_PROGRAMS: usize = 32;
 
-/// The engine's parent group.
+/// The engine's parent group, or one placed group.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    root: Folder,
     parent: Folder,
+    strictness: Strictness,
     programs: Mutex<HashMap<Policy, Arc<OwnedFd>>>,
 }
 
@@ -40,7 +46,7 @@ impl Tree {
         enable(&root)?;
         let parent = root.child(parent)?;
         enable(&parent)?;
-        Ok(Tree { root, parent, programs: Mutex::default() })
+        Ok(Tree { parent, strictness: Strictness::Warn, programs: Mutex::default() })
     }
 
     pub(crate) fn create(&self, name: &str, resources: &Resources) -> Result<(), Error> {
@@ -133,14 +139,12 @@ impl Tree {
     }
 
     pub(crate) fn close(&self) {
-        if let Some(name) = self.parent.path().file_name().and_then(|name| name.to_str()) {
-            let _ = self.root.unmake(name);
-        }
+        let _ = self.parent.unmake(SELF);
     }
 }
 
 /// Whether a group can have device programs already.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Age {
     New,
     Old,
@@ -161,13 +165,11 @@ fn replace(group: BorrowedFd<'_>, new: Option<BorrowedFd<'_>>, old: &[OwnedFd]) 
     rest.iter().try_for_each(|program| sys::bpf::detach_device_program(group, program.as_fd()))
 }
 
-/// Turns the controllers on for the groups below a folder.
+/// Turns the controllers that the engine wants on for the groups below a folder.
 fn enable(folder: &Folder) -> Result<(), Error> {
-    let read = |file| folder.get(".", file).map_err(|e| folder.failed("read", file, e));
-    let (have, on) = (read("cgroup.controllers")?, read("cgroup.subtree_control")?);
-    let on: Vec<_> = on.split_whitespace().collect();
-    for controller in have.split_whitespace().filter(|one| WANTED.contains(one) && !on.contains(one)) {
-        match folder.put(".", "cgroup.subtree_control", &format!("+{controller}")) {
+    let (have, on) = (read_words(folder, "cgroup.controllers")?, read_words(folder, "cgroup.subtree_control")?);
+    for controller in have.iter().filter(|one| WANTED.contains(&one.as_str()) && !on.contains(one)) {
+        match folder.put(SELF, "cgroup.subtree_control", &format!("+{controller}")) {
             Ok(()) => {}
             // "No internal processes": not the real root, and not empty.
             Err(Errno::BUSY) => {
@@ -181,6 +183,21 @@ fn enable(folder: &Folder) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Turns these controllers on for the groups below a folder: all at once or, where one is refused, those that can be.
+fn turn_on(folder: &Folder, controllers: &[String]) {
+    let words: Vec<_> = controllers.iter().map(|controller| format!("+{controller}")).collect();
+    if folder.put(SELF, "cgroup.subtree_control", &words.join(" ")).is_err() {
+        for word in &words {
+            let _ = folder.put(SELF, "cgroup.subtree_control", word);
+        }
+    }
+}
+
+fn read_words(folder: &Folder, file: &str) -> Result<Vec<String>, Error> {
+    let text = folder.get(SELF, file).map_err(|e| folder.failed("read", file, e))?;
+    Ok(text.split_whitespace().map(str::to_owned).collect())
 }
 
 #[cfg(test)]

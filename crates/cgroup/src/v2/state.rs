@@ -2,7 +2,7 @@
 
 use super::Tree;
 use crate::Error;
-use crate::folder::{below, read_all};
+use crate::folder::{SELF, below, read_all};
 use crate::usage::{Usage, field, number};
 use crate::waiting::Patience;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// How long processes may take to stand still.
 const FREEZE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a group may be on its way into standing before it counts as running.
+const SETTLE_LIMIT: Duration = Duration::from_secs(1);
 /// How long killing by list waits for processes that the kernel does not let die.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// An event may be missed between reading and polling on a kernel that is not asked for it; nothing is lost by a look.
@@ -31,6 +33,15 @@ impl Tree {
 
     pub(crate) fn thaw(&self, name: &str) -> Result<(), Error> {
         self.set_frozen(name, "0").map_err(|e| self.parent.failed("thaw", name, e))
+    }
+
+    /// Whether a group that is told to freeze does stand within a moment.
+    pub(super) fn stands(&self) -> Result<bool, Error> {
+        match self.wait_for(SELF, "frozen", 1, SETTLE_LIMIT) {
+            Ok(()) => Ok(true),
+            Err(Errno::TIMEDOUT | Errno::NOENT | Errno::NODEV) => Ok(false),
+            Err(e) => Err(self.parent.failed("read", "cgroup.events", e)),
+        }
     }
 
     fn set_frozen(&self, name: &str, value: &str) -> Result<(), Errno> {

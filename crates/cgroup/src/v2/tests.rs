@@ -79,7 +79,7 @@ fn limits_are_written_in_the_words_of_v2() {
         ("memory.max", "1000"),
         ("memory.swap.max", "2000"),
         ("memory.low", "500"),
-        ("cpu.weight", "39"),
+        ("cpu.weight", "100"),
         ("cpu.max", "50000 100000"),
         ("cpuset.cpus", "0-1"),
         ("pids.max", "max"),
@@ -120,7 +120,8 @@ fn unified_entries_are_files_of_the_group_and_of_no_other_place() {
     {
         assert!(matches!(fake.update(&unified(key)), Err(Error::Invalid(_))), "{key:?}");
     }
-    assert!(matches!(fake.update(&unified("hugetlb.2MB.max")), Err(Error::Unsupported(_))));
+    let missing = fake.update(&unified("hugetlb.2MB.max")).unwrap_err().to_string();
+    assert_eq!(missing, "unified resource \"hugetlb.2MB.max\" can't be set: controller \"hugetlb\" not available");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use clap::Args;
 use serde_json::Value;
+use std::path::Path;
 
+use crate::connect::default_socket;
 use crate::failure::Failure;
 use crate::grammar::{About, Needs, help};
 use crate::session::Session;
@@ -32,12 +34,21 @@ impl Verb for Info {
             }
         }
         if self.format.is_empty() {
+            if info["SecurityOptions"].as_array().is_some_and(|all| all.iter().any(|option| option == "name=rootless"))
+            {
+                print(for_docker(&default_socket()))?;
+            }
             for warning in info["Warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
                 complain(warning);
             }
         }
         Ok(0)
     }
+}
+
+/// Docker's own command line asks for an engine's address once.
+fn for_docker(socket: &Path) -> String {
+    format!(" For docker: docker context create dhow --docker host=unix://{}\n", socket.display())
 }
 
 /// The lines of docker's page, in its order; what the engine does not say is left out.

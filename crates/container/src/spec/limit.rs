@@ -54,11 +54,11 @@ pub(super) fn sysctls(container: &Container, around: &Surroundings) -> Result<BT
 }
 
 /// The kernel refuses a range of groups that are not mapped.
-fn last_group(container: &Container, around: &Surroundings) -> u32 {
+pub(super) fn last_group(container: &Container, around: &Surroundings) -> u32 {
     let last = |map: &oci::runtime::IdMapping| map.container_id.saturating_add(map.size.saturating_sub(1));
-    let mapped = || around.id_map.iter().find(|map| map.container_id == 0).map(last);
     let all = 0x7fff_ffff;
-    if container.own_user_namespace { mapped().unwrap_or(0).min(all) } else { all }
+    let unmapped = if container.own_user_namespace { 0 } else { all };
+    around.id_map.iter().map(last).max().unwrap_or(unmapped).min(all)
 }
 
 /// sysctl(8) takes `net.ipv4.conf.eth0/1.forwarding` and `net/ipv4/conf/eth0.1/forwarding`: the first separator tells which.

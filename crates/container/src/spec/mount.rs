@@ -25,7 +25,8 @@ const PROC_FILES: [&str; 10] = [
 
 /// First the defaults that nothing of the user's replaces, then the user's mounts and the engine's files by depth.
 pub(super) fn all(container: &Container, around: &Surroundings) -> Result<Vec<Mount>, SpecError> {
-    let mut asked = container.mounts.iter().map(|point| requested(point, container)).collect::<Result<Vec<_>, _>>()?;
+    let mut asked =
+        container.mounts.iter().map(|point| requested(point, container, around)).collect::<Result<Vec<_>, _>>()?;
     let taken: HashSet<String> = asked.iter().map(|mount| mount.destination.clone()).collect();
     let is_covered = |path: &str| {
         let below = |folder: &str| taken.contains(folder) && target::is_within(path, folder);
@@ -55,18 +56,24 @@ fn defaults(container: &Container, around: &Surroundings) -> Result<Vec<Mount>, 
     let mut list = vec![
         proc(container),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount(
-            "/dev/pts",
-            "devpts",
-            "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-        ),
+        terminals(container, around),
         sys(container),
     ];
     list.extend(cgroups(container, around));
     list.extend(mqueue(container));
     list.extend(shm(container, around)?);
     Ok(list)
+}
+
+/// Terminals belong to the group `tty`, where the container has that id.
+fn terminals(container: &Container, around: &Surroundings) -> Mount {
+    const TTY: u32 = 5;
+    let options = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+    let mut made = mount("/dev/pts", "devpts", "devpts", &options);
+    if super::limit::last_group(container, around) >= TTY {
+        made.options.push(format!("gid={TTY}"));
+    }
+    made
 }
 
 /// A user namespace cannot mount what belongs to a namespace of the host: it sees the host's own mount, read-only.
@@ -134,7 +141,7 @@ fn shm(container: &Container, around: &Surroundings) -> Result<Option<Mount>, Sp
     let config = &container.config;
     Ok(match &config.ipc {
         IpcMode::None => None,
-        IpcMode::Host => Some(bind("/dev/shm", "/dev/shm", &["rbind", "rprivate"], container.own_user_namespace)),
+        IpcMode::Host => Some(bind("/dev/shm", "/dev/shm", &["rbind", "rprivate"], is_shifted(container, around))),
         IpcMode::Container(id) => {
             let source = super::joined(around.join_shm.as_ref(), "IPC", id)?;
             Some(bind("/dev/shm", &source, &["bind", "rprivate"], false))
@@ -146,6 +153,11 @@ fn shm(container: &Container, around: &Surroundings) -> Result<Option<Mount>, Sp
             Some(shm)
         }
     })
+}
+
+/// Whether ids of the container are others outside of it. If not, files need no mapping.
+fn is_shifted(container: &Container, around: &Surroundings) -> bool {
+    container.own_user_namespace && around.id_map.iter().any(|map| map.container_id != map.host_id)
 }
 
 fn bind(destination: &str, source: &str, options: &[&str], id_mapped: bool) -> Mount {
@@ -161,7 +173,7 @@ fn files(container: &Container, around: &Surroundings) -> Vec<Mount> {
     let config = &container.config;
     let options: &[&str] = if config.readonly_rootfs { &["bind", "ro", "rprivate"] } else { &["bind", "rprivate"] };
     let file = |destination: &str, source: &Path, options: &[&str]| {
-        bind(destination, &source.to_string_lossy(), options, container.own_user_namespace)
+        bind(destination, &source.to_string_lossy(), options, is_shifted(container, around))
     };
     let mut list = vec![
         file("/etc/hostname", &around.hostname_file, options),
@@ -175,7 +187,8 @@ fn files(container: &Container, around: &Surroundings) -> Vec<Mount> {
 }
 
 /// A mount of the user's.
-fn requested(point: &MountPoint, container: &Container) -> Result<Mount, SpecError> {
+fn requested(point: &MountPoint, container: &Container, around: &Surroundings) -> Result<Mount, SpecError> {
+    let shifted = is_shifted(container, around);
     let request = &point.request;
     let invalid = |why: &str| SpecError::Invalid(format!("invalid mount path: '{}' {why}", request.target));
     let destination = target::clean(&request.target).ok_or_else(|| invalid("mount path must be absolute"))?;
@@ -190,13 +203,13 @@ fn requested(point: &MountPoint, container: &Container) -> Result<Mount, SpecErr
             let mut options = vec!["rbind"];
             options.extend(request.readonly.then_some("rro"));
             options.push("rprivate");
-            Ok(bind(&destination, &point.source, &options, container.own_user_namespace))
+            Ok(bind(&destination, &point.source, &options, shifted))
         }
         MountSource::Bind { recursive, propagation, recursive_readonly, .. } => {
             let mut options = vec![if *recursive { "rbind" } else { "bind" }];
             options.extend(request.readonly.then_some(if *recursive_readonly { "rro" } else { "ro" }));
             options.push(propagation_option(propagation)?);
-            Ok(bind(&destination, &point.source, &options, container.own_user_namespace))
+            Ok(bind(&destination, &point.source, &options, shifted))
         }
     }
 }

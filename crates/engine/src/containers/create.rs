@@ -85,6 +85,9 @@ impl Engine {
         if let Some(text) = joined(config).next() {
             return Ok(self.house.shelf.find(text)?.record().own_user_namespace);
         }
+        if self.house.settings.rootless.is_some() {
+            return rootless_user_namespace(config);
+        }
         let host = config.privileged
             || config.pid == PidMode::Host
             || config.ipc == IpcMode::Host
@@ -153,6 +156,18 @@ impl Engine {
         let capabilities = container::spec::capabilities(&record.config, self.house.capability_bound)?;
         self.house.filters.get(&record.config, capabilities)?;
         Ok(())
+    }
+}
+
+/// In an engine without rights: what is the host's belongs to a namespace above the engine's, from where a container's user
+/// namespace can see it as well (or as little).
+fn rootless_user_namespace(config: &Config) -> Result<bool> {
+    match config.user_namespace {
+        UserNamespaceMode::Host => Ok(false),
+        UserNamespaceMode::Private if config.privileged => {
+            Err(Error::Invalid("a private user namespace cannot be had together with --privileged".into()))
+        }
+        UserNamespaceMode::Default | UserNamespaceMode::Private => Ok(!config.privileged),
     }
 }
 

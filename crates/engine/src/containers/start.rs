@@ -8,6 +8,7 @@ use super::create::joined;
 use super::neighbour::{Joined, path_of};
 use super::stop::Change;
 use crate::events::now;
+use crate::groups::Group;
 use crate::sandbox::{Sandbox, Sort, Wanted};
 use crate::shelf::{Cell, Live};
 use crate::streams::lock;
@@ -86,7 +87,7 @@ impl Engine {
         let folder = house.roots.container(&record.id);
         self.write_files(&record, &folder, sandbox.endpoint.as_ref())?;
         let mut spec = container::spec::build(&record, &self.surroundings(&record, user, &folder, &joined))?;
-        spec.process.iter_mut().for_each(|process| house.limit_open_files(process));
+        spec.process.iter_mut().for_each(|process| house.fit(process));
         let cgroup_dir = self.limit(&group, &spec)?;
         let mut prepared = runtime::prepare(&spec, self.inputs(&record, root, cgroup_dir)?)?;
         drop(pinned);
@@ -115,7 +116,7 @@ impl Engine {
         &self,
         cell: &Arc<Cell>,
         started: keeper::client::Started,
-        group: cgroup::Group,
+        group: Group,
         endpoint: Option<Endpoint>,
         target: &logs::Target,
     ) {
@@ -176,7 +177,7 @@ impl Engine {
     }
 
     /// The container's group: the sandbox's under its own name, or (v2) one to be born into.
-    fn group(&self, record: &Container, sandbox: &mut Sandbox) -> Result<cgroup::Group> {
+    fn group(&self, record: &Container, sandbox: &mut Sandbox) -> Result<Group> {
         let name = record.id.to_string();
         match sandbox.group.take() {
             None => Ok(self.house.groups.create(&name, &container::spec::ordinary_resources())?),
@@ -188,7 +189,7 @@ impl Engine {
     }
 
     /// Sets what the container asks beyond the ordinary; the directory to be born in on v2.
-    fn limit(&self, group: &cgroup::Group, spec: &Spec) -> Result<Option<OwnedFd>> {
+    fn limit(&self, group: &Group, spec: &Spec) -> Result<Option<OwnedFd>> {
         if let Some(resources) = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref())
             && *resources != self.house.pool.workshop.ordinary
         {
@@ -206,9 +207,12 @@ impl Engine {
     fn mount_root(&self, record: &Container) -> Result<OwnedFd> {
         let house = &self.house;
         let image = house.images.get(&record.image_id.to_string())?;
+        if house.settings.rootless.is_some() {
+            crate::rootless::check_lowers(&image.lowers)?;
+        }
         let (namespace, owner) = match record.own_user_namespace {
-            true => (Some(house.user_namespace.as_fd()), house.settings.id_base),
-            false => (None, 0),
+            true if house.settings.shifts_ids() => (Some(house.user_namespace.as_fd()), house.settings.id_base),
+            _ => (None, 0),
         };
         let sync = if record.config.auto_remove { layer::Sync::Never } else { layer::Sync::AtUnmount };
         Ok(house.images.layers().mount(&image.lowers, &house.roots.container(&record.id), namespace, owner, sync)?)
@@ -259,7 +263,11 @@ impl Engine {
         };
         Surroundings {
             user,
-            id_map: if record.own_user_namespace { house.pool.workshop.id_map() } else { Vec::new() },
+            id_map: if record.own_user_namespace || house.settings.rootless.is_some() {
+                house.pool.workshop.ids.gids.clone()
+            } else {
+                Vec::new()
+            },
             hostname_file: folder.join(HOSTNAME),
             hosts_file: folder.join(HOSTS),
             resolv_file: folder.join(RESOLV),
@@ -289,7 +297,7 @@ impl Engine {
             false => None,
         };
         let seccomp = house.filters.get(&record.config, capabilities)?;
-        Ok(runtime::Inputs { root, seccomp, user_namespace, cgroup_dir })
+        Ok(runtime::Inputs { root, seccomp, user_namespace, cgroup_dir, rules: runtime::Rules::Engine })
     }
 
     pub(crate) fn log_target(&self, record: &Container) -> logs::Target {

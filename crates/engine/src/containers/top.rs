@@ -33,10 +33,20 @@ impl Engine {
         let live = lock(&cell.live);
         let live = live.as_ref().ok_or_else(|| Error::NotRunning(cell.id.to_string()))?;
         let clock = Clock::read();
-        let rows = live.group.pids()?.into_iter().filter_map(|pid| clock.process(pid)).collect();
+        let pids = live.group.pids()?.unwrap_or_else(|| of_namespace(live.pid));
+        let rows = pids.into_iter().filter_map(|pid| clock.process(pid)).collect();
         self.house.tell(&cell, "top", &[]);
         Ok(Processes { rows })
     }
+}
+
+/// The processes in the pid namespace of `pid`, for a container without a group.
+fn of_namespace(pid: i32) -> Vec<i32> {
+    let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let Some(wanted) = namespace(pid) else { return Vec::new() };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| namespace(*pid).as_ref() == Some(&wanted)).collect()
 }
 
 /// USER_HZ: what the kernel shows in /proc on every architecture we build for.

@@ -7,7 +7,7 @@ use keeper::message::{Event, Exit, Stdio};
 use logs::pump::{Flow, Pump, Sink, Stream};
 use logs::read::{Range, Reader};
 use logs::{Driver, Target};
-use runtime::{Capabilities, MountSource, MountStep, NetworkNamespace, ParkPlan, Plan, ProcessPlan};
+use runtime::{Capabilities, MountSource, MountStep, NetworkNamespace, ParkPlan, Plan, ProcessPlan, Seed};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use std::collections::HashMap;
@@ -166,7 +166,10 @@ fn mounts() -> Vec<MountStep> {
             kind: kind.into(),
             options: options.iter().map(|(key, value)| ((*key).into(), Some((*value).into()))).collect(),
             attributes: 0,
+            seed: Seed::Nothing,
         },
+        propagation: Vec::new(),
+        origin: String::new(),
     };
     vec![
         new("/proc", "proc", &[]),

@@ -5,7 +5,7 @@
 
 use crate::lower::{Ids, MOST_LOWERS, step};
 use crate::store::Draft;
-use crate::way::{Way, by_fd};
+use crate::way::{Way, add_options, by_fd, set_options};
 use crate::{Error, Lower, Store};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -14,8 +14,6 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::mount::{Change, Propagation, Reach};
 
-/// Each can be a default of the distribution's kernel; the writable mounts of the same layers have them off.
-const OFF: [&str; 3] = ["index", "redirect_dir", "metacopy"];
 /// What mount(2) takes as options, with its NUL: a page.
 const LONGEST_OPTIONS: usize = 4096;
 
@@ -78,9 +76,7 @@ fn overlay(way: Way, folders: &[BorrowedFd<'_>]) -> Result<OwnedFd, Errno> {
             Way::Paths | Way::List => rustix::mount::fsconfig_set_string(fs, "lowerdir+", by_fd(*folder))?,
         }
     }
-    for option in OFF {
-        rustix::mount::fsconfig_set_string(fs, option, "off")?;
-    }
+    set_options(fs)?;
     rustix::mount::fsconfig_create(fs)?;
     // A tree to look at: no device of it can be opened.
     let looked_at = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
@@ -91,7 +87,7 @@ fn overlay(way: Way, folders: &[BorrowedFd<'_>]) -> Result<OwnedFd, Errno> {
 fn by_options(store: &Store, folders: &[BorrowedFd<'_>]) -> Result<OwnedFd, Error> {
     let list: Vec<String> = folders.iter().map(|folder| by_fd(*folder)).collect();
     let mut options = format!("lowerdir={}", list.join(":"));
-    options.extend(OFF.map(|option| format!(",{option}=off")));
+    add_options(&mut options);
     if options.len() >= LONGEST_OPTIONS {
         return Err(Error::TooManyLayers { count: folders.len(), most: LONGEST_OPTIONS / list[0].len() });
     }

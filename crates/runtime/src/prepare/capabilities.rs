@@ -1,6 +1,5 @@
 //! Names of capabilities, capabilities(7).
 
-use super::{PrepareError, Result};
 use crate::Capabilities;
 use rustix::thread::CapabilitySet;
 use std::sync::OnceLock;
@@ -50,27 +49,46 @@ const NAMES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-/// The sets of a specification, as far as this engine can give them. The ambient set is cut down to what is permitted and
-/// inheritable, as the kernel demands.
-pub(super) fn compile(named: &oci::runtime::Capabilities) -> Result<Capabilities> {
-    let bound = own_bounding_set();
-    let mask =
-        |names: &[String]| names.iter().try_fold(0, |mask, name| Ok(mask | bit(name)?)).map(|mask: u64| mask & bound);
-    let (permitted, inheritable) = (mask(&named.permitted)?, mask(&named.inheritable)?);
-    Ok(Capabilities {
-        bounding: mask(&named.bounding)?,
-        effective: mask(&named.effective)? & permitted,
-        inheritable,
-        permitted,
-        ambient: mask(&named.ambient)? & permitted & inheritable,
-    })
+/// `CAP_CHOWN` and all others by number.
+#[must_use]
+pub fn known_capabilities() -> Vec<String> {
+    NAMES.iter().map(|name| format!("CAP_{name}")).collect()
 }
 
-fn bit(name: &str) -> Result<u64> {
+/// The sets of a specification, as far as this engine can give them: what is unknown, or not its own, is left out (see
+/// [`unknown`]). The ambient set is cut down to what is permitted and inheritable, as the kernel demands.
+pub(super) fn compile(named: &oci::runtime::Capabilities) -> Capabilities {
+    let bound = own_bounding_set();
+    let mask = |names: &[String]| names.iter().filter_map(|name| bit(name)).fold(0, |mask, bit| mask | bit) & bound;
+    let (permitted, inheritable) = (mask(&named.permitted), mask(&named.inheritable));
+    Capabilities {
+        bounding: mask(&named.bounding),
+        effective: mask(&named.effective) & permitted,
+        inheritable,
+        permitted,
+        ambient: mask(&named.ambient) & permitted & inheritable,
+    }
+}
+
+/// Names that [`compile`] leaves out, each once.
+pub(super) fn unknown(named: &oci::runtime::Capabilities) -> Vec<String> {
+    let bound = own_bounding_set();
+    let sets = [&named.bounding, &named.effective, &named.inheritable, &named.permitted, &named.ambient];
+    let strange = sets.into_iter().flatten().filter(|name| bit(name).is_none_or(|bit| bit & bound == 0));
+    strange.cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
+/// Ambient capabilities that the kernel refuses, since they are not both permitted and inheritable (capabilities(7)).
+pub(super) fn unraisable(named: &oci::runtime::Capabilities) -> Vec<String> {
+    let has = |set: &[String], name: &str| set.iter().any(|other| bit(other).is_some() && bit(other) == bit(name));
+    let refused = |name: &&String| !has(&named.permitted, name) || !has(&named.inheritable, name);
+    named.ambient.iter().filter(|name| bit(name).is_some()).filter(refused).cloned().collect()
+}
+
+fn bit(name: &str) -> Option<u64> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    let number = NAMES.iter().position(|known| *known == short);
-    number.map(|number| 1 << number).ok_or_else(|| PrepareError::Invalid(format!("capability {name}")))
+    NAMES.iter().position(|known| *known == short).map(|number| 1 << number)
 }
 
 /// What this process may give on; it does not change while an engine runs.
@@ -89,16 +107,24 @@ mod tests {
 
     #[test]
     fn names_stand_at_their_numbers() {
-        assert_eq!(bit("CAP_CHOWN").unwrap(), 1);
-        assert_eq!(bit("sys_admin").unwrap(), CapabilitySet::SYS_ADMIN.bits());
-        assert_eq!(bit("CAP_CHECKPOINT_RESTORE").unwrap(), CapabilitySet::CHECKPOINT_RESTORE.bits());
-        assert!(bit("CAP_FLY").is_err());
+        assert_eq!(bit("CAP_CHOWN"), Some(1));
+        assert_eq!(bit("sys_admin"), Some(CapabilitySet::SYS_ADMIN.bits()));
+        assert_eq!(bit("CAP_CHECKPOINT_RESTORE"), Some(CapabilitySet::CHECKPOINT_RESTORE.bits()));
+        assert_eq!(bit("CAP_FLY"), None);
     }
 
     #[test]
     fn ambient_needs_inheritable() {
         let all = vec!["CAP_KILL".to_owned()];
         let named = oci::runtime::Capabilities { permitted: all.clone(), ambient: all, ..Default::default() };
-        assert_eq!(compile(&named).unwrap().ambient, 0);
+        assert_eq!(compile(&named).ambient, 0);
+    }
+
+    #[test]
+    fn unknown_names_are_left_out_and_told() {
+        let names = ["CAP_FLY", "CAP_KILL", "CAP_FLY"].map(str::to_owned).to_vec();
+        let named = oci::runtime::Capabilities { bounding: names, ..Default::default() };
+        assert_eq!(compile(&named).bounding, CapabilitySet::KILL.bits());
+        assert_eq!(unknown(&named), ["CAP_FLY"]);
     }
 }

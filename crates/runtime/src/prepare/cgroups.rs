@@ -1,7 +1,8 @@
 //! The one mount whose meaning depends on the machine: `cgroup` at /sys/fs/cgroup (runtime-spec, config-linux.md).
 
-use super::{PrepareError, Result};
-use oci::runtime::Mount;
+use super::{PrepareError, Result, options};
+use crate::{MountSource, MountStep};
+use oci::runtime::{Linux, Mount, NamespaceKind};
 use std::borrow::Cow;
 
 /// statfs(2): the magic number of cgroup2.
@@ -28,14 +29,29 @@ pub(super) fn expand(mounts: &[Mount]) -> Result<Cow<'_, [Mount]>> {
     Ok(Cow::Owned(all))
 }
 
-/// Words that are no controller.
-const FLAGS: [&str; 9] = ["ro", "rw", "nosuid", "nodev", "noexec", "relatime", "rprivate", "private", "noatime"];
-
-fn is_general(mount: &Mount) -> bool {
-    mount.kind.as_deref() == Some("cgroup") && mount.options.iter().all(|option| FLAGS.contains(&option.as_str()))
+/// What is no option of mounts at all names a controller.
+pub(super) fn is_general(mount: &Mount) -> bool {
+    mount.kind.as_deref() == Some("cgroup") && options::parse(mount).data.is_empty()
 }
 
-fn unified() -> bool {
+pub(super) fn has_namespace(linux: &Linux) -> bool {
+    linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::Cgroup)
+}
+
+/// On v1 a new mount shows a hierarchy from its root down, or from that of the cgroup namespace. Without such a namespace a
+/// container sees its own group alone, as with runc.
+pub(super) fn own(mount: &Mount) -> MountStep {
+    let options = options::parse(mount);
+    let source = MountSource::OwnCgroups { attributes: options.attributes.set | options.recursive.set };
+    MountStep {
+        destination: mount.destination.clone(),
+        source,
+        propagation: options.propagation,
+        origin: "cgroup".to_owned(),
+    }
+}
+
+pub(super) fn unified() -> bool {
     rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|stat| stat.f_type == CGROUP2_SUPER_MAGIC)
 }
 

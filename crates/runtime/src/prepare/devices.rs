@@ -1,7 +1,7 @@
 //! Devices of a container: a /dev made beforehand, nodes bound from the host, and the /dev/null that masks files.
 
 use super::options;
-use super::{Fds, PrepareError, Result, mounts};
+use super::{Fds, Making, PrepareError, Result, mounts};
 use crate::stage::create_file_system;
 use crate::{MountSource, MountStep, ids};
 use oci::runtime::{Device, Linux, Mount};
@@ -13,9 +13,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::mount::{Change, Reach, attribute};
 
 /// Every container has these (runtime-spec, config-linux.md): name, major, minor.
-const DEFAULT_NODES: [(&str, u32, u32); 6] =
+pub(super) const DEFAULT_NODES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
-const LINKS: [(&str, &str); 6] = [
+pub(super) const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
@@ -23,9 +23,11 @@ const LINKS: [(&str, &str); 6] = [
     ("core", "/proc/kcore"),
     ("ptmx", "pts/ptmx"),
 ];
+/// The container's own devpts has it.
+pub(super) const PTMX: &str = "/dev/ptmx";
 /// Mount points that are wanted nearly always.
 const FOLDERS: [&str; 3] = ["pts", "shm", "mqueue"];
-const DEFAULT_MODE: u32 = 0o666;
+pub(super) const DEFAULT_MODE: u32 = 0o666;
 
 /// A device to make: its path below /dev, and what it is.
 struct Node<'a> {
@@ -38,17 +40,16 @@ struct Node<'a> {
 
 /// The /dev of a container: one tmpfs with all nodes in it, made now. The engine's own file system, so that nodes work in it
 /// although the container's user namespace could not make them; id-mapped, so that root in the container owns it.
-pub(super) fn folder(
-    mount: &Mount,
-    linux: &Linux,
-    terminal: bool,
-    user: Option<BorrowedFd<'_>>,
-    fds: &mut Fds,
-) -> Result<Vec<MountStep>> {
+pub(super) fn folder(mount: &Mount, terminal: bool, making: &mut Making<'_>) -> Result<Vec<MountStep>> {
+    let (linux, user) = (making.linux, making.user);
     let parsed = options::parse(mount);
     let readonly = parsed.attributes.set & attribute::RDONLY;
     let attributes = parsed.attributes.set & !readonly;
-    let dev = create_file_system("tmpfs", &parsed.data, attributes).map_err(device_error("/dev"))?;
+    let mut words = parsed.for_new();
+    if making.is_bundle() {
+        words.extend(mounts::name_of_source(mount));
+    }
+    let dev = create_file_system("tmpfs", &words, attributes).map_err(device_error("/dev"))?;
     for name in FOLDERS {
         rustix::fs::mkdirat(&dev, name, Mode::from_raw_mode(0o755)).map_err(device_error(name))?;
     }
@@ -61,7 +62,7 @@ pub(super) fn folder(
     let mut bound = Vec::new();
     for node in nodes(linux)? {
         match make_node(dev.as_fd(), &node) {
-            Err(Errno::PERM) => bound.push(bind_node(dev.as_fd(), &node, fds)?),
+            Err(Errno::PERM) => bound.push(bind_node(dev.as_fd(), &node, &mut making.fds)?),
             other => other.map_err(device_error(node.path))?,
         }
     }
@@ -75,8 +76,13 @@ pub(super) fn folder(
         }
         other => other.map_err(device_error("/dev"))?,
     }
-    let source = MountSource::Detached { fd: fds.add(dev)?, file: false };
-    let mut steps = vec![MountStep { destination: mount.destination.clone(), source }];
+    let source = MountSource::Detached { fd: making.fds.add(dev)?, file: false };
+    let mut steps = vec![MountStep {
+        destination: mount.destination.clone(),
+        source,
+        propagation: Vec::new(),
+        origin: String::new(),
+    }];
     steps.append(&mut bound);
     Ok(steps)
 }
@@ -103,7 +109,7 @@ fn give(folder: BorrowedFd<'_>, linux: &Linux) -> io::Result<()> {
     Ok(())
 }
 
-fn device_error<E: Into<io::Error>>(path: &str) -> impl FnOnce(E) -> PrepareError + '_ {
+pub(super) fn device_error<E: Into<io::Error>>(path: &str) -> impl FnOnce(E) -> PrepareError + '_ {
     move |e| PrepareError::Device { path: path.to_owned(), source: e.into() }
 }
 
@@ -120,9 +126,9 @@ fn nodes(linux: &Linux) -> Result<Vec<Node<'_>>> {
     Ok(nodes)
 }
 
-/// The plain path of a device below /dev; `None` when it is elsewhere.
-fn below_dev(device: &Device) -> Option<&str> {
-    device.path.strip_prefix("/dev/").filter(|path| !path.is_empty())
+/// The plain path of a device below /dev; `None` when it is elsewhere, or /dev/ptmx, which is always that of the container.
+pub(super) fn below_dev(device: &Device) -> Option<&str> {
+    device.path.strip_prefix("/dev/").filter(|path| !path.is_empty() && *path != "ptmx")
 }
 
 fn node<'a>(path: &'a str, device: &Device) -> Result<Node<'a>> {
@@ -136,7 +142,7 @@ fn node<'a>(path: &'a str, device: &Device) -> Result<Node<'a>> {
 }
 
 /// What a device is: its type and number.
-fn identity(device: &Device) -> Option<(FileType, u64)> {
+pub(super) fn identity(device: &Device) -> Option<(FileType, u64)> {
     let sort = match device.kind.as_str() {
         "c" | "u" => FileType::CharacterDevice,
         "b" => FileType::BlockDevice,
@@ -167,7 +173,8 @@ fn bind_node(dev: BorrowedFd<'_>, node: &Node<'_>, fds: &mut Fds) -> Result<Moun
     let destination = format!("/dev/{}", node.path);
     make_file(dev, node.path).map_err(device_error(&destination))?;
     let clone = checked_clone(&destination, node.sort, node.number).map_err(device_error(&destination))?;
-    Ok(MountStep { source: MountSource::Detached { fd: fds.add(clone)?, file: true }, destination })
+    let source = MountSource::Detached { fd: fds.add(clone)?, file: true };
+    Ok(MountStep { source, destination, propagation: Vec::new(), origin: String::new() })
 }
 
 fn make_file(dev: BorrowedFd<'_>, name: &str) -> io::Result<()> {
@@ -176,9 +183,12 @@ fn make_file(dev: BorrowedFd<'_>, name: &str) -> io::Result<()> {
 
 /// Binds the devices that are not in a /dev made here from the host's nodes of the same number. A container that has the
 /// host's /dev needs none there.
-pub(super) fn bind_others(linux: &Linux, dev_is_ours: bool, steps: &mut Vec<MountStep>, fds: &mut Fds) -> Result<()> {
+pub(super) fn bind_others(dev_is_ours: bool, steps: &mut Vec<MountStep>, making: &mut Making<'_>) -> Result<()> {
     let dev_is_mounted = steps.iter().any(|step| step.destination.trim_end_matches('/') == "/dev");
-    for device in &linux.devices {
+    for device in &making.linux.devices {
+        if device.path == PTMX {
+            continue;
+        }
         let below = below_dev(device).is_some();
         if below && (dev_is_ours || dev_is_mounted) {
             continue;
@@ -187,8 +197,13 @@ pub(super) fn bind_others(linux: &Linux, dev_is_ours: bool, steps: &mut Vec<Moun
             identity(device).ok_or_else(|| PrepareError::Invalid(format!("device {}", device.path)))?;
         let clone = checked_clone(&device.path, sort, number).map_err(device_error(&device.path))?;
         mounts::check_destination(&device.path)?;
-        let source = MountSource::Detached { fd: fds.add(clone)?, file: true };
-        steps.push(MountStep { destination: device.path.clone(), source });
+        let source = MountSource::Detached { fd: making.fds.add(clone)?, file: true };
+        steps.push(MountStep {
+            destination: device.path.clone(),
+            source,
+            propagation: Vec::new(),
+            origin: String::new(),
+        });
     }
     Ok(())
 }
@@ -200,7 +215,7 @@ pub(super) fn null() -> Result<OwnedFd> {
 }
 
 /// What was opened is looked at, never its name.
-fn checked_clone(path: &str, sort: FileType, number: u64) -> io::Result<OwnedFd> {
+pub(super) fn checked_clone(path: &str, sort: FileType, number: u64) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
     let clone = rustix::mount::open_tree(CWD, path, flags)?;
     let stat: Stat = rustix::fs::statat(&clone, "", AtFlags::EMPTY_PATH)?;

@@ -1,16 +1,13 @@
 //! One mount of a specification: a bind is opened now, a file system is described for the init or made now.
 
-use super::options::{self, Below, Options};
-use super::{Fds, PrepareError, Result};
+use super::options::{self, Options};
+use super::{Fds, Making, PrepareError, Result, binds};
 use crate::stage::create_file_system;
-use crate::{MountSource, MountStep};
+use crate::{MountSource, MountStep, Seed};
 use oci::runtime::Mount;
-use rustix::fs::{AtFlags, CWD, FileType};
-use rustix::io::Errno;
-use rustix::mount::OpenTreeFlags;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::mount::{Change, Propagation, Reach};
+use std::os::fd::AsFd;
+use sys::mount::{Change, Reach, attribute};
 
 /// File systems that belong to the namespaces of the container, so that only its init can make them.
 const OF_THE_INIT: [&str; 7] = ["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"];
@@ -33,21 +30,38 @@ const INSIDE_PROC: [&str; 11] = [
 /// statfs(2): the magic number of procfs.
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
-pub(super) fn step(mount: &Mount, user: Option<BorrowedFd<'_>>, fds: &mut Fds) -> Result<MountStep> {
-    check_destination(&mount.destination)?;
+pub(super) fn step(mount: &Mount, making: &mut Making<'_>) -> Result<MountStep> {
+    let destination = place(&mount.destination, making);
+    check_destination(&destination)?;
     let options = options::parse(mount);
     let kind = mount.kind.as_deref().unwrap_or_default();
-    let destination = mount.destination.clone();
+    let mut propagation = Vec::new();
     let source = match options.bind {
-        Some(below) => bind(mount, &options, below, user, fds)?,
+        Some(below) => binds::open(mount, &options, below, making)?,
         None if kind.is_empty() => {
             return Err(PrepareError::Invalid(format!("the mount at {destination} has no type")));
         }
-        None if OF_THE_INIT.contains(&kind) => new_instance(kind, &options),
-        None => made_here(mount, kind, &options, user, fds)?,
+        None if OF_THE_INIT.contains(&kind) => {
+            if making.is_bundle() {
+                propagation.clone_from(&options.propagation);
+            }
+            new_instance(mount, kind, &options, making)
+        }
+        None => made_here(mount, kind, &options, making)?,
     };
-    check_proc(&destination, kind, &source, fds)?;
-    Ok(MountStep { destination, source })
+    check_proc(&destination, kind, &source, &making.fds)?;
+    let origin = if making.is_bundle() { mount.source.clone().unwrap_or_default() } else { String::new() };
+    Ok(MountStep { destination, source, propagation, origin })
+}
+
+/// Bundles may name a place by its path outside, or without the leading slash (runc warns of that).
+pub(super) fn place(destination: &str, making: &Making<'_>) -> String {
+    let Some(root) = &making.root else { return destination.to_owned() };
+    match binds::below(root, destination) {
+        Some(inside) => inside,
+        None if destination.starts_with('/') || destination.is_empty() => destination.to_owned(),
+        None => format!("/{destination}"),
+    }
 }
 
 pub(super) fn check_destination(destination: &str) -> Result<()> {
@@ -70,7 +84,10 @@ fn check_proc(destination: &str, kind: &str, source: &MountSource, fds: &Fds) ->
     if parts.first() != Some(&"proc") {
         return Ok(());
     }
-    let refuse = || PrepareError::Invalid(format!("{destination} is inside /proc"));
+    let refuse = |path: &str| {
+        let why = if path == "/proc" { "it is not of type proc" } else { "it is inside /proc" };
+        PrepareError::Invalid(format!("{destination:?} cannot be mounted because {why}"))
+    };
     let path = format!("/{}", parts.join("/"));
     let allowed = match source {
         MountSource::New { .. } => kind == "proc" && path == "/proc",
@@ -80,92 +97,76 @@ fn check_proc(destination: &str, kind: &str, source: &MountSource, fds: &Fds) ->
             .and_then(|fd| rustix::fs::fstatfs(fd).ok())
             .is_some_and(|stat| stat.f_type == PROC_SUPER_MAGIC),
         MountSource::Detached { .. } => INSIDE_PROC.contains(&path.as_str()),
+        _ => false,
     };
-    if allowed { Ok(()) } else { Err(refuse()) }
+    if allowed { Ok(()) } else { Err(refuse(&path)) }
 }
 
-fn new_instance(kind: &str, options: &Options) -> MountSource {
+fn new_instance(mount: &Mount, kind: &str, options: &Options, making: &Making<'_>) -> MountSource {
     let attributes = options.attributes.set | options.recursive.set;
-    MountSource::New { kind: kind.to_owned(), options: options.data.clone(), attributes }
+    let mut words = options.for_new();
+    let mut seed = options.seed;
+    if making.is_bundle() {
+        words.extend(name_of_source(mount));
+        if kind == "tmpfs" && seed == Seed::Nothing && !words.iter().any(|(key, _)| key == "mode") {
+            seed = Seed::Mode;
+        }
+    }
+    MountSource::New { kind: kind.to_owned(), options: words, attributes, seed }
+}
+
+/// What the first field of /proc/mounts shows.
+pub(super) fn name_of_source(mount: &Mount) -> Option<(String, Option<String>)> {
+    let source = mount.source.clone().filter(|source| !source.is_empty())?;
+    Some(("source".to_owned(), Some(source)))
 }
 
 /// A file system of the host (a disk, NFS), made with the engine's rights.
-fn made_here(
-    mount: &Mount,
-    kind: &str,
-    options: &Options,
-    user: Option<BorrowedFd<'_>>,
-    fds: &mut Fds,
-) -> Result<MountSource> {
-    let mut data = options.data.clone();
-    data.extend(mount.source.clone().map(|source| ("source".to_owned(), Some(source))));
-    let made = create_file_system(kind, &data, options.attributes.set | options.recursive.set);
-    let fd = made.map_err(|e| source_error(mount, e.into()))?;
-    if user.is_some() {
-        // Where it cannot be: as a bind of it would be.
-        let _ = sys::mount::set_attributes(fd.as_fd(), Change { id_map: user, ..Change::default() }, Reach::One);
+fn made_here(mount: &Mount, kind: &str, options: &Options, making: &mut Making<'_>) -> Result<MountSource> {
+    let mut data = options.for_new();
+    data.extend(name_of_source(mount));
+    let attributes = options.attributes.set | options.recursive.set;
+    if attributes & attribute::RDONLY != 0 {
+        // A disk that cannot be written to cannot be mounted otherwise.
+        data.push(("ro".to_owned(), None));
     }
-    Ok(MountSource::Detached { fd: fds.add(fd)?, file: false })
+    let made = create_file_system(kind, &data, attributes);
+    let fd = made.map_err(|e| match making.is_bundle() {
+        true => binds::mount_error(mount, &format!("mount of type {kind}"), e.into()),
+        false => source_error(mount, e.into()),
+    })?;
+    if making.user.is_some() && !making.is_bundle() {
+        let id_map = making.user;
+        // Where it cannot be: as a bind of it would be.
+        let _ = sys::mount::set_attributes(fd.as_fd(), Change { id_map, ..Change::default() }, Reach::One);
+    }
+    Ok(MountSource::Detached { fd: making.fds.add(fd)?, file: false })
 }
 
-fn source_error(mount: &Mount, source: io::Error) -> PrepareError {
+pub(super) fn source_error(mount: &Mount, source: io::Error) -> PrepareError {
     let path = mount.source.clone().unwrap_or_default();
     PrepareError::Source { path, destination: mount.destination.clone(), source }
-}
-
-fn bind(
-    mount: &Mount,
-    options: &Options,
-    below: Below,
-    user: Option<BorrowedFd<'_>>,
-    fds: &mut Fds,
-) -> Result<MountSource> {
-    let opened = || {
-        let path = mount.source.as_deref().filter(|path| !path.is_empty()).ok_or(Errno::NOENT)?;
-        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        flags.set(OpenTreeFlags::AT_RECURSIVE, below == Below::With);
-        let tree = rustix::mount::open_tree(CWD, path, flags)?;
-        let stat = rustix::fs::statat(&tree, "", AtFlags::EMPTY_PATH)?;
-        configure(tree.as_fd(), options, below, user)?;
-        Ok::<(OwnedFd, bool), io::Error>((tree, FileType::from_raw_mode(stat.st_mode) != FileType::Directory))
-    };
-    let (tree, file) = opened().map_err(|e| source_error(mount, e))?;
-    Ok(MountSource::Detached { fd: fds.add(tree)?, file })
-}
-
-/// Sets attributes, id map and propagation of a bind, mostly in one call.
-///
-/// Not every file system can be id-mapped, and a recursive change is made to all mounts or to none. So: all mapped, else the
-/// topmost mapped, else none; files then have the owners that the container's user namespace gives them.
-fn configure(tree: BorrowedFd<'_>, options: &Options, below: Below, user: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let everywhere = options.recursive.for_setattr();
-    let (propagation, reach) = options.propagation.unwrap_or((Propagation::Private, Reach::Recursive));
-    let mut all = Change { set: everywhere.set, clear: everywhere.clear, ..Change::default() };
-    all.propagation = (reach == Reach::Recursive).then_some(propagation);
-    let wide = if below == Below::With { Reach::Recursive } else { Reach::One };
-    let here = options.attributes.for_setattr();
-    let mut top = Change { set: here.set, clear: here.clear, ..Change::default() };
-    top.propagation = (reach == Reach::One).then_some(propagation);
-    let plain = (all, wide);
-    all.id_map = user;
-    let mapped = user.is_some() && sys::mount::set_attributes(tree, all, wide).is_ok();
-    if !mapped {
-        let (all, wide) = plain;
-        sys::mount::set_attributes(tree, all, wide)?;
-        if user.is_some() && wide == Reach::Recursive {
-            let only_map = Change { id_map: user, ..Change::default() };
-            let _ = sys::mount::set_attributes(tree, only_map, Reach::One);
-        }
-    }
-    if top.set | top.clear != 0 || top.propagation.is_some() {
-        sys::mount::set_attributes(tree, top, Reach::One)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Rules;
+    use oci::runtime::Linux;
+
+    fn step(mount: &Mount) -> Result<MountStep> {
+        step_by(mount, &Rules::Engine)
+    }
+
+    fn step_by(mount: &Mount, rules: &Rules) -> Result<MountStep> {
+        let linux = Linux::default();
+        let root = match rules {
+            Rules::Engine => None,
+            Rules::Bundle(folder) => Some(folder.join("rootfs")),
+        };
+        let (owners, fds) = (Default::default(), Fds::default());
+        super::step(mount, &mut Making { linux: &linux, rules, root, user: None, owners, fds })
+    }
 
     fn mount(kind: &str, destination: &str) -> Mount {
         Mount { destination: destination.into(), kind: Some(kind.into()), ..Mount::default() }
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn destinations_must_be_absolute_and_not_the_root() {
         for destination in ["", "x", "/", "//", "/.", "/..", "/a\0b"] {
-            assert!(step(&mount("tmpfs", destination), None, &mut Fds::default()).is_err(), "{destination:?}");
+            assert!(step(&mount("tmpfs", destination)).is_err(), "{destination:?}");
         }
     }
 
@@ -183,21 +184,49 @@ mod tests {
         for (kind, destination) in
             [("tmpfs", "/proc"), ("tmpfs", "//proc/"), ("tmpfs", "/proc/self"), ("proc", "/proc/x")]
         {
-            assert!(step(&mount(kind, destination), None, &mut Fds::default()).is_err(), "{destination}");
+            assert!(step(&mount(kind, destination)).is_err(), "{destination}");
         }
-        assert!(step(&mount("proc", "/proc"), None, &mut Fds::default()).is_ok());
-        assert!(step(&mount("tmpfs", "/process"), None, &mut Fds::default()).is_ok());
+        assert!(step(&mount("proc", "/proc")).is_ok());
+        assert!(step(&mount("tmpfs", "/process")).is_ok());
     }
 
     #[test]
     fn a_missing_source_is_named() {
         let mut missing = mount("bind", "/data");
         missing.source = Some("/nowhere/at/all".into());
-        match step(&missing, None, &mut Fds::default()) {
+        match step(&missing) {
             Err(PrepareError::Source { path, source, .. }) => {
                 assert_eq!((path.as_str(), source.kind()), ("/nowhere/at/all", io::ErrorKind::NotFound));
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn bundles_may_spell_places_in_other_ways() {
+        let rules = Rules::Bundle("/bundle".into());
+        let place = |destination: &str| step_by(&mount("tmpfs", destination), &rules).map(|step| step.destination);
+        assert_eq!(place("data/x").unwrap(), "/data/x");
+        assert_eq!(place("/bundle/rootfs/data").unwrap(), "/data");
+        assert_eq!(place("/bundle/rootfsdata").unwrap(), "/bundle/rootfsdata");
+        assert!(place("/bundle/rootfs/").is_err());
+        let inside = Mount { source: Some("/bundle/rootfs/mnt".into()), ..mount("bind", "/x") };
+        match step_by(&inside, &rules).unwrap().source {
+            MountSource::Inside { path, .. } => assert_eq!(path, "/mnt"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_tmpfs_of_a_bundle_keeps_the_mode_of_the_folder_it_covers() {
+        let rules = Rules::Bundle("/bundle".into());
+        let seed = |option: &str| {
+            let options = vec![option.to_owned()];
+            match step_by(&Mount { options, ..mount("tmpfs", "/x") }, &rules).unwrap().source {
+                MountSource::New { seed, .. } => seed,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!([seed("size=1m"), seed("mode=700"), seed("tmpcopyup")], [Seed::Mode, Seed::Nothing, Seed::Files]);
     }
 }

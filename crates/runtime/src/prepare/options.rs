@@ -1,7 +1,8 @@
 //! Mount options of the runtime specification (config.md, "Linux mount options"; mount(8)).
 
+use crate::{Attributes, Extent, Seed, Spread};
 use oci::runtime::Mount;
-use sys::mount::{Propagation, Reach, attribute};
+use sys::mount::attribute;
 
 /// Options, sorted by what takes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,7 +13,13 @@ pub(super) struct Options {
     pub(super) attributes: Attributes,
     /// Attributes of the mount and of all below it.
     pub(super) recursive: Attributes,
-    pub(super) propagation: Option<(Propagation, Reach)>,
+    /// In the order in which they are to be set.
+    pub(super) propagation: Vec<(Spread, Extent)>,
+    /// Files get the owners that an id map gives them: those of this mount, or of all below it too.
+    pub(super) id_map: Option<Extent>,
+    pub(super) seed: Seed,
+    /// Words for the super block of a new file system; they mean nothing to a bind.
+    pub(super) flags: Vec<String>,
     /// For the file system.
     pub(super) data: Vec<(String, Option<String>)>,
 }
@@ -21,13 +28,6 @@ pub(super) struct Options {
 pub(super) enum Below {
     Without,
     With,
-}
-
-/// MOUNT_ATTR_ bits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Attributes {
-    pub(super) set: u64,
-    pub(super) clear: u64,
 }
 
 impl Attributes {
@@ -59,19 +59,34 @@ fn take(options: &mut Options, option: &str) {
             options.bind.get_or_insert(Below::Without);
         }
         "rbind" => options.bind = Some(Below::With),
+        "idmap" => options.id_map = Some(Extent::One),
+        "ridmap" => options.id_map = Some(Extent::All),
+        "tmpcopyup" => options.seed = Seed::Files,
         // Said otherwise here, or a matter of mount(8) alone.
-        "defaults" | "remount" | "silent" | "loud" | "idmap" | "ridmap" | "nofail" | "auto" | "noauto" => {}
+        "defaults" | "remount" | "silent" | "loud" | "nofail" | "auto" | "noauto" | "noiversion" => {}
+        word if OF_SUPER_BLOCKS.contains(&word) => options.flags.push(word.to_owned()),
         _ => {
             if let Some(change) = attribute_change(option) {
                 options.attributes.apply(change);
             } else if let Some(change) = option.strip_prefix('r').and_then(attribute_change) {
                 options.recursive.apply(change);
             } else if let Some(propagation) = propagation(option) {
-                options.propagation = Some(propagation);
+                options.propagation.push(propagation);
             } else {
                 options.data.push(pair(option));
             }
         }
+    }
+}
+
+/// Words that fsconfig(2) takes for every file system (vfs_parse_sb_flag in fs/fs_context.c), and `iversion`, which some take.
+const OF_SUPER_BLOCKS: [&str; 8] = ["sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime", "iversion"];
+
+impl Options {
+    /// For the file system and its super block, as fsconfig(2) takes them.
+    pub(super) fn for_new(&self) -> Vec<(String, Option<String>)> {
+        let flags = self.flags.iter().map(|word| (word.clone(), None));
+        flags.chain(self.data.iter().cloned()).collect()
     }
 }
 
@@ -82,19 +97,20 @@ fn pair(option: &str) -> (String, Option<String>) {
     }
 }
 
-fn propagation(option: &str) -> Option<(Propagation, Reach)> {
-    let (name, reach) = match option.strip_prefix('r') {
-        Some(name) => (name, Reach::Recursive),
-        None => (option, Reach::One),
+/// `rshared` and its kin, mount_namespaces(7).
+pub(super) fn propagation(option: &str) -> Option<(Spread, Extent)> {
+    let (name, extent) = match option.strip_prefix('r') {
+        Some(name) => (name, Extent::All),
+        None => (option, Extent::One),
     };
-    let propagation = match name {
-        "shared" => Propagation::Shared,
-        "private" => Propagation::Private,
-        "slave" => Propagation::Slave,
-        "unbindable" => Propagation::Unbindable,
+    let spread = match name {
+        "shared" => Spread::Shared,
+        "private" => Spread::Private,
+        "slave" => Spread::Slave,
+        "unbindable" => Spread::Unbindable,
         _ => return None,
     };
-    Some((propagation, reach))
+    Some((spread, extent))
 }
 
 fn attribute_change(option: &str) -> Option<Attributes> {
@@ -154,7 +170,7 @@ mod tests {
         let options = parsed("bind", &["rbind", "rro", "rslave"]);
         assert_eq!(options.bind, Some(Below::With));
         assert_eq!((options.attributes.set, options.recursive.set), (0, attribute::RDONLY));
-        assert_eq!(options.propagation, Some((Propagation::Slave, Reach::Recursive)));
+        assert_eq!(options.propagation, [(Spread::Slave, Extent::All)]);
         assert_eq!(parsed("none", &["bind"]).bind, Some(Below::Without));
         assert_eq!(parsed("bind", &["rbind", "bind"]).bind, Some(Below::With));
     }
@@ -168,10 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn words_for_the_super_block_are_no_data() {
+        let options = parsed("tmpfs", &["sync", "size=1m", "silent", "tmpcopyup"]);
+        assert_eq!(options.data, [("size".to_owned(), Some("1m".to_owned()))]);
+        let all = [("sync".to_owned(), None), ("size".to_owned(), Some("1m".to_owned()))];
+        assert_eq!((options.for_new(), options.seed), (all.to_vec(), Seed::Files));
+    }
+
+    #[test]
     fn words_that_only_look_recursive_are_not() {
         let options = parsed("tmpfs", &["relatime", "rshared"]);
         assert_eq!(options.recursive, Attributes::default());
-        assert_eq!(options.propagation, Some((Propagation::Shared, Reach::Recursive)));
+        assert_eq!(options.propagation, [(Spread::Shared, Extent::All)]);
         assert!(options.data.is_empty());
     }
 }

@@ -1,14 +1,16 @@
 //! From the order to the program: the init of a container walks its plan.
 
+use super::course::Course;
 use super::process::{self, Streams};
-use super::tree::{HostOwned, Tree};
+use super::tree::{self, HostOwned, Tree};
 use super::{OwnFiles, resolve, terminal};
 use crate::failure::at;
-use crate::{Failure, FdIndex, Plan, Step, Unshare, wire};
-use rustix::fs::CWD;
+use crate::{Failure, FdIndex, Plan, Step, TimeNamespace, Unshare, wire};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags};
 use std::convert::Infallible;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::mount::{Change, Reach, attribute};
 use sys::namespace::{setns, unshare};
@@ -16,35 +18,44 @@ use sys::process::Namespaces;
 
 /// Becomes what `plan` says. Returns only a failure. `host_network`: the process is in the host's network namespace.
 pub(super) fn become_container(
-    control: BorrowedFd<'_>,
+    course: &Course<'_>,
     own: &OwnFiles,
     host_network: bool,
     plan: &Plan,
     fds: &[OwnedFd],
 ) -> Result<Infallible, Failure> {
     own.adjust_oom_score(plan.process.oom_score_adj)?;
-    enter_namespaces(plan, fds)?;
+    enter_namespaces(course, own, plan, fds)?;
     name_host(plan)?;
     let root = named(fds, plan.root)?;
     // Mount points and folders are made with exactly the modes asked for.
     sys::umask(0);
-    place_root(root)?;
-    let mut tree = Tree::new(root, HostOwned { processes: plan.pid == Unshare::Host, network: host_network });
+    place_root(course, plan, root)?;
+    let mut tree = Tree::new(root, host_owned(plan, host_network));
     for step in &plan.mounts {
         tree.place(step, fds)?;
     }
     for (key, value) in &plan.sysctls {
         tree.set_sysctl(key, value)?;
     }
-    let streams = streams(control, plan, fds, &tree)?;
+    let streams = streams(course, plan, fds, &tree)?;
     tree.close()?;
     tree.protect(plan, plan.null.map(|index| named(fds, index)).transpose()?)?;
-    if plan.root_readonly {
+    // In the caller's mount namespace the root is no mount of ours.
+    if plan.root_readonly && plan.mount != Unshare::Host {
         let change = Change { set: attribute::RDONLY, ..Change::default() };
         sys::mount::set_attributes(root, change, Reach::One).map_err(at(Step::Root, "/"))?;
     }
-    pivot(root)?;
-    process::execute(own, &plan.process, &streams)
+    course.stop_for_hooks(root)?;
+    enter_root(course, plan, root)?;
+    if let Some(spreading) = plan.root_propagation {
+        tree::spread_root(spreading).map_err(at(Step::Root, "propagation"))?;
+    }
+    process::execute(own, &plan.process, &streams, course)
+}
+
+fn host_owned(plan: &Plan, network: bool) -> HostOwned {
+    HostOwned { processes: plan.pid == Unshare::Host, network, cgroups: plan.cgroup == Unshare::Host }
 }
 
 /// The descriptor a plan names.
@@ -53,9 +64,11 @@ pub(super) fn named(fds: &[OwnedFd], index: FdIndex) -> Result<BorrowedFd<'_>, F
     fds.get(position).map(AsFd::as_fd).ok_or_else(|| Failure::new(Step::Park, Errno::BADF, "file descriptors"))
 }
 
-fn enter_namespaces(plan: &Plan, fds: &[OwnedFd]) -> Result<(), Failure> {
-    let mut new = Namespaces::NEWNS;
+fn enter_namespaces(course: &Course<'_>, own: &OwnFiles, plan: &Plan, fds: &[OwnedFd]) -> Result<(), Failure> {
+    let mut new = Namespaces::empty();
+    let mounts = if course.has_unshared_mounts() { Unshare::Host } else { plan.mount };
     let wanted = [
+        (mounts, Namespaces::NEWNS, "mount"),
         (plan.ipc, Namespaces::NEWIPC, "ipc"),
         (plan.uts, Namespaces::NEWUTS, "uts"),
         (plan.cgroup, Namespaces::NEWCGROUP, "cgroup"),
@@ -67,7 +80,41 @@ fn enter_namespaces(plan: &Plan, fds: &[OwnedFd]) -> Result<(), Failure> {
             Unshare::Join(index) => setns(named(fds, index)?, kind).map_err(at(Step::JoinNamespace, name))?,
         }
     }
-    unshare(new).map_err(at(Step::Clone, "namespaces"))
+    unshare(new).map_err(at(Step::Clone, "namespaces"))?;
+    enter_time(own, &plan.time, fds)
+}
+
+/// A new time namespace is at first that of the children only: its clocks are set, then it is joined.
+fn enter_time(own: &OwnFiles, time: &TimeNamespace, fds: &[OwnedFd]) -> Result<(), Failure> {
+    let failed = |e: io::Error| at(Step::Clone, "time namespace")(e);
+    match time {
+        TimeNamespace::Host => Ok(()),
+        TimeNamespace::Join(index) => {
+            setns(named(fds, *index)?, Namespaces::NEWTIME).map_err(at(Step::JoinNamespace, "time"))
+        }
+        TimeNamespace::New { offsets } => {
+            unshare(Namespaces::NEWTIME).map_err(failed)?;
+            if !offsets.is_empty() {
+                write_offsets(own.clock_offsets.as_ref(), offsets).map_err(|e| failed(e.into()))?;
+            }
+            let path = "/proc/self/ns/time_for_children";
+            let made = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+            setns(made.map_err(|e| failed(e.into()))?.as_fd(), Namespaces::NEWTIME).map_err(failed)
+        }
+    }
+}
+
+/// A parked process did not know that it would want them: it can open them still while it has the host root's ids.
+fn write_offsets(opened: Option<&OwnedFd>, offsets: &str) -> Result<(), Errno> {
+    let late = match opened {
+        Some(_) => None,
+        None => {
+            let path = "/proc/self/timens_offsets";
+            Some(rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?)
+        }
+    };
+    let file = opened.or(late.as_ref()).ok_or(Errno::BADF)?;
+    rustix::io::write(file, offsets.as_bytes()).map(drop)
 }
 
 fn name_host(plan: &Plan) -> Result<(), Failure> {
@@ -82,38 +129,53 @@ fn name_host(plan: &Plan) -> Result<(), Failure> {
 
 /// Puts the root of the container over that of the host, which stays below until `pivot`: a new procfs or sysfs is only
 /// allowed in a user namespace while one that shows everything is there (mount_too_revealing in fs/namespace.c).
-fn place_root(root: BorrowedFd<'_>) -> Result<(), Failure> {
+///
+/// For hooks it goes where the bundle has it: they mount into it by that path.
+fn place_root(course: &Course<'_>, plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure> {
+    if plan.mount == Unshare::Host {
+        return Ok(());
+    }
     let failed = |e: Errno| at(Step::Root, "/")(e);
     // Nothing mounted from here on may reach the host. In a user namespace the copies are no longer shared anyway.
     rustix::mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).map_err(failed)?;
-    rustix::mount::move_mount(root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(failed)
+    let path = course.root_path().unwrap_or_else(|| "/".into());
+    rustix::mount::move_mount(root, "", CWD, &path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(at(Step::Root, &path.to_string_lossy()))
 }
 
 /// Makes the root of the container that of the process, and drops the host's. pivot_root(2), notes.
-fn pivot(root: BorrowedFd<'_>) -> Result<(), Failure> {
+fn enter_root(course: &Course<'_>, plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure> {
     let failed = |e: Errno| at(Step::Root, "pivot")(e);
     rustix::process::fchdir(root).map_err(failed)?;
+    if plan.mount == Unshare::Host || course.has_no_pivot() {
+        if plan.mount != Unshare::Host {
+            below_root::drop_revealing(course.root_path().as_deref()).map_err(failed)?;
+        }
+        rustix::process::chroot(".").map_err(failed)?;
+        return rustix::process::chdir("/").map_err(failed);
+    }
     rustix::process::pivot_root(".", ".").map_err(failed)?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(failed)?;
     rustix::process::chdir("/").map_err(failed)
 }
 
-fn streams<'a>(
-    control: BorrowedFd<'_>,
-    plan: &Plan,
-    fds: &'a [OwnedFd],
-    tree: &Tree<'_>,
-) -> Result<Streams<'a>, Failure> {
+fn streams<'a>(course: &Course<'a>, plan: &Plan, fds: &'a [OwnedFd], tree: &Tree<'_>) -> Result<Streams<'a>, Failure> {
     if !plan.process.terminal {
+        if let Some(streams) = course.streams() {
+            return Ok(Streams::Files(streams));
+        }
         let last = fds.last_chunk::<3>();
         let [stdin, stdout, stderr] = last.ok_or_else(|| Failure::new(Step::Park, Errno::BADF, "standard streams"))?;
         return Ok(Streams::Files([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]));
     }
     let pair = terminal::open(tree.root(), tree.devpts(), &plan.process)?;
+    if course.has_plain_lines() {
+        terminal::plain_lines(pair.peer.as_fd())?;
+    }
     let console = at(Step::Console, "/dev/console");
     // By descriptor: the number of the terminal in /dev/pts proves nothing (CVE-2025-52565).
     terminal::bind_console(pair.peer.as_fd(), || resolve::mount_point(tree.root(), "dev/console", resolve::Sort::File))
         .map_err(console)?;
-    wire::say(control, wire::TERMINAL, &[pair.master.as_fd()]).map_err(at(Step::Console, "socket"))?;
+    wire::say(course.control(), wire::TERMINAL, &[pair.master.as_fd()]).map_err(at(Step::Console, "socket"))?;
     Ok(Streams::Terminal(pair.peer))
 }

@@ -1,6 +1,7 @@
 //! The last steps of every process: streams, folder, user, limits, capabilities, filter, execve.
 
-use super::{OwnFiles, program, resolve};
+use super::course::Course;
+use super::{Groups, OwnFiles, home, program, resolve, tuning};
 use crate::failure::at;
 use crate::{Capabilities, Failure, ProcessPlan, Step, limits};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -21,14 +22,23 @@ pub(super) enum Streams<'a> {
 }
 
 /// Executes the program of `plan`, from within the container's namespaces and root. Returns only a failure.
-pub(super) fn execute(own: &OwnFiles, plan: &ProcessPlan, streams: &Streams<'_>) -> Result<Infallible, Failure> {
+pub(super) fn execute(
+    own: &OwnFiles,
+    plan: &ProcessPlan,
+    streams: &Streams<'_>,
+    course: &Course<'_>,
+) -> Result<Infallible, Failure> {
     take_streams(streams).map_err(at(Step::Console, "standard streams"))?;
+    let at_home = home::environment(&plan.env, plan.uid).map(|env| ProcessPlan { env, ..plan.clone() });
+    let plan = at_home.as_ref().unwrap_or(plan);
     sys::umask(0);
     let arrived = change_folder(&plan.cwd)?;
     sys::umask(plan.umask.unwrap_or(DEFAULT_UMASK));
     own.set_label(plan.apparmor_profile.as_deref())?;
+    tuning::tune(plan)?;
     drop_bounding(plan.capabilities.bounding)?;
-    become_user(plan)?;
+    become_user(plan, course.groups())?;
+    course.watch_caller()?;
     if !arrived && !change_folder(&plan.cwd)? {
         return Err(Failure::new(Step::WorkingDirectory, Errno::ACCESS, &plan.cwd));
     }
@@ -36,9 +46,30 @@ pub(super) fn execute(own: &OwnFiles, plan: &ProcessPlan, streams: &Streams<'_>)
     limits::set(&plan.rlimits)?;
     // Everything is close-on-exec already; this is for a descriptor that should not be there (CVE-2024-21626).
     sys::process::cloexec_from(3).map_err(at(Step::Execve, "file descriptors"))?;
-    set_capabilities(plan)?;
-    install_filter(plan)?;
+    let Err(failure) = go(plan, &program, course);
+    Err(course.fail(failure))
+}
+
+/// From the last step that can fail by the specification's fault to the program.
+fn go(plan: &ProcessPlan, program: &program::Program, course: &Course<'_>) -> Result<Infallible, Failure> {
+    // A filter with a listener is told to the caller, who is there only until the gate.
+    let early = plan.seccomp_listener;
+    if early {
+        confine(plan, course)?;
+    }
+    course.wait_at_gate()?;
+    if !early {
+        confine(plan, course)?;
+    }
+    course.run_start_hooks(plan)?;
+    course.place_passed()?;
     Err(program.run())
+}
+
+/// The last two: what is asked for after this, the container may forbid.
+fn confine(plan: &ProcessPlan, course: &Course<'_>) -> Result<(), Failure> {
+    set_capabilities(plan)?;
+    install_filter(plan, course)
 }
 
 fn take_streams(streams: &Streams<'_>) -> Result<(), Errno> {
@@ -85,7 +116,7 @@ fn drop_bounding(keep: u64) -> Result<(), Failure> {
 }
 
 /// Takes the ids of the plan. All ones means "no change" to the kernel and is no user (CVE-2016-3697 and its kin).
-fn become_user(plan: &ProcessPlan) -> Result<(), Failure> {
+fn become_user(plan: &ProcessPlan, own_groups: Groups) -> Result<(), Failure> {
     let ids = [plan.uid, plan.gid];
     let subject = format!("{}:{}", plan.uid, plan.gid);
     if ids.iter().chain(&plan.groups).any(|id| *id == u32::MAX) {
@@ -93,7 +124,7 @@ fn become_user(plan: &ProcessPlan) -> Result<(), Failure> {
     }
     let change = || {
         let groups: Vec<Gid> = plan.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-        rustix::thread::set_thread_groups(&groups)?;
+        own_groups.set(&groups)?;
         let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));
         rustix::thread::set_thread_res_gid(gid, gid, gid)?;
         if plan.uid != 0 {
@@ -131,12 +162,14 @@ fn each(mask: u64) -> impl Iterator<Item = CapabilitySet> {
     (0..64).map(|number| 1_u64 << number).filter(move |bit| mask & bit != 0).map(CapabilitySet::from_bits_retain)
 }
 
-fn install_filter(plan: &ProcessPlan) -> Result<(), Failure> {
+fn install_filter(plan: &ProcessPlan, course: &Course<'_>) -> Result<(), Failure> {
     if plan.no_new_privileges {
         rustix::thread::set_no_new_privs(true).map_err(at(Step::Seccomp, "no_new_privs"))?;
     }
-    match &plan.seccomp {
-        Some(filter) => sys::filter::install(filter).map_err(at(Step::Seccomp, "filter")),
-        None => Ok(()),
+    let Some(filter) = &plan.seccomp else { return Ok(()) };
+    if plan.seccomp_listener {
+        let listener = sys::filter::install_with_listener(filter, plan.seccomp_flags);
+        return course.tell_listener(&listener.map_err(at(Step::Seccomp, "filter"))?);
     }
+    sys::filter::install(filter, plan.seccomp_flags).map_err(at(Step::Seccomp, "filter"))
 }

@@ -15,15 +15,16 @@ pub(crate) struct Program {
     name: String,
 }
 
-/// Looks for the program as the user it will run as. A name with a slash is taken as it is, others are looked for in PATH.
+/// Looks for the program as the user it will run as. A name with a slash is looked at where it is, others are looked for in PATH.
 pub(crate) fn find(plan: &ProcessPlan) -> Result<Program, Failure> {
     let name = plan.args.first().map(Vec::as_slice).unwrap_or_default();
     let subject = String::from_utf8_lossy(name).into_owned();
     let fail = |step, errno| Failure::new(step, errno, subject.as_str());
     let path = match name.contains(&b'/') {
-        true => name.to_vec(),
-        false => in_path(name, search_path(&plan.env)).map_err(|errno| fail(Step::LookPath, errno))?,
+        true => executable(name).map(|()| name.to_vec()),
+        false => in_path(name, search_path(&plan.env)),
     };
+    let path = path.map_err(|errno| fail(Step::LookPath, errno))?;
     let path = CString::new(path).map_err(|_| fail(Step::Execve, Errno::INVAL))?;
     let arguments = Strings::new(plan.args.clone()).ok_or_else(|| fail(Step::Execve, Errno::INVAL))?;
     let environment = Strings::new(plan.env.clone()).ok_or_else(|| fail(Step::Execve, Errno::INVAL))?;

@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use rustix::pty::OpenptFlags;
-use rustix::termios::Winsize;
+use rustix::termios::{OptionalActions, OutputModes, Termios, Winsize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// statfs(2): the magic number of devpts.
@@ -37,6 +37,15 @@ pub(super) fn open(root: BorrowedFd<'_>, devpts: Option<BorrowedFd<'_>>, plan: &
         rustix::fs::fchown(&pair.peer, owner, None).map_err(at(Step::Console, "owner"))?;
     }
     Ok(pair)
+}
+
+/// New lines get no carriage return.
+pub(super) fn plain_lines(peer: BorrowedFd<'_>) -> Result<(), Failure> {
+    let set = |mut settings: Termios| {
+        settings.output_modes -= OutputModes::ONLCR;
+        rustix::termios::tcsetattr(peer, OptionalActions::Now, &settings)
+    };
+    rustix::termios::tcgetattr(peer).and_then(set).map_err(at(Step::Console, "line ends"))
 }
 
 fn open_pair(root: BorrowedFd<'_>, devpts: Option<BorrowedFd<'_>>) -> Result<Pair, Errno> {
@@ -75,4 +84,21 @@ pub(super) fn bind_console(
 ) -> Result<(), Errno> {
     let copy = tree::copy(peer, OpenTreeFlags::empty())?;
     tree::attach(copy.as_fd(), console()?.as_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_lines_end_in_a_line_feed_alone() {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = rustix::pty::openpt(flags).unwrap();
+        rustix::pty::unlockpt(&master).unwrap();
+        let peer = rustix::pty::ioctl_tiocgptpeer(&master, flags).unwrap();
+        plain_lines(peer.as_fd()).unwrap();
+        rustix::io::write(&peer, b"a\n").unwrap();
+        let mut read = [0; 8];
+        assert_eq!(rustix::io::read(&master, &mut read).unwrap(), 2);
+    }
 }

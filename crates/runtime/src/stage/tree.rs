@@ -1,12 +1,14 @@
 //! The mounts of a container, placed by descriptor below its root.
 
+use super::copy_up;
 use super::init::named;
 use super::resolve::{self, PROC_SUPER_MAGIC, Sort};
 use crate::failure::at;
-use crate::{Failure, MountSource, MountStep, Step};
-use rustix::fs::{CWD, OFlags};
+use crate::{Attributes, Extent, Failure, MountSource, MountStep, Seed, Spread, Step};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
+use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::mount::{Change, Reach, attribute};
 
@@ -28,6 +30,26 @@ pub(super) struct Tree<'a> {
 pub(super) struct HostOwned {
     pub(super) processes: bool,
     pub(super) network: bool,
+    pub(super) cgroups: bool,
+}
+
+/// A new file system, see [`MountSource::New`].
+struct New<'a> {
+    kind: &'a str,
+    options: &'a [(String, Option<String>)],
+    attributes: u64,
+    seed: Seed,
+}
+
+impl New<'_> {
+    /// The option that makes a tmpfs look like the folder it covers.
+    fn mode_of(&self, folder: BorrowedFd<'_>) -> Result<Option<(String, Option<String>)>, Errno> {
+        if self.options.iter().any(|(key, _)| key == "mode") {
+            return Ok(None);
+        }
+        let mode = rustix::fs::fstat(folder)?.st_mode & 0o7777;
+        Ok(Some(("mode".to_owned(), Some(format!("{mode:04o}")))))
+    }
 }
 
 impl<'a> Tree<'a> {
@@ -45,7 +67,7 @@ impl<'a> Tree<'a> {
 
     /// Places one mount.
     pub(super) fn place(&mut self, step: &MountStep, fds: &[OwnedFd]) -> Result<(), Failure> {
-        let failed = |e: Errno| at(Step::Mount, &step.destination)(e);
+        let failed = |e: Errno| at(Step::Mount, &step.subject())(e);
         match &step.source {
             MountSource::Detached { fd, file } => {
                 let sort = if *file { Sort::File } else { Sort::Folder };
@@ -55,22 +77,99 @@ impl<'a> Tree<'a> {
                 attach(named(fds, *fd)?, target.as_fd())
                     .map_err(|e| failed(if e == Errno::INVAL && mismatch() { Errno::NOTDIR } else { e }))
             }
-            MountSource::New { kind, options, attributes } => {
-                let later = if kind == "tmpfs" { attributes & attribute::RDONLY } else { 0 };
-                let mount = self.new_instance(kind, options, attributes & !later).map_err(failed)?;
-                let target = self.target(&step.destination, Sort::Folder).map_err(failed)?;
-                attach(mount.as_fd(), target.as_fd()).map_err(failed)?;
-                if kind == "cgroup" {
-                    self.link_controllers(&step.destination).map_err(failed)?;
-                }
-                if later != 0 {
-                    self.readonly.push(mount);
-                } else {
-                    self.remember(kind, &step.destination, mount);
-                }
-                Ok(())
+            MountSource::New { kind, options, attributes, seed } => {
+                self.place_new(step, &New { kind, options, attributes: *attributes, seed: *seed })
+            }
+            MountSource::Inside { user, .. } => {
+                let user = user.map(|index| named(fds, index)).transpose()?;
+                self.place_inside(step, user).map_err(failed)
+            }
+            MountSource::OwnCgroups { attributes } => self.place_own_cgroups(step, *attributes).map_err(failed),
+            MountSource::Device { node, host } => {
+                let host = host.map(|index| named(fds, index)).transpose()?;
+                self.make_device(&step.destination, node, host).map_err(at(Step::Device, &step.destination))
+            }
+            MountSource::Link { target } => {
+                self.make_link(&step.destination, target).map_err(at(Step::Device, &step.destination))
             }
         }
+    }
+
+    /// A new file system of the init's own namespaces. A tmpfs is made read-only last: mount points are made in it.
+    fn place_new(&mut self, step: &MountStep, new: &New<'_>) -> Result<(), Failure> {
+        let failed = |e: Errno| at(Step::Mount, &step.subject())(e);
+        let later = if new.kind == "tmpfs" { new.attributes & attribute::RDONLY } else { 0 };
+        let covered = if new.seed == Seed::Nothing { None } else { self.covered(&step.destination).map_err(failed)? };
+        let mode = covered.as_ref().map_or(Ok(None), |folder| new.mode_of(folder.as_fd())).map_err(failed)?;
+        let options = mode.map_or(Cow::Borrowed(new.options), |mode| {
+            Cow::Owned(std::iter::once(mode).chain(new.options.iter().cloned()).collect())
+        });
+        let mount = self.new_instance(new.kind, &options, new.attributes & !later).map_err(failed)?;
+        let target = self.target(&step.destination, Sort::Folder).map_err(|e| self.unordinary(step, new.kind, e))?;
+        if let Some(folder) = covered.filter(|_| new.seed == Seed::Files) {
+            copy_up::copy(folder.as_fd(), mount.as_fd()).map_err(failed)?;
+        }
+        attach(mount.as_fd(), target.as_fd()).map_err(failed)?;
+        spread(mount.as_fd(), &step.propagation).map_err(failed)?;
+        if new.kind == "cgroup" {
+            self.link_controllers(&step.destination).map_err(failed)?;
+        }
+        if later != 0 {
+            self.readonly.push(mount);
+        } else {
+            self.remember(new.kind, &step.destination, mount);
+        }
+        Ok(())
+    }
+
+    /// In runc's words, for which people and tests look.
+    fn unordinary(&self, step: &MountStep, kind: &str, errno: Errno) -> Failure {
+        let fixed = matches!(step.destination.trim_matches('/'), "proc" | "sys");
+        match errno {
+            Errno::LOOP | Errno::NOTDIR if fixed => {
+                let subject =
+                    format!("{}: filesystem {kind:?} must be mounted on ordinary directory", step.destination);
+                Failure::new(Step::Mount, errno, subject)
+            }
+            _ => Failure::new(Step::Mount, errno, step.subject()),
+        }
+    }
+
+    /// The folder that a mount will cover, open for reading; `None` when there is none yet.
+    fn covered(&self, destination: &str) -> Result<Option<OwnedFd>, Errno> {
+        match resolve::in_root(self.root, destination, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// A bind of what the container shows already.
+    fn place_inside(&self, step: &MountStep, user: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+        let MountSource::Inside { path, extent, attributes, recursive, .. } = &step.source else { return Ok(()) };
+        let source = resolve::in_root(self.root, path, OFlags::PATH)?;
+        let whole = if *extent == Extent::All { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+        let tree = copy(source.as_fd(), whole)?;
+        let set = |change, reach| {
+            sys::mount::set_attributes(tree.as_fd(), change, reach)
+                .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+        };
+        if user.is_some() {
+            set(Change { id_map: user, ..Change::default() }, Reach::One)?;
+        }
+        for (what, reach) in [(attributes, Reach::One), (recursive, Reach::Recursive)] {
+            if *what != Attributes::default() {
+                set(Change { set: what.set, clear: what.clear, ..Change::default() }, reach)?;
+            }
+        }
+        let target = self.target(&step.destination, resolve::sort_of(source.as_fd())?)?;
+        attach(tree.as_fd(), target.as_fd())?;
+        spread(tree.as_fd(), &step.propagation)
+    }
+
+    /// It becomes read-only when all mount points in it are made.
+    pub(super) fn close_later(&mut self, mount: OwnedFd) {
+        self.readonly.push(mount);
     }
 
     fn remember(&mut self, kind: &str, destination: &str, mount: OwnedFd) {
@@ -83,7 +182,7 @@ impl<'a> Tree<'a> {
     }
 
     /// `cpu` and `cpuacct` beside `cpu,cpuacct`: programs look for a controller by its own name.
-    fn link_controllers(&self, destination: &str) -> Result<(), Errno> {
+    pub(super) fn link_controllers(&self, destination: &str) -> Result<(), Errno> {
         let Some((parent, joint)) = destination.rsplit_once('/').filter(|(_, joint)| joint.contains(',')) else {
             return Ok(());
         };
@@ -110,7 +209,7 @@ impl<'a> Tree<'a> {
     /// The place a destination names. What later steps, and the programs in the container, take for /proc and /sys must be
     /// there and not where a link of the image points (CVE-2019-19921); and a link must not bring a mount into procfs, where
     /// it could stand in for what the kernel says (CVE-2019-16884, CVE-2023-28642).
-    fn target(&self, destination: &str, sort: Sort) -> Result<OwnedFd, Errno> {
+    pub(super) fn target(&self, destination: &str, sort: Sort) -> Result<OwnedFd, Errno> {
         let path = destination.trim_matches('/');
         if matches!(path, "proc" | "sys") {
             return match resolve::strictly_beneath(self.root, path, OFlags::PATH | OFlags::DIRECTORY) {
@@ -139,6 +238,11 @@ impl<'a> Tree<'a> {
         match create(kind, options, attributes) {
             Err(Errno::PERM) if kind == "sysfs" && self.host.network => host_tree("/sys", attributes),
             Err(Errno::PERM) if kind == "proc" && self.host.processes => host_tree("/proc", attributes),
+            // Without a cgroup namespace of its own the host's hierarchy is what a container has anyway, with the attributes
+            // that are asked for (CVE-2023-25809).
+            Err(Errno::PERM | Errno::BUSY) if kind == "cgroup2" && self.host.cgroups => {
+                host_tree("/sys/fs/cgroup", attributes)
+            }
             other => other,
         }
     }
@@ -146,7 +250,16 @@ impl<'a> Tree<'a> {
     /// Writes a kernel parameter of the container's own namespaces: `key` is a path below /proc/sys.
     pub(super) fn set_sysctl(&self, key: &str, value: &str) -> Result<(), Failure> {
         let write = || {
-            let proc = self.proc.as_ref().ok_or(Errno::NOENT)?;
+            let hosts;
+            let proc = match &self.proc {
+                Some(proc) => proc,
+                // The host's is still the root of this process; what it shows below sys is this process's own.
+                None => {
+                    hosts =
+                        rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+                    &hosts
+                }
+            };
             let file = resolve::strictly_beneath(proc.as_fd(), &format!("sys/{key}"), OFlags::WRONLY)?;
             rustix::io::write(&file, value.as_bytes()).map(drop)
         };
@@ -176,6 +289,21 @@ pub(super) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()
     rustix::mount::move_mount(mount, "", target, "", flags)
 }
 
+/// Sets the propagation of a mount.
+pub(super) fn spread(mount: BorrowedFd<'_>, all: &[(Spread, Extent)]) -> Result<(), Errno> {
+    all.iter().try_for_each(|(kind, extent)| {
+        let change = Change { propagation: Some((*kind).into()), ..Change::default() };
+        let set = sys::mount::set_attributes(mount, change, (*extent).into());
+        set.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+    })
+}
+
+/// Sets the propagation of `/`, of which no descriptor from before the pivot is needed.
+pub(super) fn spread_root(spreading: (Spread, Extent)) -> Result<(), Errno> {
+    let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    spread(root.as_fd(), &[spreading])
+}
+
 /// A detached copy of the mount at, or below, an open file.
 pub(super) fn copy(mount: BorrowedFd<'_>, more: OpenTreeFlags) -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
@@ -198,7 +326,7 @@ pub(crate) fn create(kind: &str, options: &[(String, Option<String>)], attribute
 
 /// A copy of a tree of the host, which lies below the container's root still. Recursive: a part of it could reveal what
 /// another mount hides, so the kernel refuses that in a user namespace.
-fn host_tree(path: &str, attributes: u64) -> Result<OwnedFd, Errno> {
+pub(super) fn host_tree(path: &str, attributes: u64) -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = rustix::mount::open_tree(CWD, path, flags)?;
     let change = Change { set: attributes & !attribute::ATIME_FIELD, ..Change::default() };

@@ -208,7 +208,13 @@ fn filter(world: &World) {
         spec.process.as_mut().unwrap().no_new_privileges = no_new_privileges;
         let (root, _) = world.root(Some(world.user.as_fd()));
         let user_namespace = Some(world.user.try_clone().unwrap());
-        let inputs = Inputs { root, seccomp: Some(mkdir_filter()), user_namespace, cgroup_dir: None };
+        let inputs = Inputs {
+            root,
+            seccomp: Some(mkdir_filter()),
+            user_namespace,
+            cgroup_dir: None,
+            rules: runtime::Rules::Engine,
+        };
         let prepared = runtime::prepare(&spec, inputs).unwrap();
         let ended = world.start(world.park(), &prepared).unwrap().end();
         assert_eq!(ended.out, "CapEff:\t00000000a80425fb\nSeccomp:\t2\n", "{ended:?}");
@@ -253,7 +259,7 @@ fn host_user(world: &World) {
     std::fs::create_dir_all(&volume).unwrap();
     spec.mounts.push(bind(&volume, "/data", &["rbind"]));
     let (root, _) = world.root(None);
-    let inputs = Inputs { root, seccomp: None, user_namespace: None, cgroup_dir: None };
+    let inputs = Inputs { root, seccomp: None, user_namespace: None, cgroup_dir: None, rules: runtime::Rules::Engine };
     let prepared = runtime::prepare(&spec, inputs).unwrap();
     let plan = ParkPlan { user: UserNamespace::Host, network: NetworkNamespace::New, cgroup_procs: Vec::new() };
     let ended = world.start(world.park_with(&plan, &[]), &prepared).unwrap().end();
@@ -324,7 +330,7 @@ fn privileged(world: &World) {
     spec.mounts.retain(|mount| mount.destination != "/sys");
     spec.mounts.insert(3, mount("/sys", "sysfs", &["nosuid", "noexec", "nodev"]));
     let (root, _) = world.root(None);
-    let inputs = Inputs { root, seccomp: None, user_namespace: None, cgroup_dir: None };
+    let inputs = Inputs { root, seccomp: None, user_namespace: None, cgroup_dir: None, rules: runtime::Rules::Engine };
     let prepared = runtime::prepare(&spec, inputs).unwrap();
     let plan = ParkPlan { user: UserNamespace::Host, network: NetworkNamespace::New, cgroup_procs: Vec::new() };
     let ended = world.start(world.park_with(&plan, &[]), &prepared).unwrap().end();

@@ -38,12 +38,12 @@ fn not_executable(world: &World) {
         assert_eq!(subject, program);
         (step, errno)
     };
-    assert_eq!(of("/nothing"), (Step::Execve, Errno::NOENT));
-    assert_eq!(of("/etc"), (Step::Execve, Errno::ISDIR));
-    assert_eq!(of("/bin/plain"), (Step::Execve, Errno::ACCESS));
+    assert_eq!(of("/nothing"), (Step::LookPath, Errno::NOENT));
+    assert_eq!(of("/etc"), (Step::LookPath, Errno::ISDIR));
+    assert_eq!(of("/bin/plain"), (Step::LookPath, Errno::ACCESS));
     assert_eq!(of("plain"), (Step::LookPath, Errno::ACCESS));
     assert_eq!(of("/bin/garbage"), (Step::Execve, Errno::NOEXEC));
-    assert_eq!(of("/etc/passwd/x"), (Step::Execve, Errno::NOTDIR));
+    assert_eq!(of("/etc/passwd/x"), (Step::LookPath, Errno::NOTDIR));
 }
 
 fn bad_directory(world: &World) {
@@ -116,7 +116,7 @@ fn exec_failures(world: &World) {
         (failure.step, Errno::from_raw_os_error(failure.errno))
     };
     assert_eq!(of(process(&["nothing"])), (Step::LookPath, Errno::NOENT));
-    assert_eq!(of(process(&["/etc"])), (Step::Execve, Errno::ISDIR));
+    assert_eq!(of(process(&["/etc"])), (Step::LookPath, Errno::ISDIR));
     assert_eq!(of(bad), (Step::WorkingDirectory, Errno::NOTDIR));
     running.kill();
 }

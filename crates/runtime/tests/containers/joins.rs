@@ -127,7 +127,8 @@ fn own_proc(world: &World) {
                 let parked = world.park_with(&plan, &fds);
                 let (root, _) = world.root(Some(world.user.as_fd()));
                 let user_namespace = Some(world.user.try_clone().unwrap());
-                let inputs = runtime::Inputs { root, seccomp: None, user_namespace, cgroup_dir };
+                let inputs =
+                    runtime::Inputs { root, seccomp: None, user_namespace, cgroup_dir, rules: runtime::Rules::Engine };
                 let running = world.start(parked, &runtime::prepare(&spec, inputs).unwrap()).unwrap();
                 let parent = std::fs::read_to_string(format!("/proc/{}/stat", running.pid)).unwrap();
                 assert_eq!(parent.rsplit(") ").next().unwrap().split(' ').nth(1), Some(own_pid().to_string().as_str()));
@@ -168,7 +169,13 @@ fn frozen(world: &World) {
     spec.mounts.retain(|mount| mount.destination != "/sys/fs/cgroup");
     let (root, _) = world.root(Some(world.user.as_fd()));
     let user_namespace = Some(world.user.try_clone().unwrap());
-    let inputs = runtime::Inputs { root, seccomp: None, user_namespace, cgroup_dir: Some(open(&group.0)) };
+    let inputs = runtime::Inputs {
+        root,
+        seccomp: None,
+        user_namespace,
+        cgroup_dir: Some(open(&group.0)),
+        rules: runtime::Rules::Engine,
+    };
     let prepared = runtime::prepare(&spec, inputs).unwrap();
     let fds: Vec<_> = prepared.fds.iter().map(AsFd::as_fd).collect();
     let (out, out_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
@@ -315,8 +322,11 @@ fn cgroup_v2(world: &World) {
         let (root, _) = world.root(Some(world.user.as_fd()));
         let user_namespace = Some(world.user.try_clone().unwrap());
         let cgroup_dir = Some(open(&group.0));
-        let prepared =
-            runtime::prepare(spec, runtime::Inputs { root, seccomp: None, user_namespace, cgroup_dir }).unwrap();
+        let prepared = runtime::prepare(
+            spec,
+            runtime::Inputs { root, seccomp: None, user_namespace, cgroup_dir, rules: runtime::Rules::Engine },
+        )
+        .unwrap();
         world.start(world.park(), &prepared).unwrap()
     };
     assert_eq!(launch(&spec).end().out, "0::/\n1\n");

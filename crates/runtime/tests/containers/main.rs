@@ -2,6 +2,7 @@
 
 mod attacks;
 mod basics;
+mod bundles;
 mod failures;
 mod joins;
 mod world;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let world = World::new();
     let mut failed = Vec::new();
-    for (name, test) in [basics::TESTS, failures::TESTS, attacks::TESTS, joins::TESTS].concat() {
+    for (name, test) in [basics::TESTS, failures::TESTS, attacks::TESTS, joins::TESTS, bundles::TESTS].concat() {
         if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word.as_str())) {
             continue;
         }

@@ -129,7 +129,11 @@ impl World {
 
     pub fn prepare_on(&self, spec: &Spec, root: OwnedFd) -> Prepared {
         let user = Some(self.user.try_clone().expect("dup"));
-        runtime::prepare(spec, Inputs { root, seccomp: None, user_namespace: user, cgroup_dir: None }).expect("prepare")
+        runtime::prepare(
+            spec,
+            Inputs { root, seccomp: None, user_namespace: user, cgroup_dir: None, rules: runtime::Rules::Engine },
+        )
+        .expect("prepare")
     }
 
     pub fn park(&self) -> Parking {

@@ -19,6 +19,10 @@ const ID: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddee
 struct Machine;
 
 impl Around for Machine {
+    fn limits(&self) -> bool {
+        true
+    }
+
     fn processors(&self) -> usize {
         4
     }

@@ -15,6 +15,7 @@ use crate::status::Refusal;
 use crate::version::ApiVersion;
 use api::types::{ContainerConfig, CreateRequest, HostConfig, Texts};
 use container::{Config, LogConfig, MountPoint, RestartPolicy};
+use oci::runtime::Resources;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -26,6 +27,8 @@ pub use ports::port_protocol;
 pub trait Around {
     /// Processors of this machine.
     fn processors(&self) -> usize;
+    /// Whether this engine can limit containers.
+    fn limits(&self) -> bool;
     /// Another container, by whatever names it.
     fn neighbour(&self, name: &str) -> Result<Neighbour, Refusal>;
     /// Whether a path of the host exists.
@@ -55,6 +58,10 @@ pub struct Meant {
     pub warnings: Vec<String>,
 }
 
+/// As dockerd says it of a single limit that it cannot set (moby, daemon/daemon_unix.go).
+const DISCARDED: &str =
+    "This user was delegated no cgroup: limits of memory, processors, processes and devices are discarded.";
+
 /// Translates a whole request. `Config::asked` is left empty.
 pub fn meant(asked: Asked<'_>, around: &dyn Around) -> Result<Meant, Refusal> {
     let (typed, host) = (&asked.request.config, &asked.request.host_config);
@@ -65,6 +72,9 @@ pub fn meant(asked: Asked<'_>, around: &dyn Around) -> Result<Meant, Refusal> {
     let network = networks::mode(asked.request, around)?;
     let mut warnings = Vec::new();
     let resources = limits::resources(host, around, &mut warnings)?;
+    if !around.limits() && resources != (Resources { devices: resources.devices.clone(), ..Resources::default() }) {
+        warnings.push(DISCARDED.to_owned());
+    }
     let mut config = plain_fields(typed)?;
     config.network = network;
     config.resources = resources;

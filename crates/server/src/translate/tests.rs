@@ -27,6 +27,10 @@ const CLI_REQUEST: &str = r#"{
 struct Machine;
 
 impl Around for Machine {
+    fn limits(&self) -> bool {
+        true
+    }
+
     fn processors(&self) -> usize {
         4
     }

@@ -67,6 +67,10 @@ impl Around for Host<'_> {
         std::thread::available_parallelism().map_or(1, Into::into)
     }
 
+    fn limits(&self) -> bool {
+        self.0.has_limits()
+    }
+
     /// One that is not there is a wrong request: a client takes 404 at creation for a missing image, and would pull it.
     fn neighbour(&self, name: &str) -> Result<Neighbour, Refusal> {
         let snapshot =

@@ -48,26 +48,26 @@ fn of(info: &engine::Info) -> Info {
         containers_stopped: counts.stopped,
         images: info.images,
         driver: "overlay2".to_owned(),
-        driver_status: driver_status(),
+        driver_status: driver_status(info.rootless),
         plugins: Plugins {
             volume: texts(&["local"]),
             network: texts(&["bridge", "host", "null"]),
             authorization: None,
             log: texts(&["json-file", "none"]),
         },
-        memory_limit: true,
-        swap_limit: true,
-        cpu_cfs_period: true,
-        cpu_cfs_quota: true,
-        cpu_shares: true,
-        cpu_set: true,
-        pids_limit: true,
+        memory_limit: info.limits,
+        swap_limit: info.limits,
+        cpu_cfs_period: info.limits,
+        cpu_cfs_quota: info.limits,
+        cpu_shares: info.limits,
+        cpu_set: info.limits,
+        pids_limit: info.limits,
         ipv4_forwarding: true,
         n_fd: open_files(),
-        oom_kill_disable: !is_v2,
+        oom_kill_disable: !is_v2 && info.limits,
         system_time: times::nano(times::now()),
         logging_driver: "json-file".to_owned(),
-        cgroup_driver: "cgroupfs".to_owned(),
+        cgroup_driver: if info.limits { "cgroupfs" } else { "none" }.to_owned(),
         cgroup_version: if is_v2 { "2" } else { "1" }.to_owned(),
         kernel_version: info.kernel.clone(),
         operating_system: info.operating_system.clone(),
@@ -83,17 +83,23 @@ fn of(info: &engine::Info) -> Info {
         swarm: Swarm { local_node_state: "inactive".to_owned(), ..Swarm::default() },
         live_restore_enabled: true,
         init_binary: "docker-init".to_owned(),
-        security_options: texts(&["name=seccomp,profile=builtin", "name=userns", "name=cgroupns"]),
+        security_options: security_options(info),
         ..Info::default()
     }
 }
 
-fn driver_status() -> Vec<(String, String)> {
+fn security_options(info: &engine::Info) -> Vec<String> {
+    let rootless = info.rootless.then_some("name=rootless");
+    let all = ["name=seccomp,profile=builtin", "name=userns", "name=cgroupns"].into_iter().chain(rootless);
+    all.map(str::to_owned).collect()
+}
+
+fn driver_status(user_marks: bool) -> Vec<(String, String)> {
     let rows = [
         ("Supports d_type", "true"),
         ("Using metacopy", "false"),
         ("Native Overlay Diff", "true"),
-        ("userxattr", "false"),
+        ("userxattr", if user_marks { "true" } else { "false" }),
     ];
     rows.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
@@ -161,6 +167,8 @@ mod tests {
             hostname: "h".into(),
             data_root: "/d".into(),
             cgroup_version: cgroup::Version::V2,
+            limits: true,
+            rootless: true,
             keeper_pid: 1,
             bridge: "dhow0".into(),
             gateway: [172, 17, 0, 1].into(),
@@ -183,5 +191,6 @@ mod tests {
         }
         assert_eq!(answer["Swarm"]["LocalNodeState"], "inactive");
         assert_eq!(answer["SecurityOptions"][1], "name=userns");
+        assert_eq!(answer["SecurityOptions"][3], "name=rootless");
     }
 }

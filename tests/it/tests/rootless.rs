@@ -1,0 +1,252 @@
+//! The whole engine as an ordinary user: no rights, ids of /etc/subuid, a network by pasta.
+//!
+//! The user exists in a mount namespace of the test only, with files of /etc of its own bound over the machine's, a /dev/net/tun
+//! for everybody, and a network namespace whose one link leads nowhere.
+
+use it::{Output, binary, busybox_archive, within};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// The user's id, and the first of the 65,536 that are granted to him.
+const USER: u32 = 4242;
+const GRANTED: u32 = 1_900_000;
+
+/// A user with a home, and what holds his machine.
+struct User {
+    folder: tempfile::TempDir,
+    holder: Child,
+}
+
+/// What the user's machine is made of; `$1` is the folder.
+const MACHINE: &str = r#"set -e
+for file in passwd group subuid subgid; do
+    [ -e "/etc/$file" ] && mount --bind "$1/etc/$file" "/etc/$file"
+done
+mount -t tmpfs -o mode=755 none /dev/net
+mknod -m 666 /dev/net/tun c 10 200
+ip link set lo up
+ip link add out0 type veth peer name out1
+ip link set out1 up
+ip address add 198.51.100.7/32 dev lo
+ip address add 192.0.2.5/24 dev out0
+ip link set out0 up
+ip route add default via 192.0.2.1
+echo
+exec sleep 100000"#;
+
+impl User {
+    /// With the sub ids that this text grants.
+    fn with_ids(granted: &str) -> User {
+        assert!(rustix::process::getuid().is_root(), "these tests need root");
+        let folder = tempfile::Builder::new().prefix("dhow-user-").tempdir().expect("a temporary folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+        fs::create_dir(at("etc")).expect("a folder");
+        let users = format!("root:x:0:0::/root:/bin/sh\ndhowtest:x:{USER}:{USER}::/:/bin/sh\n");
+        fs::write(at("etc/passwd"), users).expect("a file");
+        fs::write(at("etc/group"), format!("root:x:0:\ndhowtest:x:{USER}:\n")).expect("a file");
+        fs::write(at("etc/subuid"), granted).expect("a file");
+        fs::write(at("etc/subgid"), granted).expect("a file");
+        for name in ["home", "run"] {
+            fs::create_dir(at(name)).expect("a folder");
+            chown(at(name), Some(USER), Some(USER)).expect("an owner");
+        }
+        fs::copy(binary(), at("dhow")).expect("a copy that this user can execute");
+        fs::copy(busybox_archive(), at("busybox.tar")).expect("a copy that this user can read");
+        let mut holder = Command::new("unshare");
+        holder.args(["--net", "--mount", "--propagation", "private", "sh", "-c", MACHINE, "sh"]).arg(folder.path());
+        let mut holder = holder.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("unshare(1) runs");
+        let pipe = holder.stdout.as_mut().expect("a pipe");
+        std::io::Read::read_exact(pipe, &mut [0]).expect("the machine is made");
+        User { folder, holder }
+    }
+
+    fn new() -> User {
+        let user = User::with_ids(&format!("dhowtest:{GRANTED}:65536\n"));
+        user.dhow(&["load", "-q", "-i", &user.path("busybox.tar")]).ok();
+        user
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.at(name).display().to_string()
+    }
+
+    /// A command of the user.
+    fn command(&self, program: &str) -> Command {
+        let mut command = self.as_root("setpriv");
+        command.args([format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".into()]).arg(program);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("HOME", self.at("home")).env("XDG_RUNTIME_DIR", self.at("run"));
+        command
+    }
+
+    /// A command of root on the user's machine.
+    fn as_root(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.holder.id().to_string(), "--net", "--mount", "--wdns=/"]).arg(program);
+        command
+    }
+
+    fn dhow(&self, words: &[&str]) -> Output {
+        let mut command = self.command(&self.path("dhow"));
+        said(command.args(words))
+    }
+
+    /// What answers at a port of the machine.
+    fn ask(&self, port: u16) -> String {
+        said(self.as_root("busybox").args(["nc", "-w", "2", "127.0.0.1", &port.to_string()])).out
+    }
+
+    fn engine(&self) -> Option<Pid> {
+        let text = fs::read_to_string(self.at("run/dhow/dhow.pid")).ok()?;
+        Pid::from_raw(text.trim().parse().ok()?)
+    }
+
+    /// Processes of this user's engine, by command line.
+    fn processes(&self) -> Vec<String> {
+        let folder = self.folder.path().display().to_string();
+        let entries = fs::read_dir("/proc").expect("/proc").flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let line = |pid| fs::read(format!("/proc/{pid}/cmdline")).ok();
+        let lines = pids.filter(|pid| *pid != self.holder.id()).filter_map(line);
+        let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+        lines.filter(|line| line.contains(&folder) && !line.starts_with("nsenter")).collect()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.at("run/dhow/engine.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the engine's log:\n{}", self.log());
+        }
+        let ids = self.dhow(&["ps", "-aq"]).out;
+        let words: Vec<&str> = ["rm", "-f", "-v"].into_iter().chain(ids.split_whitespace()).collect();
+        if words.len() > 3 {
+            self.dhow(&words);
+        }
+        if let Some(pid) = self.engine() {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        if !std::thread::panicking() {
+            within("no process is left", || self.processes().is_empty());
+        }
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+fn said(command: &mut Command) -> Output {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+    Output {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn owner(path: &Path) -> u32 {
+    fs::symlink_metadata(path).expect("a file").uid()
+}
+
+#[test]
+fn containers_run_and_are_entered_and_their_files_are_the_users() {
+    let user = User::new();
+    let run = user.dhow(&["run", "--rm", "busybox", "sh", "-c", "id -u; echo err >&2; exit 7"]);
+    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (7, "0\n", "err\n"));
+    user.dhow(&["run", "-d", "--name", "box", "busybox", "sh", "-c", "echo hello; exec sleep 1000"]).ok();
+    // One exec must not spoil what comes after it.
+    for _ in 0..2 {
+        assert_eq!(user.dhow(&["exec", "box", "sh", "-c", "exit 9"]).code, 9);
+        assert_eq!(user.dhow(&["run", "--rm", "busybox", "echo", "on"]).ok(), "on\n");
+    }
+    within("the output is logged", || user.dhow(&["logs", "box"]).out == "hello\n");
+    assert_eq!(user.dhow(&["run", "--rm", "-u", "alice", "busybox", "id", "-u"]).ok(), "1000\n");
+    let volume = ["run", "--rm", "-v", "kept:/v", "busybox", "sh", "-c"];
+    user.dhow(&[&volume[..], &["echo x > /v/f; chown 1000 /v/f"]].concat()).ok();
+    assert_eq!(user.dhow(&[&volume[..], &["stat -c %u /v/f"]].concat()).ok(), "1000\n");
+    let mine = format!("{}:/mine", user.path("home"));
+    user.dhow(&["run", "--rm", "-v", &mine, "busybox", "sh", "-c", "touch /mine/a /mine/b; chown 7:7 /mine/b"]).ok();
+    assert_eq!((owner(&user.at("home/a")), owner(&user.at("home/b"))), (USER, GRANTED + 6));
+    let info = user.dhow(&["info"]).ok();
+    assert!(info.contains("  rootless\n") && info.contains("docker context create"), "{info}");
+    assert_eq!(
+        user.dhow(&["run", "--rm", "--privileged", "busybox", "sh", "-c", "mount -t tmpfs x /tmp && echo m"]).ok(),
+        "m\n"
+    );
+    for network in ["host", "none"] {
+        user.dhow(&["run", "--rm", "--net", network, "busybox", "true"]).ok();
+    }
+}
+
+#[test]
+fn containers_meet_on_the_bridge_and_ports_are_published_on_the_host() {
+    let user = User::new();
+    let serve = "while :; do echo answer | nc -l -p 80; done";
+    user.dhow(&["run", "-d", "--name", "web", "-p", "18080:80", "busybox", "sh", "-c", serve]).ok();
+    let address = user.dhow(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web"]).ok();
+    let line = format!("nc -w 2 {} 80 < /dev/null", address.trim());
+    within("a neighbour is answered", || user.dhow(&["run", "--rm", "busybox", "sh", "-c", &line]).out == "answer\n");
+    within("the host is answered", || user.ask(18080) == "answer\n");
+    let taken = user.dhow(&["run", "--rm", "-p", "18080:80", "busybox", "true"]);
+    assert!(taken.code == 125 && taken.err.contains("18080"), "{taken:?}");
+    let low = user.dhow(&["run", "--rm", "-p", "80:80", "busybox", "true"]);
+    assert!(low.err.contains("net.ipv4.ip_unprivileged_port_start=80"), "{low:?}");
+    let routes = user.dhow(&["run", "--rm", "--net", "host", "busybox", "ip", "route"]).ok();
+    assert!(routes.contains("default via 192.0.2.1"), "pasta's network: {routes}\n{}", user.log());
+    user.dhow(&["rm", "-f", "web"]).ok();
+    assert_eq!(user.ask(18080), "");
+    // Out through pasta, to an address that only the machine has.
+    let mut server = user.as_root("sh");
+    server.args(["-c", "echo outside | busybox nc -l -p 7000"]).stdout(Stdio::null());
+    let mut server = server.spawn().expect("a server");
+    within("the outside answers", || {
+        user.dhow(&["run", "--rm", "busybox", "sh", "-c", "nc -w 2 198.51.100.7 7000 < /dev/null"]).out == "outside\n"
+    });
+    server.wait().expect("it was a child");
+}
+
+#[test]
+fn what_a_layer_removes_stays_removed_when_it_is_saved_and_loaded() {
+    let user = User::new();
+    let change = "rm /etc/group; rm -r /data; mkdir /data; echo new > /data/own";
+    user.dhow(&["run", "--name", "made", "busybox", "sh", "-c", change]).ok();
+    user.dhow(&["commit", "made", "changed"]).ok();
+    let look = ["run", "--rm", "changed", "sh", "-c", "ls /etc/group; ls /data"];
+    assert_eq!(user.dhow(&look).out, "own\n");
+    let archive = user.path("home/changed.tar");
+    user.dhow(&["save", "-o", &archive, "changed"]).ok();
+    user.dhow(&["rm", "made"]).ok();
+    user.dhow(&["rmi", "changed"]).ok();
+    user.dhow(&["load", "-q", "-i", &archive]).ok();
+    assert_eq!(user.dhow(&look).out, "own\n");
+}
+
+#[test]
+fn a_killed_engine_loses_nothing_and_the_next_one_goes_on() {
+    let user = User::new();
+    let serve = "echo before; while :; do echo answer | nc -l -p 80; done";
+    user.dhow(&["run", "-d", "--name", "web", "-p", "18081:80", "busybox", "sh", "-c", serve]).ok();
+    within("the host is answered", || user.ask(18081) == "answer\n");
+    let engine = user.engine().expect("an engine");
+    kill_process(engine, Signal::KILL).expect("it can be killed");
+    within("its host side and pasta end", || {
+        !user.processes().iter().any(|line| line.contains("pasta") || line.contains(" engine "))
+    });
+    // The next command starts the next engine, in the same namespaces.
+    assert_eq!(user.dhow(&["inspect", "-f", "{{.State.Status}}", "web"]).ok(), "running\n");
+    assert_ne!(user.engine(), Some(engine));
+    assert_eq!(user.dhow(&["logs", "web"]).ok(), "before\n");
+    assert_eq!(user.dhow(&["exec", "web", "echo", "here"]).ok(), "here\n");
+    within("the host is answered again", || user.ask(18081) == "answer\n");
+}

@@ -1,0 +1,161 @@
+//! Other projects' conformance suites, run on our runtime and on its peers, and compared test by test.
+//!
+//! ```text
+//! a checkout of the suite --parts--> [terminal, namespaces, time limit] --text--> outcomes --+
+//!                          for each peer, then for ours                                      +--> what only peers pass
+//! docs/conformance.md: known differences, each with its reason ------------------------------+
+//! ```
+//!
+//! Nothing of a suite is kept in this repository. Raw output stays below `target/conformance`.
+
+mod bats;
+mod compare;
+mod contest;
+mod differences;
+mod images;
+mod outcome;
+mod rootless;
+mod runtime_tools;
+mod stage;
+
+use crate::suite;
+use compare::Table;
+use outcome::Test;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Who is tested: a name for tables, and a program called `runc` in a folder of its own.
+pub struct Runtime {
+    name: String,
+    program: PathBuf,
+}
+
+/// What can be run in parts: a file of tests, a program of tests, a group.
+trait Suite {
+    /// As docs/conformance.md has it.
+    fn name(&self) -> String;
+    fn parts(&self) -> Result<Vec<String>, String>;
+    /// Runs one part and gives all that it said.
+    fn say(&self, part: &str, runtime: &Runtime, work: &Path) -> Result<String, String>;
+    fn read(&self, text: &str) -> Vec<Test>;
+}
+
+/// What was asked.
+struct Options {
+    runtime: Option<PathBuf>,
+    peers: Vec<PathBuf>,
+    only: Vec<String>,
+    rootless: bool,
+    /// Peers' results of an earlier run are taken where there are any.
+    cached: bool,
+}
+
+/// Runs `SUITE DIR OPTIONS...`; `Err` when a peer passes what ours does not and no reason is known.
+pub fn run(words: &[String]) -> Result<(), String> {
+    let [suite, checkout, options @ ..] = words else {
+        return Err("conformance wants a suite (runc-bats, contest, runtime-tools) and its checkout".to_owned());
+    };
+    if !rustix::process::geteuid().is_root() {
+        return Err("conformance suites make namespaces and control groups: run this as root".to_owned());
+    }
+    let options = parse(options)?;
+    let checkout = fs::canonicalize(checkout).map_err(|e| format!("cannot open {checkout}: {e}"))?;
+    let suites: Vec<Box<dyn Suite>> = match suite.as_str() {
+        "runc-bats" if options.rootless => rootless::suites(&checkout)?,
+        _ if options.rootless => return Err("--rootless is for runc-bats".to_owned()),
+        "runc-bats" => vec![Box::new(bats::Bats::prepare(&checkout)?)],
+        "contest" => vec![Box::new(contest::Contest::prepare(&checkout)?)],
+        "runtime-tools" => vec![Box::new(runtime_tools::RuntimeTools::prepare(&checkout)?)],
+        other => return Err(format!("no suite {other}: there are runc-bats, contest and runtime-tools")),
+    };
+    let work = stage::folder()?;
+    let runtimes = runtimes(&options, work.path())?;
+    let wrong: Vec<String> =
+        suites.iter().filter_map(|suite| judge(suite.as_ref(), &runtimes, &options, work.path()).err()).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+fn parse(words: &[String]) -> Result<Options, String> {
+    let mut options = Options { runtime: None, peers: Vec::new(), only: Vec::new(), rootless: false, cached: false };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--runtime" => options.runtime = Some(PathBuf::from(value()?)),
+            "--peer" => options.peers.push(PathBuf::from(value()?)),
+            "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+            "--rootless" => options.rootless = true,
+            "--cached" => options.cached = true,
+            other => {
+                return Err(format!(
+                    "unknown option {other}: --runtime, --peer, --only, --rootless, --cached are known"
+                ));
+            }
+        }
+    }
+    if options.peers.is_empty() {
+        options.peers.extend(stage::find("runc"));
+    }
+    Ok(options)
+}
+
+/// Peers first, ours last.
+fn runtimes(options: &Options, work: &Path) -> Result<Vec<Runtime>, String> {
+    let ours = match &options.runtime {
+        Some(path) => path.clone(),
+        None => {
+            suite::cargo(&["build", "--bin", "dhow"])?;
+            suite::binary("dev")?
+        }
+    };
+    let mut runtimes = Vec::new();
+    for (number, path) in options.peers.iter().chain([&ours]).enumerate() {
+        runtimes.push(Runtime::new(path, &work.join(format!("runtime-{number}")))?);
+    }
+    Ok(runtimes)
+}
+
+impl Runtime {
+    /// Suites look at the name of the program, so each is called `runc`.
+    fn new(path: &Path, folder: &Path) -> Result<Runtime, String> {
+        let path = fs::canonicalize(path).map_err(|e| format!("cannot find the runtime {}: {e}", path.display()))?;
+        let program = folder.join("runc");
+        fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+        std::os::unix::fs::symlink(&path, &program).map_err(|e| format!("cannot make {}: {e}", program.display()))?;
+        let name = stage::version(&program).unwrap_or_else(|| path.display().to_string());
+        Ok(Runtime { name, program })
+    }
+}
+
+/// Runs the parts of a suite on each runtime, prints, compares.
+fn judge(suite: &dyn Suite, runtimes: &[Runtime], options: &Options, work: &Path) -> Result<(), String> {
+    let parts = suite.parts()?;
+    if let Some(strange) = options.only.iter().find(|only| !parts.contains(only)) {
+        return Err(format!("{} has no part {strange}: there are {}", suite.name(), parts.join(", ")));
+    }
+    let mut table = Table::new(&suite.name(), runtimes.iter().map(|runtime| runtime.name.clone()));
+    for part in parts.iter().filter(|part| options.only.is_empty() || options.only.contains(part)) {
+        for (number, runtime) in runtimes.iter().enumerate() {
+            let ours = number + 1 == runtimes.len();
+            let text = text(suite, part, runtime, work, options.cached && !ours)?;
+            table.add(number, part, suite.read(&text));
+        }
+        println!("{}", table.part(part));
+    }
+    let known = differences::Known::read(&suite::root().join("docs/conformance.md"), &suite.name())?;
+    table.verdict(&known)
+}
+
+fn text(suite: &dyn Suite, part: &str, runtime: &Runtime, work: &Path, cached: bool) -> Result<String, String> {
+    let plain = |name: &str| name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
+    let kept = suite::root().join("target/conformance").join(plain(&suite.name())).join(plain(&runtime.name));
+    let file = kept.join(format!("{}.txt", plain(part)));
+    if cached && let Ok(text) = fs::read_to_string(&file) {
+        return Ok(text);
+    }
+    let text = suite.say(part, runtime, work)?;
+    let at = |e: std::io::Error| format!("cannot write {}: {e}", file.display());
+    fs::create_dir_all(&kept).map_err(at)?;
+    fs::write(&file, &text).map_err(at)?;
+    Ok(text)
+}
