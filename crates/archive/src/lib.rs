@@ -22,6 +22,7 @@ mod extract;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
 pub mod overlay;
+mod owners;
 pub mod pack;
 mod path;
 pub mod pipe;

@@ -93,7 +93,7 @@ fn attach(group: &Group, pid: u32) {
             let path = format!("/proc/self/fd/{}/cgroup.procs", std::os::fd::AsRawFd::as_raw_fd(&folder));
             std::fs::write(path, pid.to_string()).unwrap();
         }
-        sys::CgroupEntry::Inherit => panic!("a group has an entry"),
+        other => panic!("a group has an entry of its own: {other:?}"),
     }
 }
 

@@ -87,16 +87,14 @@ fn remove_below(folder: &Path) -> bool {
 }
 
 fn enter(entry: sys::CgroupEntry, pid: u32) {
-    match entry {
-        sys::CgroupEntry::V1(files) => {
-            assert!(!files.is_empty());
-            files.into_iter().for_each(|file| std::fs::File::from(file).write_all(pid.to_string().as_bytes()).unwrap());
-        }
-        sys::CgroupEntry::V2(folder) => {
-            let path = format!("/proc/self/fd/{}/cgroup.procs", std::os::fd::AsRawFd::as_raw_fd(&folder));
-            std::fs::write(path, pid.to_string()).unwrap();
-        }
-        sys::CgroupEntry::Inherit => panic!("a group has an entry"),
+    let (files, folder) = entry.ways();
+    assert!(!files.is_empty() || folder.is_some(), "a group has an entry");
+    for file in files {
+        rustix::io::write(file, pid.to_string().as_bytes()).unwrap();
+    }
+    if let Some(folder) = folder {
+        let path = format!("/proc/self/fd/{}/cgroup.procs", std::os::fd::AsRawFd::as_raw_fd(&folder));
+        std::fs::write(path, pid.to_string()).unwrap();
     }
 }
 

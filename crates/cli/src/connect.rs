@@ -47,8 +47,20 @@ pub fn address(flag: Option<&str>, variable: impl Fn(&str) -> Option<String>) ->
     Ok(Address { endpoint, startable })
 }
 
+/// Refuses a socket that somebody else could have put where ours would be: below /tmp, everybody can be first.
+fn check(endpoint: &Endpoint) -> Result<(), Failure> {
+    match endpoint {
+        Endpoint::Unix(path) if rootless::is_ordinary_user() && *path == default_socket() => {
+            let folders = rootless::Folders::find();
+            folders.check().map_err(|e| Failure::said(format!("cannot connect to the engine: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A client with one connection open; starts the engine if that is allowed and nothing answers.
 pub async fn connect(address: Address) -> Result<Client, Failure> {
+    check(&address.endpoint)?;
     let client = Client::new(address.endpoint);
     let failure = match client.warm().await {
         Ok(()) => return Ok(client),

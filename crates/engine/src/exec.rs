@@ -153,7 +153,7 @@ impl Engine {
             check_folder(root.as_fd(), &create.working_dir)?;
         }
         let mut process = container::spec::exec_process(&record, &request, &user, house.capability_bound)?;
-        house.fit(&mut process);
+        house.fit(&mut process)?;
         let capabilities = container::spec::capabilities(&record.config, house.capability_bound)?;
         let filter = if create.privileged { None } else { house.filters.get(&record.config, capabilities)? };
         let plan = runtime::prepare_process(&process, filter)?;

@@ -91,8 +91,20 @@ pub(crate) fn check_lowers(lowers: &[layer::Lower]) -> Result<()> {
     Ok(())
 }
 
-/// Leaves out what only root may have: a score below the present one, limits above the present ones.
-pub(crate) fn lower(process: &mut Process) {
+/// Refuses an id that the engine does not have, and leaves out what only root may have: a score below the present one, limits
+/// above the present ones; groups where there is but one id, for then setgroups(2) is denied.
+pub(crate) fn lower(process: &mut Process, ids: u32) -> Result<()> {
+    let (uid, gid) = (process.user.uid, process.user.gid);
+    let ids = ids.min(crate::settings::ID_COUNT);
+    if uid.max(gid) >= ids {
+        return Err(Error::Invalid(format!(
+            "cannot be user {uid}:{gid}: this engine has the ids 0 to {} (/etc/subuid and /etc/subgid grant them)",
+            ids.saturating_sub(1)
+        )));
+    }
+    if ids == 1 {
+        process.user.additional_gids.clear();
+    }
     let score = std::fs::read_to_string("/proc/self/oom_score_adj").ok();
     let least = score.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     process.oom_score_adj = process.oom_score_adj.map(|score| score.max(least));
@@ -101,6 +113,7 @@ pub(crate) fn lower(process: &mut Process) {
         limit.hard = limit.hard.min(most);
         limit.soft = limit.soft.min(most);
     }
+    Ok(())
 }
 
 /// This process's own hard limit (getrlimit(2)); `None` without one.
@@ -141,7 +154,13 @@ mod tests {
         let limit = |hard| oci::runtime::Rlimit { kind: "RLIMIT_NOFILE".into(), soft: 8, hard };
         let mut process =
             Process { oom_score_adj: Some(-1000), rlimits: vec![limit(u64::MAX), limit(9)], ..Process::default() };
-        lower(&mut process);
+        process.user.additional_gids = vec![10];
+        lower(&mut process, 65_537).expect("known ids");
+        assert_eq!(process.user.additional_gids, [10]);
+        lower(&mut process, 1).expect("known ids");
+        assert!(process.user.additional_gids.is_empty());
+        process.user.gid = 1;
+        assert!(lower(&mut process, 1).is_err());
         assert!(process.oom_score_adj.is_some_and(|score| score > -1000));
         assert_eq!(process.rlimits, [limit(own), limit(9)]);
     }

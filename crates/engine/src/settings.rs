@@ -83,7 +83,7 @@ impl Settings {
 }
 
 /// Ids that a user namespace of a container has at most.
-const ID_COUNT: u32 = 65_536;
+pub(crate) const ID_COUNT: u32 = 65_536;
 
 /// The maps of containers' user namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -223,11 +223,12 @@ impl Engine {
 
 impl House {
     /// Makes of a process what this engine can start.
-    pub(crate) fn fit(&self, process: &mut oci::runtime::Process) {
+    pub(crate) fn fit(&self, process: &mut oci::runtime::Process) -> Result<()> {
         self.limit_open_files(process);
-        if self.settings.rootless.is_some() {
-            crate::rootless::lower(process);
+        if let Some(inside) = &self.settings.rootless {
+            crate::rootless::lower(process, inside.told.ids)?;
         }
+        Ok(())
     }
 
     /// A process has the limit of open files that was this engine's, unless it has one of its own.

@@ -207,6 +207,10 @@ impl Keeper {
         let (cgroup, fds) = match cgroup {
             sys::CgroupEntry::V1(files) => (CgroupFds::V1, files),
             sys::CgroupEntry::V2(folder) => (CgroupFds::V2, vec![folder]),
+            sys::CgroupEntry::Hybrid(mut files, folder) => {
+                files.push(folder);
+                (CgroupFds::Hybrid, files)
+            }
             sys::CgroupEntry::Inherit => (CgroupFds::Inherit, Vec::new()),
         };
         let answered = self.ask(Request::Exec { key, container, plan: Box::new(plan), cgroup, stdio }, &fds)?;

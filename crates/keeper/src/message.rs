@@ -49,10 +49,12 @@ impl Exit {
 /// What the file descriptors of an `Exec` are; the wire form of [`sys::CgroupEntry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CgroupFds {
-    /// Each is a `cgroup.procs` of v1, open for writing.
+    /// Each is a `tasks` of v1, open for writing.
     V1,
     /// One, the directory of a v2 cgroup.
     V2,
+    /// Those of v1, then one of v2.
+    Hybrid,
     /// There are none: it is born in the keeper's cgroup.
     Inherit,
 }

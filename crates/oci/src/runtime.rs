@@ -407,6 +407,8 @@ pub struct Memory {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HugepageLimit {
+    /// Go reads names in any case, and clients of runc write this one.
+    #[serde(alias = "pagesize")]
     pub page_size: String,
     pub limit: u64,
 }

@@ -4,6 +4,7 @@ use crate::access::Changes;
 use crate::address;
 use crate::proxy::upstream;
 use clap::{Parser, Subcommand};
+use rootless::Folders;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,10 +40,10 @@ pub struct Flags {
     /// Serve this folder (made when it is not there), or with --proxy keep the cache in it
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// The engine's data, whose images are served without --root [default: /var/lib/dhow]
+    /// The engine's data, whose images are served without --root [default: /var/lib/dhow; of a user: $XDG_DATA_HOME/dhow]
     #[arg(long, value_name = "DIR", env = "DHOW_DATA_ROOT")]
     pub data_root: Option<PathBuf>,
-    /// The engine that gets pushed images [default: unix:///run/dhow/dhow.sock]
+    /// The engine that gets pushed images [default: unix:///run/dhow/dhow.sock; of a user: unix://$XDG_RUNTIME_DIR/dhow.sock]
     #[arg(long, value_name = "ADDRESS", env = "DHOW_HOST")]
     pub host: Option<String>,
     /// Be a cache of this registry: https://registry-1.docker.io
@@ -92,6 +93,8 @@ pub enum FlagsError {
     Upstream(#[from] upstream::AddressError),
     #[error(transparent)]
     Engine(#[from] api::client::Error),
+    #[error(transparent)]
+    Folders(#[from] rootless::Error),
     #[error("cannot use {0:?} as --max-upload-age: expected a duration such as 24h or 90m")]
     Age(String),
     #[error("cannot use {0:?} as --max-size: expected bytes, or a number with k, m, g or t")]
@@ -153,19 +156,20 @@ impl Flags {
     }
 
     fn source(&self) -> Result<Source, FlagsError> {
-        let data_root = self.data_root.clone().unwrap_or_else(|| DATA_ROOT.into());
+        let data_root = self.data_root.clone().map_or_else(usual_data_root, Ok);
         if let Some(url) = &self.proxy {
             let address: upstream::Address = url.parse()?;
-            let named = || data_root.join("registry-cache").join(address.domain.replace(':', "_"));
-            let cache = self.root.clone().unwrap_or_else(named);
+            let named = |root: PathBuf| root.join("registry-cache").join(address.domain.replace(':', "_"));
+            let cache = self.root.clone().map_or_else(|| data_root.map(named), Ok)?;
             let max_size = self.max_size.as_deref().map(size).transpose()?;
             return Ok(Source::Proxy { address, cache, max_size });
         }
         if let Some(root) = &self.root {
             return Ok(Source::Folder(root.clone()));
         }
-        let endpoint = self.host.as_deref().filter(|text| !text.is_empty()).unwrap_or(ENGINE).parse()?;
-        Ok(Source::Engine { data_root, endpoint })
+        let told = self.host.clone().filter(|text| !text.is_empty());
+        let endpoint = told.unwrap_or_else(usual_engine).parse()?;
+        Ok(Source::Engine { data_root: data_root?, endpoint })
     }
 
     fn changes(&self) -> Changes {
@@ -175,6 +179,19 @@ impl Flags {
             (false, false) => Changes::Push,
         }
     }
+}
+
+/// Of this user's engine.
+fn usual_data_root() -> Result<PathBuf, rootless::Error> {
+    if rootless::is_ordinary_user() { Folders::data_root() } else { Ok(DATA_ROOT.into()) }
+}
+
+/// Where this user's engine listens.
+fn usual_engine() -> String {
+    if rootless::is_ordinary_user() {
+        return format!("unix://{}", Folders::find().socket().display());
+    }
+    ENGINE.to_owned()
 }
 
 /// Bytes, with docker's suffixes (powers of 1024).

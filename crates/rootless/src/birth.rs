@@ -6,6 +6,7 @@ use crate::host::Engine;
 use crate::ids::Maps;
 use crate::pasta::{self, Pasta};
 use crate::{Inside, Told, resolver};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
@@ -93,10 +94,12 @@ struct Host<'a> {
 
 impl Host<'_> {
     fn attend(&self, pidfd: OwnedFd, socket: OwnedFd) -> Result<ExitCode, Error> {
+        // Pasta must not hold the pipe of whoever waits for the engine, nor sockets that were given to it.
+        sys::process::cloexec_from(3).map_err(io("close descriptors to programs"))?;
         let signals = Signals::take().map_err(io("catch signals"))?;
         // It has gone into the keeper's namespaces, or is in its own since it was born.
         let Some(((), _)) = doors::receive(socket.as_fd()).map_err(io("hear from the engine"))? else {
-            return Engine { pidfd, socket, signals, pasta: None }.serve();
+            return Engine { pidfd, socket: None, signals, pasta: None }.serve();
         };
         let (ids, single) = if self.joined { ids_of(self.pid) } else { Maps::of_this_user().set(self.pid)? };
         let started = Pasta::start(self.pid, self.exec_root);
@@ -107,7 +110,7 @@ impl Host<'_> {
         let told = Told { ids, single, cut_off, pasta: pasta.as_ref().and_then(Pasta::pid) };
         // One that has ended meanwhile is met by `serve`.
         let _ = doors::send(socket.as_fd(), &told, &[]);
-        Engine { pidfd, socket, signals, pasta }.serve()
+        Engine { pidfd, socket: Some(socket), signals, pasta }.serve()
     }
 }
 
@@ -130,6 +133,10 @@ fn inside(socket: OwnedFd, home: Option<BorrowedFd<'_>>, exec_root: &Path) -> Re
     };
     become_root().map_err(|e| io("become root of the user namespace")(e.into()))?;
     set_parent_process_death_signal(Some(Signal::TERM)).map_err(|e| io("bind this process to its parent")(e.into()))?;
+    if is_closed(&socket).map_err(|e| io("look for the host side")(e.into()))? {
+        // It ended before it was bound to this process.
+        return Err(Error::Alone);
+    }
     if home.is_none() {
         mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
             .map_err(|e| io("part from the host's mounts")(e.into()))?;
@@ -137,6 +144,12 @@ fn inside(socket: OwnedFd, home: Option<BorrowedFd<'_>>, exec_root: &Path) -> Re
     resolver::prepare(exec_root, home.is_some()).map_err(io("give the engine its name servers"))?;
     let pasta = told.pasta.and_then(pasta::open);
     Ok(Inside { told, doors: Arc::new(Doors::new(socket)), pasta })
+}
+
+fn is_closed(socket: &OwnedFd) -> rustix::io::Result<bool> {
+    let mut looked_at = [PollFd::new(socket, PollFlags::empty())];
+    poll(&mut looked_at, Some(&Timespec::default()))?;
+    Ok(looked_at[0].revents().contains(PollFlags::HUP))
 }
 
 /// The user's own ids are 0 in here; with them come all capabilities in the namespace, in whatever is executed later.

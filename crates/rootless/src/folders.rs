@@ -71,7 +71,18 @@ impl Folders {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(e)),
             _ => {}
         }
-        if is_ours(path).map_err(failed)? { Ok(()) } else { Err(Error::Stranger { path: path.clone() }) }
+        self.check()
+    }
+
+    /// Refuses a runtime folder in which somebody else could have put the socket; one that is not there is fine.
+    pub fn check(&self) -> Result<(), Error> {
+        let path = self.runtime.clone();
+        match is_ours(&path) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::Stranger { path }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(Error::Folder { path, source }),
+        }
     }
 }
 
@@ -90,6 +101,8 @@ mod tests {
     fn a_runtime_folder_that_others_can_write_to_is_refused() {
         let yard = tempfile::tempdir().unwrap();
         let folders = Folders { runtime: yard.path().join("run") };
+        folders.check().unwrap();
+        assert!(!folders.runtime.exists());
         folders.secure().unwrap();
         folders.secure().unwrap();
         fs::set_permissions(&folders.runtime, fs::Permissions::from_mode(0o777)).unwrap();

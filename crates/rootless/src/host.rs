@@ -18,7 +18,8 @@ const BACKLOG: i32 = 1024;
 /// The engine as its host side sees it.
 pub struct Engine {
     pub pidfd: OwnedFd,
-    pub socket: OwnedFd,
+    /// Until the engine closes its end, or says what nobody understands.
+    pub socket: Option<OwnedFd>,
     pub signals: Signals,
     pub pasta: Option<Pasta>,
 }
@@ -27,17 +28,7 @@ impl Engine {
     /// Serves until the engine has ended; its exit code.
     pub fn serve(mut self) -> Result<ExitCode, Error> {
         loop {
-            let events = PollFlags::IN;
-            let mut ready = [
-                PollFd::new(&self.pidfd, events),
-                PollFd::from_borrowed_fd(self.signals.as_fd(), events),
-                PollFd::new(&self.socket, events),
-            ];
-            match poll(&mut ready, None) {
-                Err(Errno::INTR) => continue,
-                other => other.map_err(|e| io("wait for the engine")(e.into()))?,
-            };
-            let [ended, signalled, asked] = ready.map(|fd| !fd.revents().is_empty());
+            let (ended, signalled, asked) = self.wait()?;
             if ended {
                 self.pasta.take().into_iter().for_each(Pasta::end);
                 return exit_code(self.pidfd.as_fd());
@@ -45,12 +36,20 @@ impl Engine {
             if signalled {
                 self.pass_signals_on();
             }
-            if asked && !answer(self.socket.as_fd()) {
-                // The engine is about to end: only its end is still of interest.
-                let ended = rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], None));
-                ended.map_err(|e| io("wait for the engine")(e.into()))?;
+            if asked {
+                self.socket = self.socket.take().filter(|socket| answer(socket.as_fd()));
             }
         }
+    }
+
+    /// Until the engine has ended, a signal came or the engine asks.
+    fn wait(&self) -> Result<(bool, bool, bool), Error> {
+        let fds = [Some(self.pidfd.as_fd()), Some(self.signals.as_fd()), self.socket.as_ref().map(AsFd::as_fd)];
+        let mut ready: Vec<_> =
+            fds.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        rustix::io::retry_on_intr(|| poll(&mut ready, None)).map_err(|e| io("wait for the engine")(e.into()))?;
+        let is_ready = |index: usize| ready.get(index).is_some_and(|fd| !fd.revents().is_empty());
+        Ok((is_ready(0), is_ready(1), is_ready(2)))
     }
 
     fn pass_signals_on(&self) {
@@ -73,7 +72,7 @@ fn exit_code(pidfd: BorrowedFd<'_>) -> Result<ExitCode, Error> {
     Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
-/// One question; false when there will be no more.
+/// One question; false when there will be no more: then the engine learns it by the end of the socket.
 fn answer(socket: BorrowedFd<'_>) -> bool {
     let Ok(Some((wanted, _))) = doors::receive::<Wanted>(socket) else { return false };
     let sent = match open(&wanted) {

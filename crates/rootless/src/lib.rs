@@ -70,7 +70,7 @@ impl Inside {
     /// Says in the log what will not work.
     pub fn warn(&self) {
         if let Some(why) = &self.told.single {
-            tracing::warn!("{why}: containers have the id 0 only, images with files of other users cannot be unpacked");
+            tracing::warn!("{why}: containers have the id 0 only, and all files of images belong to it");
         }
         if let Some(why) = &self.told.cut_off {
             tracing::warn!("{why}: containers and pulls have no network outside this machine");
@@ -80,7 +80,8 @@ impl Inside {
     /// The engine ends: what serves its network need not outlive it, even if the host side was killed.
     pub fn end(&self) {
         if let Some(pasta) = &self.pasta {
-            let _ = rustix::process::pidfd_send_signal(pasta, rustix::process::Signal::TERM);
+            // Pasta of 2023 blocks SIGTERM.
+            let _ = rustix::process::pidfd_send_signal(pasta, rustix::process::Signal::KILL);
         }
     }
 }

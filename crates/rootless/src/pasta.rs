@@ -1,6 +1,8 @@
 //! pasta(1), of the project passt: connects the engine's network namespace with the host's network, without any rights.
 
 use crate::ids::find_program;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs::{self, File};
 use std::io;
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// How long it may take until the namespace has its network.
 const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
 /// Questions to this address go to the host's name server, even if that one is at the host's loopback.
 pub const NAME_SERVER: &str = "169.254.1.1";
@@ -71,6 +73,7 @@ impl Pasta {
     /// It writes its file once the namespace is connected.
     fn wait_until_ready(&mut self, pid_file: &Path) -> io::Result<()> {
         let deadline = Instant::now() + PATIENCE;
+        let process = self.pid().and_then(open).ok_or(Errno::SRCH)?;
         loop {
             if fs::metadata(pid_file).is_ok_and(|file| file.len() > 0) {
                 return Ok(());
@@ -81,7 +84,8 @@ impl Pasta {
             if Instant::now() > deadline {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            std::thread::sleep(PAUSE);
+            // Its end is told at once.
+            rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&PAUSE)))?;
         }
     }
 
@@ -110,6 +114,6 @@ pub fn open(pid: i32) -> Option<OwnedFd> {
 /// What it said last that is of use: it also complains when there is no syslog.
 fn last_words(log: &Path) -> Option<String> {
     let text = fs::read_to_string(log).ok()?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains("syslog"));
-    lines.last().map(str::to_owned)
+    let mut lines = text.lines().rev().map(str::trim).filter(|line| !line.is_empty() && !line.contains("syslog"));
+    lines.next().map(str::to_owned)
 }

@@ -41,7 +41,8 @@ pub fn await_word(beginning: &Beginning, signals: &Signals) -> Result<()> {
     }
 }
 
-fn check_signals(signals: &Signals) -> Result<()> {
+/// An error when one came that would end this process.
+pub fn check_signals(signals: &Signals) -> Result<()> {
     let ends = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT].map(Signal::as_raw);
     while let Some(received) = signals.next().map_err(|e| Error::because("cannot read signals", &e))? {
         if ends.contains(&received.signal) {

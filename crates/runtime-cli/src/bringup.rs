@@ -51,7 +51,7 @@ pub fn bring_up(global: &Global, options: &Create, mode: Mode) -> Result<Up> {
     if mode != Mode::Create
         && let Some(hooks) = &request.spec().hooks
     {
-        hooks::run("poststart", &hooks.poststart, &request.state(Status::Running, pid))?;
+        hooks::run("poststart", &hooks.poststart, &request.state(Status::Running, pid), Some(&signals))?;
     }
     Ok(Up { container: draft.keep()?, pid, pidfd, foreground, notify, signals })
 }

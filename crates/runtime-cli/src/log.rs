@@ -71,8 +71,13 @@ pub fn error(message: &str) {
 pub fn fatal(message: &str) {
     write(Level::Error, message);
     if LOG.lock().unwrap_or_else(PoisonError::into_inner).file.is_some() {
-        let _ = writeln!(io::stderr(), "{message}");
+        say(message);
     }
+}
+
+/// To standard error as it is. Nobody may listen there any more.
+pub fn say(message: &str) {
+    let _ = writeln!(io::stderr(), "{message}");
 }
 
 /// A log that cannot be written is no reason to leave a command half-way.

@@ -32,6 +32,10 @@ pub enum Sent {
 /// `init` is what [`Container::init`] told.
 pub fn send(container: &Container, init: Option<&OwnedFd>, signal: i32, whom: Whom) -> Result<Sent> {
     let shared = signal == SIGKILL && !container.saved.own_pid_namespace;
+    log::debug(&format!(
+        "signal {signal} to {}",
+        if whom == Whom::Init && !shared { "the first process" } else { "all" }
+    ));
     if whom == Whom::Init && !shared {
         return to_init(container, init, signal);
     }

@@ -7,10 +7,11 @@
 //!              start.sock    the gate: the created process listens here until `start` (gone when started)
 //! ```
 //!
-//! The folder itself is what calls that change something lock (flock). The names inside state.json are runc's where it has the
+//! Calls that change something hold the folder itself (see `folder`). The names inside state.json are runc's where it has the
 //! same thing (`id`, `init_process_pid`, `init_process_start`, `created`, `cgroup_paths`, `namespace_paths`), because tools
 //! look there.
 
+mod folder;
 mod fresh;
 mod saved;
 
@@ -18,12 +19,13 @@ pub use fresh::Fresh;
 pub use saved::Saved;
 
 use crate::error::{Error, Result};
+use crate::log;
 use crate::process::{self, Life};
 use base::atomic::{self, Durability};
 use cgroup::{Driver, Place, Placed, Record};
 use oci::runtime::Spec;
 use oci::state::{State, Status};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs;
 use std::io::{self, Read};
@@ -50,6 +52,35 @@ pub struct Container {
     directory: OwnedFd,
 }
 
+/// What is under a name.
+#[derive(Debug)]
+pub enum Held {
+    Container(Box<Container>),
+    Remains(Remains),
+}
+
+/// What a `create` that was killed early left of a container that never was.
+#[derive(Debug)]
+pub struct Remains {
+    id: String,
+    folder: PathBuf,
+    directory: OwnedFd,
+}
+
+impl Remains {
+    /// Removes its groups and its folder.
+    pub fn remove(self) -> Result<()> {
+        let noted = rustix::fs::readlinkat(&self.directory, GROUPS, Vec::new()).ok();
+        if let Some(path) = noted.and_then(|path| path.into_string().ok()) {
+            Place::read(Some(&path), &self.id, Driver::Cgroupfs)
+                .and_then(|place| place.find())
+                .and_then(|groups| groups.remove())
+                .map_err(|e| Error::because("unable to remove container's cgroup", &e))?;
+        }
+        folder::remove(&self.folder)
+    }
+}
+
 impl Store {
     /// Checks the id (letters, digits, `_+-.`; not `.` or `..`) and makes its folder. "container with given ID already exists".
     pub fn make(&self, id: &str) -> Result<Fresh> {
@@ -64,48 +95,33 @@ impl Store {
 
     /// The same, held against other calls that change something until it is dropped.
     pub fn lock(&self, id: &str) -> Result<Container> {
-        self.find_locked(id)?.ok_or_else(missing)
+        match self.hold(id)? {
+            Some(Held::Container(container)) => Ok(*container),
+            Some(Held::Remains(_)) | None => Err(missing()),
+        }
     }
 
     /// `None` when there is none, or only a folder that was never filled.
     pub fn find(&self, id: &str) -> Result<Option<Container>> {
-        self.load(id, |_| Ok(()))
-    }
-
-    pub fn find_locked(&self, id: &str) -> Result<Option<Container>> {
-        self.load(id, |directory| {
-            rustix::io::retry_on_intr(|| rustix::fs::flock(directory, FlockOperation::LockExclusive))
-        })
-    }
-
-    fn load(&self, id: &str, first: impl FnOnce(&OwnedFd) -> rustix::io::Result<()>) -> Result<Option<Container>> {
         check_id(id)?;
-        let folder = self.root.join(id);
-        let cannot = |e: &dyn std::error::Error| Error::because(format_args!("cannot read the state of {id}"), e);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = match rustix::fs::open(&folder, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(None),
-            opened => opened.map_err(|e| cannot(&e))?,
-        };
-        first(&directory).map_err(|e| cannot(&e))?;
-        let Some(json) = read(&directory, STATE).map_err(|e| cannot(&e))? else { return Ok(None) };
-        let saved = serde_json::from_slice(&json).map_err(|e| cannot(&e))?;
-        Ok(Some(Container { folder, saved, directory }))
+        let path = self.root.join(id);
+        log::debug(&format!("reading the state in {}", path.display()));
+        let Some(directory) = folder::open(&path).map_err(|e| unreadable(id, &e))? else { return Ok(None) };
+        let saved = read_state(&directory).map_err(|e| e.within(&format!("cannot read the state of {id}")))?;
+        Ok(saved.map(|saved| Container { folder: path, saved, directory }))
     }
 
-    /// Removes what a call that was killed early left of a container that never was: its groups and its folder.
-    pub fn clear(&self, id: &str) -> Result<()> {
+    /// What is there under that name, held until it is dropped.
+    pub fn hold(&self, id: &str) -> Result<Option<Held>> {
         check_id(id)?;
-        let folder = self.root.join(id);
-        if let Some(path) =
-            fs::read_link(folder.join(GROUPS)).ok().and_then(|path| path.into_os_string().into_string().ok())
-        {
-            let groups = Place::read(Some(&path), id, Driver::Cgroupfs).and_then(|place| place.find());
-            groups
-                .and_then(|groups| groups.remove())
-                .map_err(|e| Error::because("unable to remove container's cgroup", &e))?;
-        }
-        remove(&folder)
+        let path = self.root.join(id);
+        log::debug(&format!("waiting for the lock of {}", path.display()));
+        let Some(directory) = folder::open_locked(&path).map_err(|e| unreadable(id, &e))? else { return Ok(None) };
+        let saved = read_state(&directory).map_err(|e| e.within(&format!("cannot read the state of {id}")))?;
+        Ok(Some(match saved {
+            Some(saved) => Held::Container(Box::new(Container { folder: path, saved, directory })),
+            None => Held::Remains(Remains { id: id.to_owned(), folder: path, directory }),
+        }))
     }
 
     /// Ids of all containers, in alphabetical order.
@@ -207,7 +223,19 @@ impl Container {
 
     /// Removes the folder.
     pub fn remove(self) -> Result<()> {
-        remove(&self.folder)
+        folder::remove(&self.folder)
+    }
+
+    /// Holds it until it is dropped. `None`: somebody else has removed it.
+    pub fn hold(self) -> Result<Option<Container>> {
+        let held = folder::lock(&self.directory).and_then(|()| folder::is_at(&self.directory, &self.folder));
+        let held = held.map_err(|e| unreadable(&self.saved.id, &e))?;
+        Ok(held.then_some(self))
+    }
+
+    /// Holds it no longer: what follows may take long, or may itself call this program for the same container.
+    pub fn release(&self) {
+        folder::unlock(&self.directory);
     }
 
     /// The folder, for [`runtime::create::knock`].
@@ -219,6 +247,23 @@ impl Container {
 
 fn missing() -> Error {
     Error::new("container does not exist")
+}
+
+fn unreadable(id: &str, error: &dyn std::error::Error) -> Error {
+    Error::because(format_args!("cannot read the state of {id}"), error)
+}
+
+/// `None`: nothing was saved yet.
+fn read_state(directory: &OwnedFd) -> Result<Option<Saved>> {
+    let Some(json) = read(directory, STATE).map_err(|e| Error::of(&e))? else { return Ok(None) };
+    let saved: Saved = serde_json::from_slice(&json).map_err(|e| Error::of(&e))?;
+    match saved.version {
+        Saved::VERSION => Ok(Some(saved)),
+        other => Err(Error::new(format!(
+            "it has the layout {other} of another runtime (this one writes {}): use that runtime, or another --root",
+            Saved::VERSION
+        ))),
+    }
 }
 
 /// What can be the name of a file and of a cgroup, and needs no quotes in a shell.
@@ -246,19 +291,6 @@ fn write(folder: &Path, name: &str, value: &impl serde::Serialize) -> Result<()>
     let cannot = |e: &dyn std::error::Error| Error::because(format_args!("cannot save {name}"), e);
     let json = serde_json::to_vec(value).map_err(|e| cannot(&e))?;
     atomic::write(&folder.join(name), &json, 0o600, Durability::Process).map_err(|e| cannot(&e))
-}
-
-/// Most often there is nothing in it but what is known.
-fn remove(folder: &Path) -> Result<()> {
-    for name in [GATE, GROUPS, CONFIG, STATE] {
-        let _ = fs::remove_file(folder.join(name));
-    }
-    match fs::remove_dir(folder).or_else(|_| fs::remove_dir_all(folder)) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Err(Error::because("unable to remove container state dir", &e))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

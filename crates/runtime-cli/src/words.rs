@@ -84,7 +84,6 @@ fn obey(name: &str, args: Vec<OsString>) -> Result<u8> {
     }
     let global = global(name, &parsed, &root)?;
     check_arguments(&parsed, verb, place)?;
-    log::debug(&format!("{}: state below {}", verb.name, global.root.display()));
     (verb.act)(&global, &parsed)
 }
 

@@ -19,7 +19,7 @@ pub use join::{Joining, join};
 use crate::failure::at;
 use crate::stage::{Errand, Place, Sort};
 use crate::wire::{self, Word};
-use crate::{Failure, Inputs, PrepareError, ProcessPlan, Rules, Step};
+use crate::{Extent, Failure, Inputs, PrepareError, ProcessPlan, Rules, Step};
 use crate::{ids, launch, limits, listener, park};
 use oci::runtime::{Linux, NamespaceKind, Spec};
 use oci::state::State;
@@ -34,6 +34,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use sys::CgroupEntry;
+use sys::mount::Change;
 use sys::process::{Birth, Namespaces, SingleThread};
 
 /// Why a container could not be created.
@@ -74,6 +75,8 @@ pub struct Way {
     pub same_keyring: bool,
     /// The terminal is shown on another one, which adds the carriage returns: this one adds none, from the first line on.
     pub plain_lines: bool,
+    /// An exec waits once, before it enters anything, for its caller to move it: [`Milestone::Hooks`].
+    pub awaits_group: bool,
 }
 
 /// A process that was born, and waits.
@@ -99,7 +102,7 @@ pub struct Beginning {
 #[derive(Debug)]
 pub enum Milestone {
     /// Its namespaces and mounts are there. It waits for [`Beginning::proceed`]. Only when the specification has prestart or
-    /// createRuntime hooks or network devices.
+    /// createRuntime hooks or network devices; of an exec, with [`Way::awaits_group`].
     Hooks,
     /// It waits at its gate.
     Created { master: Option<OwnedFd> },
@@ -112,7 +115,7 @@ impl<'a> Creation<'a> {
     /// will put it somewhere.
     pub fn fork(self, thread: &SingleThread, cgroup: &CgroupEntry) -> Result<Newborn<'a>, CreateError> {
         let spaces = Spaces::open(self.spec)?;
-        let (procs, born) = entry(cgroup);
+        let (procs, born) = cgroup.ways();
         let birth = Birth {
             namespaces: spaces.new,
             pid_namespace: spaces.pid.as_ref().map(AsFd::as_fd),
@@ -141,15 +144,6 @@ impl<'a> Creation<'a> {
             newborn.map_ids().map_err(|failure| newborn.begun.end(failure))?;
         }
         Ok(newborn)
-    }
-}
-
-/// `tasks` files (v1), or the directory to be born in (v2).
-fn entry(cgroup: &CgroupEntry) -> (&[OwnedFd], Option<BorrowedFd<'_>>) {
-    match cgroup {
-        CgroupEntry::V1(procs) => (procs.as_slice(), None),
-        CgroupEntry::V2(directory) => (&[], Some(directory.as_fd())),
-        CgroupEntry::Inherit => (&[], None),
     }
 }
 
@@ -233,16 +227,11 @@ pub(crate) fn root_path(spec: &Spec, bundle: &Path) -> PathBuf {
     bundle.join(spec.root.as_ref().map_or("", |root| root.path.as_str()))
 }
 
-/// The root as a detached mount; as the folder itself for a container in the caller's mount namespace.
+/// The root as a detached mount.
 pub(crate) fn open_root(spec: &Spec, bundle: &Path) -> Result<OwnedFd, PrepareError> {
     let path = root_path(spec, bundle);
-    let opened = if has_mount_namespace(spec) {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-        rustix::mount::open_tree(CWD, &path, flags)
-    } else {
-        rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-    };
-    opened.map_err(|e| PrepareError::Source {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    rustix::mount::open_tree(CWD, &path, flags).map_err(|e| PrepareError::Source {
         path: path.to_string_lossy().into_owned(),
         destination: "/".to_owned(),
         source: e.into(),
@@ -266,7 +255,7 @@ pub(crate) fn add_filter(spec: &Spec, process: &mut ProcessPlan) -> Result<(), P
     let Some(profile) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else { return Ok(()) };
     let invalid = |e: seccomp::Error| PrepareError::Invalid(base::chain(&e));
     process.seccomp_flags = seccomp::install_flags(profile).map_err(invalid)?;
-    process.seccomp_listener = listener::is_asked(profile);
+    process.seccomp_listener = seccomp::uses_notify(profile);
     if process.seccomp_listener && profile.listener_path.is_empty() {
         return Err(PrepareError::Invalid("seccomp listenerPath is not set".to_owned()));
     }
@@ -309,6 +298,7 @@ impl Beginning {
                 Word::Said(wire::TERMINAL, master) => self.master = master,
                 Word::Said(..) => {}
                 Word::Listener(number) => self.pass_listener(number)?,
+                Word::Map([mount, user], extent) => self.map_mount(mount.as_fd(), user.as_fd(), extent)?,
                 Word::Failed(failure) => return Err(failure),
                 Word::End if self.gated || (self.terminal && self.master.is_none()) => {
                     return Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended"));
@@ -316,6 +306,13 @@ impl Beginning {
                 Word::End => return Ok(Milestone::Started { master: self.master.take() }),
             }
         }
+    }
+
+    /// With the rights of the caller, for a process in its own user namespace.
+    fn map_mount(&self, mount: BorrowedFd<'_>, user: BorrowedFd<'_>, extent: Extent) -> Result<(), Failure> {
+        let change = Change { id_map: Some(user), ..Change::default() };
+        sys::mount::set_attributes(mount, change, extent.into()).map_err(at(Step::Mount, "id map"))?;
+        self.proceed()
     }
 
     fn pass_listener(&self, number: i32) -> Result<(), Failure> {
@@ -381,7 +378,7 @@ pub fn knock(folder: BorrowedFd<'_>, name: &str) -> io::Result<Result<(), Failur
             Ok(Word::Failed(failure)) if going => return Ok(Err(failure)),
             Ok(Word::Failed(_)) => return Err(io::ErrorKind::ConnectionRefused.into()),
             Ok(Word::End) => return Ok(Ok(())),
-            Ok(Word::Listener(_)) => {}
+            Ok(Word::Listener(_) | Word::Map(..)) => {}
             Err(failure) => return Ok(Err(failure)),
         }
     }

@@ -1,9 +1,10 @@
 //! The keeper's end of an exec: one more process in a running container.
 
 use crate::failure::at;
+use crate::stage::Groups;
 use crate::stage::joining::{self, Joining};
 use crate::{Failure, ProcessPlan, Starting, Stdio, Step, wire};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use sys::CgroupEntry;
 use sys::process::{Birth, Fork, SingleThread};
 
@@ -25,20 +26,26 @@ pub fn exec(
     stdio: Stdio<'_>,
 ) -> Result<Starting, Failure> {
     stdio.check(plan.terminal)?;
-    let (procs, born) = match cgroup {
-        CgroupEntry::V1(procs) => (procs.as_slice(), None),
-        CgroupEntry::V2(directory) => (&[][..], Some(directory.as_fd())),
-        CgroupEntry::Inherit => (&[][..], None),
-    };
+    Groups::here();
+    let (procs, born) = cgroup.ways();
     let order = Joining { target, plan, procs, stdio, errand: None };
-    if !thread.comes_home() {
-        let (pid, pidfd, socket) = joining::fork_inside(thread, born, &order)?;
-        return Ok(Starting::new(pid, pidfd, socket, plan.terminal));
-    }
+    let (pid, pidfd, socket) = match thread.comes_home() {
+        true => fork_joining(thread, born, &order),
+        false => joining::fork_inside(thread, born, &order),
+    }?;
+    Ok(Starting::new(pid, pidfd, socket, plan.terminal))
+}
+
+/// Forks a process that is born in the pid namespace of its target.
+pub(crate) fn fork_joining(
+    thread: &SingleThread,
+    born: Option<BorrowedFd<'_>>,
+    order: &Joining<'_>,
+) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
     let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
-    let birth = Birth { pid_namespace: Some(target.pidfd), cgroup: born, ..Birth::default() };
+    let birth = Birth { pid_namespace: Some(order.target.pidfd), cgroup: born, ..Birth::default() };
     match sys::fork(thread, &birth).map_err(at(Step::Clone, "exec"))? {
-        Fork::Child(child) => joining::join(&child, theirs, &order),
-        Fork::Parent { pid, pidfd } => Ok(Starting::new(pid, pidfd, ours, plan.terminal)),
+        Fork::Child(child) => joining::join(&child, theirs, order),
+        Fork::Parent { pid, pidfd } => Ok((pid, pidfd, ours)),
     }
 }

@@ -41,6 +41,11 @@ pub(crate) fn at<E: Into<io::Error>>(step: Step, subject: &str) -> impl FnOnce(E
     move |error| Failure { step, errno: errno_of(&error.into()), subject: subject.to_owned() }
 }
 
+/// For `map_err`, where others add the step.
+pub(crate) fn errno(error: io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+}
+
 fn errno_of(error: &io::Error) -> i32 {
     let unnamed = match error.kind() {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Errno::INVAL,

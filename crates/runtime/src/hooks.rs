@@ -6,7 +6,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -25,28 +25,39 @@ pub struct HookError {
     pub reason: String,
 }
 
+/// What ends a hook early: when `fd` is readable, `came` reads it and tells whether it was that.
+pub struct Interruption<'a> {
+    pub fd: BorrowedFd<'a>,
+    pub came: &'a dyn Fn() -> bool,
+}
+
 /// Runs the hooks of `point` (`createRuntime`, ...) one after the other, until one fails.
 ///
 /// Each gets `state` as JSON, the caller's folder and namespaces, and the environment that its entry has and nothing else. It
-/// is killed after its timeout. What it writes is kept for the error message.
-pub fn run_hooks(point: &str, hooks: &[Hook], state: &State) -> Result<(), HookError> {
+/// is killed after its timeout, or when it is interrupted. What it writes is kept for the error message.
+pub fn run_hooks(
+    point: &str,
+    hooks: &[Hook],
+    state: &State,
+    interruption: Option<&Interruption<'_>>,
+) -> Result<(), HookError> {
     for (number, hook) in hooks.iter().enumerate() {
-        run(hook, state).map_err(|reason| HookError { point: point.to_owned(), number, reason })?;
+        run(hook, state, interruption).map_err(|reason| HookError { point: point.to_owned(), number, reason })?;
     }
     Ok(())
 }
 
-fn run(hook: &Hook, state: &State) -> Result<(), String> {
+fn run(hook: &Hook, state: &State, interruption: Option<&Interruption<'_>>) -> Result<(), String> {
     let text = |e: io::Error| e.to_string();
     let state = serde_json::to_vec(state).map_err(|e| e.to_string())?;
     let (output, errors) = (memory("output").map_err(text)?, memory("errors").map_err(text)?);
     let mut child = command(hook, &state)
         .and_then(|mut command| command.stdout(output.try_clone()?).stderr(errors.try_clone()?).spawn())
         .map_err(|e| format!("fork/exec {}: {}", hook.path, errno_text(&e)))?;
-    let ended = wait(&mut child, hook.timeout).map_err(text)?;
-    let Some(status) = ended else {
-        let seconds = hook.timeout.unwrap_or_default();
-        return Err(format!("hook ran past specified timeout of {seconds}.0s"));
+    let status = match wait(&mut child, hook.timeout, interruption).map_err(text)? {
+        End::Ended(status) => status,
+        End::Late(seconds) => return Err(format!("hook ran past specified timeout of {seconds}.0s")),
+        End::Interrupted => return Err("interrupted by a signal".to_owned()),
     };
     if status.success() {
         return Ok(());
@@ -70,25 +81,38 @@ fn memory(name: &str) -> io::Result<File> {
     Ok(File::from(fd))
 }
 
-/// Waits for the end, at most `timeout` seconds; `None`: it was killed.
-fn wait(child: &mut Child, timeout: Option<i64>) -> io::Result<Option<ExitStatus>> {
-    let Some(timeout) = timeout else { return child.wait().map(Some) };
+/// How a hook came to its end. The last two were killed.
+enum End {
+    Ended(ExitStatus),
+    Late(i64),
+    Interrupted,
+}
+
+/// Waits for the end, at most `timeout` seconds.
+fn wait(child: &mut Child, timeout: Option<i64>, interruption: Option<&Interruption<'_>>) -> io::Result<End> {
+    if timeout.is_none() && interruption.is_none() {
+        return child.wait().map(End::Ended);
+    }
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let deadline = Instant::now() + Duration::from_secs(u64::try_from(timeout).unwrap_or(0));
-    loop {
-        let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
-        match rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left)) {
-            Ok(0) => break,
-            Ok(_) => return child.wait().map(Some),
-            Err(rustix::io::Errno::INTR) => {}
+    let deadline = timeout.map(|seconds| Instant::now() + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    let early = loop {
+        let left = deadline.map(|deadline| Timespec::try_from(deadline.saturating_duration_since(Instant::now())));
+        let left = left.transpose().map_err(io::Error::other)?;
+        let mut polled = vec![PollFd::new(&pidfd, PollFlags::IN)];
+        polled.extend(interruption.map(|by| PollFd::from_borrowed_fd(by.fd, PollFlags::IN)));
+        match rustix::event::poll(&mut polled, left.as_ref()) {
+            Ok(0) => break End::Late(timeout.unwrap_or_default()),
+            Ok(_) if !polled[0].revents().is_empty() => return child.wait().map(End::Ended),
+            Ok(_) if interruption.is_some_and(|by| (by.came)()) => break End::Interrupted,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
-    }
+    };
     // It may just have ended.
     let _ = pidfd_send_signal(&pidfd, Signal::KILL);
     child.wait()?;
-    Ok(None)
+    Ok(early)
 }
 
 fn describe(status: ExitStatus) -> String {

@@ -166,7 +166,7 @@ impl Starting {
         loop {
             match wire::listen(self.socket())? {
                 Word::Said(wire::TERMINAL, master) => self.master = master,
-                Word::Said(..) | Word::Listener(_) => {}
+                Word::Said(..) | Word::Listener(_) | Word::Map(..) => {}
                 Word::Failed(failure) => return Some(Outcome::Failed(failure)),
                 Word::End if self.terminal && self.master.is_none() => {
                     return Some(Outcome::Failed(Failure::new(Step::Console, Errno::PIPE, "a process that ended")));

@@ -44,7 +44,7 @@ mod tiny_init;
 mod wire;
 
 pub use exec::{Target, exec};
-pub use hooks::{HookError, run_hooks};
+pub use hooks::{HookError, Interruption, run_hooks};
 pub use launch::{Outcome, Starting, Stdio, launch};
 pub use links::{MoveError, move_devices};
 pub use park::{ParkedNamespaces, Parking, park};

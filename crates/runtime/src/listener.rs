@@ -1,21 +1,15 @@
 //! The agent of a seccomp filter (SCMP_ACT_NOTIFY): who gets the filter's listener, and what it is told.
 
 use crate::{Failure, Step};
-use oci::runtime::{Seccomp, Spec};
+use oci::runtime::Spec;
 use oci::state::{ContainerProcessState, State, Status, VERSION};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-const NOTIFY: &str = "SCMP_ACT_NOTIFY";
 /// The descriptor's name in [`ContainerProcessState::fds`].
 const SECCOMP_FD: &str = "seccompFd";
-
-/// Whether a profile asks a listener about some call.
-pub(crate) fn is_asked(profile: &Seccomp) -> bool {
-    profile.syscalls.iter().any(|rule| rule.action == NOTIFY)
-}
 
 /// Who answers for one process.
 #[derive(Debug)]
@@ -27,7 +21,7 @@ pub(crate) struct Agent {
 impl Agent {
     /// `None`: the profile asks nobody.
     pub(crate) fn of(spec: &Spec, state: &State, pid: i32) -> Option<Self> {
-        let profile = spec.linux.as_ref()?.seccomp.as_ref().filter(|profile| is_asked(profile))?;
+        let profile = spec.linux.as_ref()?.seccomp.as_ref().filter(|profile| seccomp::uses_notify(profile))?;
         let container = if state.pid == 0 { pid } else { state.pid };
         let told = ContainerProcessState {
             oci_version: VERSION.to_owned(),

@@ -1,7 +1,7 @@
 //! The keeper's end of a parked process: one that waits in its user and network namespaces and cgroups for a plan.
 
 use crate::failure::at;
-use crate::stage::{Between, Errand, Network, Place, User};
+use crate::stage::{Between, Errand, Groups, Network, Place, User, named};
 use crate::wire::{self, Word};
 use crate::{Failure, FdIndex, NetworkNamespace, ParkPlan, Step, UserNamespace, ids, stage};
 use rustix::event::{PollFd, PollFlags};
@@ -39,6 +39,7 @@ pub struct ParkedNamespaces {
 ///
 /// Does not wait for anything: entering a v1 cgroup alone takes milliseconds. The new process is the first of a new pid namespace.
 pub fn park(thread: &SingleThread, plan: &ParkPlan, fds: &[OwnedFd]) -> Result<Parking, Failure> {
+    Groups::here();
     let named = |index: FdIndex| named(fds, index);
     let procs = plan.cgroup_procs.iter().map(|index| named(*index)).collect::<Result<Vec<_>, _>>()?;
     let (user, network) = places(plan, fds)?;
@@ -71,11 +72,6 @@ fn places<'a>(plan: &ParkPlan, fds: &'a [OwnedFd]) -> Result<(User<'a>, Network<
         UserNamespace::New { .. } => User::Born,
     };
     Ok((user, network))
-}
-
-fn named(fds: &[OwnedFd], index: FdIndex) -> Result<BorrowedFd<'_>, Failure> {
-    let position = usize::try_from(index).unwrap_or(usize::MAX);
-    fds.get(position).map(AsFd::as_fd).ok_or_else(|| Failure::new(Step::Park, Errno::BADF, "file descriptors"))
 }
 
 /// Forks a process that goes to its `place` and waits there for an order.
@@ -189,7 +185,7 @@ impl Parking {
             None => Ok(None),
             Some(Word::Said(wire::READY, _)) => self.namespaces().map(Some).map_err(at(Step::Park, "namespaces")),
             Some(Word::Failed(failure)) => Err(failure),
-            Some(Word::Said(..) | Word::Listener(_) | Word::End) => {
+            Some(Word::Said(..) | Word::Listener(_) | Word::Map(..) | Word::End) => {
                 Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended"))
             }
         }

@@ -64,7 +64,7 @@ pub struct Plan {
     pub uts: Unshare,
     pub cgroup: Unshare,
     pub time: TimeNamespace,
-    /// `Host`: mounts are placed in the caller's own namespace and stay there; the root is entered by chroot(2).
+    /// `Host`: the root and all mounts are placed in the caller's own namespace and stay there; the root is entered by chroot(2).
     pub mount: Unshare,
     /// The cgroup v2 directory to be born in (CLONE_INTO_CGROUP).
     pub cgroup_dir: Option<FdIndex>,
@@ -151,7 +151,13 @@ pub enum MountSource {
     /// `cgroup`, `cgroup2`. Options as for fsconfig(2), a key alone or with its value; MOUNT_ATTR_ bits, see [`sys::mount::attribute`].
     New { kind: String, options: Vec<(String, Option<String>)>, attributes: u64, seed: Seed },
     /// A bind of what the container itself shows at `path` once the mounts before this one are there.
-    Inside { path: String, extent: Extent, attributes: Attributes, recursive: Attributes, user: Option<FdIndex> },
+    Inside {
+        path: String,
+        extent: Extent,
+        attributes: Attributes,
+        recursive: Attributes,
+        user: Option<(FdIndex, Extent)>,
+    },
     /// The v1 hierarchies as the host shows them, from the container's own cgroup down: what `cgroup` means in a container
     /// without a cgroup namespace. MOUNT_ATTR_ bits.
     OwnCgroups { attributes: u64 },

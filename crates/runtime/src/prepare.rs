@@ -4,8 +4,8 @@ mod binds;
 mod capabilities;
 mod cgroups;
 mod devices;
-mod machine;
 mod flags;
+mod machine;
 mod mounts;
 mod nodes;
 mod options;
@@ -108,10 +108,7 @@ pub(crate) fn compile(spec: &Spec, inputs: Inputs) -> Result<Prepared> {
     let root_path = match &inputs.rules {
         Rules::Engine => None,
         Rules::Bundle(folder) => {
-            // In the caller's mount namespace the root is a folder, not a mount of ours.
-            if crate::create::has_mount_namespace(spec) {
-                spread_root(inputs.root.as_fd(), linux)?;
-            }
+            spread_root(inputs.root.as_fd(), linux)?;
             Some(folder.join(spec.root.as_ref().map_or("", |root| root.path.as_str())))
         }
     };

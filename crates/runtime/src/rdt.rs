@@ -117,11 +117,33 @@ impl Group {
     /// The group that [`Group::make`] made for this container, after it ended.
     #[must_use]
     pub fn of(id: &str, asked: &IntelRdt) -> Group {
-        let root = PathBuf::from(ROOT);
+        Self::of_in(Path::new(ROOT), id, asked)
+    }
+
+    /// The same where resctrl is mounted elsewhere.
+    #[must_use]
+    pub fn of_in(root: &Path, id: &str, asked: &IntelRdt) -> Group {
         let name = if asked.clos_id.is_empty() { id } else { asked.clos_id.trim_start_matches('/') };
         let path = root.join(name);
         let monitor = asked.enable_monitoring.then(|| path.join("mon_groups").join(id));
-        Group { root, path, monitor, ours: asked.clos_id.is_empty() }
+        Group { root: root.to_owned(), path, monitor, ours: asked.clos_id.is_empty() }
+    }
+
+    /// Where resctrl is mounted.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The group that counts for this container alone, if it was asked for.
+    #[must_use]
+    pub fn monitor(&self) -> Option<&Path> {
+        self.monitor.as_deref()
     }
 
     /// Removes what was made for this container alone. What is gone already is no failure.

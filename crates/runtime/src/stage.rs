@@ -1,13 +1,14 @@
 //! What runs in the forked children, from the fork to execve: one thread, no way back, every failure told to the keeper.
 
-mod copy_up;
 mod below_root;
+mod copy_up;
 mod course;
 mod home;
 mod init;
 pub(crate) mod joining;
 mod masks;
 mod nodes;
+mod null;
 mod own_cgroups;
 mod process;
 pub(crate) mod program;
@@ -17,6 +18,7 @@ mod tree;
 mod tuning;
 
 pub(crate) use course::{Errand, Sort};
+pub(crate) use init::named;
 pub(crate) use tree::create as create_file_system;
 
 use crate::failure::at;
@@ -27,6 +29,7 @@ use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use sys::namespace::{setns, unshare};
 use sys::process::{Birth, Child, Fork, Namespaces, SingleThread};
 
@@ -80,7 +83,8 @@ pub(crate) enum Network<'a> {
 /// (it is not dumpable, so they are the host root's) nor trust a /proc that others can mount over (CVE-2025-52881).
 #[derive(Debug)]
 pub(crate) struct OwnFiles {
-    oom_score_adj: OwnedFd,
+    /// Or what it is, where it may not be written.
+    oom_score_adj: Result<OwnedFd, Option<i32>>,
     /// AppArmor's; `None` without AppArmor.
     label: Option<OwnedFd>,
     /// Of the time namespace for children; only for one that asks for such a namespace.
@@ -90,7 +94,7 @@ pub(crate) struct OwnFiles {
 impl OwnFiles {
     fn open(course: &Course<'_>) -> Result<Self, Failure> {
         let open = |path: &str| rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
-        let oom_score_adj = open("/proc/self/oom_score_adj").map_err(at(Step::Park, "oom_score_adj"))?;
+        let oom_score_adj = open(OOM_SCORE_ADJ).map_err(|_| own_oom_score());
         let clock_offsets = match course.wants_time() {
             true => Some(open("/proc/self/timens_offsets").map_err(at(Step::Clone, "time namespace"))?),
             false => None,
@@ -99,15 +103,19 @@ impl OwnFiles {
     }
 
     fn numbers(&self) -> impl Iterator<Item = i32> {
-        let optional = [&self.label, &self.clock_offsets].into_iter().flatten().map(AsRawFd::as_raw_fd);
-        optional.chain([self.oom_score_adj.as_raw_fd()])
+        let optional = [&self.label, &self.clock_offsets].into_iter().flatten();
+        optional.chain(&self.oom_score_adj).map(AsRawFd::as_raw_fd)
     }
 
     /// Lowering it needs CAP_SYS_RESOURCE on the host: EACCES.
     fn adjust_oom_score(&self, score: Option<i32>) -> Result<(), Failure> {
         let Some(score) = score else { return Ok(()) };
-        let written = rustix::io::write(&self.oom_score_adj, score.to_string().as_bytes());
-        written.map(drop).map_err(at(Step::Rlimit, "oom_score_adj"))
+        let written = match &self.oom_score_adj {
+            Ok(file) => rustix::io::write(file, score.to_string().as_bytes()).map(drop),
+            Err(is) if *is == Some(score) => Ok(()),
+            Err(_) => Err(Errno::ACCESS),
+        };
+        written.map_err(at(Step::Rlimit, "oom_score_adj"))
     }
 
     /// The label that execve gives.
@@ -116,6 +124,21 @@ impl OwnFiles {
         let file = self.label.as_ref().ok_or_else(|| Failure::new(Step::Label, Errno::OPNOTSUPP, profile))?;
         rustix::io::write(file, format!("exec {profile}").as_bytes()).map(drop).map_err(at(Step::Label, profile))
     }
+}
+
+const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
+
+fn own_oom_score() -> Option<i32> {
+    std::fs::read_to_string(OOM_SCORE_ADJ).ok()?.trim().parse().ok()
+}
+
+/// Makes a process between one that cannot be traced or looked into, and so what it forks in the sight of a container
+/// (CVE-2016-9962). Without root's rights that one could not open its own files any more, so what it inherits is set now.
+pub(crate) fn conceal(oom_score: Option<i32>) -> Result<(), Failure> {
+    if let Some(score) = oom_score {
+        std::fs::write(OOM_SCORE_ADJ, score.to_string()).map_err(at(Step::Rlimit, "oom_score_adj"))?;
+    }
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(at(Step::Park, "dumpable"))
 }
 
 /// The ends that a process between hands on.
@@ -138,8 +161,9 @@ pub(crate) fn fork_sibling(
     Between { tell, control, errand }: Between<'_>,
 ) -> ! {
     let birth = Birth { sibling: true, ..*birth };
-    let forked = set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(at(Step::Park, "dumpable"))
+    let rootless = errand.filter(|errand| errand.way.rootless);
+    let score = rootless.and_then(|errand| errand.spec.process.as_ref()?.oom_score_adj);
+    let forked = conceal(score)
         .and_then(|()| join(&place))
         .and_then(|()| sys::fork(thread, &birth).map_err(at(Step::Clone, "init")));
     match forked {
@@ -214,7 +238,7 @@ fn wait_in_place(course: &Course<'_>, place: &Place<'_>) -> Result<Option<Order>
 /// looked into by a process of the container that it will meet (CVE-2016-9962).
 fn settle(course: &Course<'_>, keep: Vec<i32>) -> Result<OwnFiles, Failure> {
     // Without root's rights these can be opened only while they are ours: not after the next line.
-    let early = if course.is_rootless() { Some(OwnFiles::open(course)?) } else { None };
+    let early = if course.awaits_maps() { Some(OwnFiles::open(course)?) } else { None };
     if !course.awaits_maps() {
         set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(at(Step::Park, "dumpable"))?;
     }
@@ -295,6 +319,16 @@ pub(crate) enum Groups {
 }
 
 impl Groups {
+    /// What holds in the caller's user namespace and so in all below it. First asked before a fork: after it, /proc may be a
+    /// container's.
+    pub(crate) fn here() -> Groups {
+        static FOUND: OnceLock<Groups> = OnceLock::new();
+        *FOUND.get_or_init(|| match std::fs::read_to_string("/proc/self/setgroups") {
+            Ok(text) if text.trim() == "deny" => Groups::PerhapsDenied,
+            _ => Groups::Settable,
+        })
+    }
+
     fn set(self, wanted: &[Gid]) -> Result<(), Errno> {
         match set_thread_groups(wanted) {
             Err(Errno::PERM) if self == Groups::PerhapsDenied && wanted.is_empty() => Ok(()),

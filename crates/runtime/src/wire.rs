@@ -1,7 +1,7 @@
 //! What a keeper and the process it forked say to each other over their socket pair (SOCK_SEQPACKET: one packet, one word).
 
 use crate::failure::at;
-use crate::{Failure, Plan, Step};
+use crate::{Extent, Failure, Plan, Step};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::io;
@@ -31,6 +31,9 @@ pub(crate) const CREATED: u8 = b'c';
 pub(crate) const GOING: u8 = b'g';
 /// Child: the number of its seccomp listener's descriptor (4 bytes) follows; it waits for [`PROCEED`].
 const LISTENER: u8 = b'l';
+/// Child: a mount of its own, and the user namespace by whose maps the caller is to id-map it, come with this and a byte telling
+/// whether all below it is meant; it waits for [`PROCEED`].
+const MAP: u8 = b'i';
 /// Child: it failed; the rest is the [`Failure`].
 const FAILED: u8 = b'f';
 
@@ -149,6 +152,12 @@ pub(crate) fn say_listener(socket: BorrowedFd<'_>, number: i32) -> io::Result<()
     Ok(())
 }
 
+/// Asks the caller to id-map a mount.
+pub(crate) fn ask_for_map(socket: BorrowedFd<'_>, fds: [BorrowedFd<'_>; 2], extent: Extent) -> io::Result<()> {
+    sys::message::send_with_fds_and(socket, &[MAP, u8::from(extent == Extent::All)], &fds, SendFlags::DONTWAIT)?;
+    Ok(())
+}
+
 /// What a child said.
 #[derive(Debug)]
 pub(crate) enum Word {
@@ -157,6 +166,8 @@ pub(crate) enum Word {
     Failed(Failure),
     /// The number of its seccomp listener's descriptor.
     Listener(i32),
+    /// A mount, the user namespace whose maps it is to have, and how far.
+    Map([OwnedFd; 2], Extent),
     /// It closed the socket: by execve, or by its end.
     End,
 }
@@ -172,6 +183,11 @@ pub(crate) fn listen(socket: BorrowedFd<'_>) -> Option<Word> {
         Ok(read) if bytes[0] == FAILED => Some(Word::Failed(failure(&bytes[1..read]))),
         Ok(5) if bytes[0] == LISTENER => {
             Some(Word::Listener(i32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]])))
+        }
+        Ok(2) if bytes[0] == MAP => {
+            let extent = if bytes[1] == 0 { Extent::One } else { Extent::All };
+            let broken = |_| Word::Failed(Failure::new(Step::Park, Errno::PROTO, "a mount to be mapped"));
+            Some(fds.try_into().map_or_else(broken, |fds| Word::Map(fds, extent)))
         }
         Ok(_) => Some(Word::Said(bytes[0], fds.pop())),
     }

@@ -25,7 +25,7 @@ mod rules;
 pub use compile::compile;
 pub use default::default_profile;
 pub use profile::parse_profile;
-pub use rules::{install_flags, is_empty, uses_notify};
+pub use rules::{USUAL_FLAGS, install_flags, is_empty, uses_notify};
 
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -225,18 +225,20 @@ fn merge(ranges: Vec<(u32, Verdict)>) -> Vec<(u32, Verdict)> {
     merged
 }
 
+/// The flags of a profile without a list, as with runc: SECCOMP_FILTER_FLAG_SPEC_ALLOW, so that programs are not slowed down by a
+/// defence against others of their own kind (Speculative Store Bypass; before Linux 5.16 every filter brought that).
+pub const USUAL_FLAGS: u32 = 1 << 2;
+
 /// The flags for seccomp(2) that a profile asks for (SECCOMP_FILTER_FLAG_*); TSYNC is left out, an init has one thread.
 ///
-/// A profile without a list gets SPEC_ALLOW, as with runc: programs are not slowed down by a defence against others of
-/// their own kind (Speculative Store Bypass). WAIT_KILLABLE_RECV means something only to a listener, the kernel refuses it
+/// WAIT_KILLABLE_RECV means something only to a listener, the kernel refuses it
 /// without one.
 pub fn install_flags(profile: &Seccomp) -> Result<u32, Error> {
-    const SPEC_ALLOW: u32 = 1 << 2;
-    let Some(flags) = &profile.flags else { return Ok(SPEC_ALLOW) };
+    let Some(flags) = &profile.flags else { return Ok(USUAL_FLAGS) };
     flags.iter().try_fold(0, |flags, name| match name.as_str() {
         "SECCOMP_FILTER_FLAG_TSYNC" => Ok(flags),
         "SECCOMP_FILTER_FLAG_LOG" => Ok(flags | 1 << 1),
-        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(flags | SPEC_ALLOW),
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(flags | USUAL_FLAGS),
         "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" if uses_notify(profile) => Ok(flags | 1 << 5),
         "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Ok(flags),
         _ => Err(Error::Invalid(format!("seccomp flag {name} is not known to runc"))),

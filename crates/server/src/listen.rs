@@ -1,9 +1,10 @@
 //! Where the engine listens: unix sockets, tcp when explicitly allowed, and sockets given by a service manager.
 
 use crate::conn::Conn;
+use rootless::{Doors, Protocol};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ pub enum ListenError {
     Bind { address: Address, source: io::Error },
     #[error("cannot use fd://: the service manager gave no sockets")]
     NoneGiven,
+    #[error("cannot listen on {0}: an engine without root listens on IPv4 addresses only")]
+    NotOutside(SocketAddr),
 }
 
 impl fmt::Display for Address {
@@ -100,15 +103,21 @@ pub enum InsecureTcp {
     Allowed,
 }
 
-/// Opens `address`; more than one listener for [`Address::Given`].
-pub async fn open(address: &Address, tcp: InsecureTcp) -> Result<Vec<Listener>, ListenError> {
+/// Opens `address`; more than one listener for [`Address::Given`]. `host`: who opens the host's ports for an engine in a network
+/// namespace of its own, where containers alone could reach it.
+pub async fn open(address: &Address, tcp: InsecureTcp, host: Option<&Doors>) -> Result<Vec<Listener>, ListenError> {
     let failed = |source| ListenError::Bind { address: address.clone(), source };
     match address {
         Address::Unix(path) => Ok(vec![Listener::Unix(unix(path).await?)]),
         Address::Tcp(socket) if tcp == InsecureTcp::Refused => Err(ListenError::Insecure(*socket)),
         Address::Tcp(socket) => {
             tracing::warn!(%socket, "the API is open to whoever reaches this address: that is root access to this machine");
-            Ok(vec![Listener::Tcp(TcpListener::bind(socket).await.map_err(failed)?)])
+            let listener = match (host, socket) {
+                (None, socket) => TcpListener::bind(socket).await,
+                (Some(host), SocketAddr::V4(socket)) => outside(host, *socket),
+                (Some(_), SocketAddr::V6(_)) => return Err(ListenError::NotOutside(*socket)),
+            };
+            Ok(vec![Listener::Tcp(listener.map_err(failed)?)])
         }
         Address::Given => given()
             .map_err(failed)
@@ -116,7 +125,11 @@ pub async fn open(address: &Address, tcp: InsecureTcp) -> Result<Vec<Listener>, 
     }
 }
 
-/// A unix socket with mode 0660. A file that a dead engine left is replaced, one that somebody answers on is not.
+fn outside(host: &Doors, at: SocketAddrV4) -> io::Result<TcpListener> {
+    TcpListener::from_std(host.bind(Protocol::Tcp, at)?.into())
+}
+
+/// A unix socket with mode 0660, a user's with 0600. A file that a dead engine left is replaced, one that somebody answers on is not.
 async fn unix(path: &Path) -> Result<UnixListener, ListenError> {
     let failed = |source| ListenError::Bind { address: Address::Unix(path.to_owned()), source };
     if tokio::net::UnixStream::connect(path).await.is_ok() {
@@ -131,14 +144,21 @@ async fn unix(path: &Path) -> Result<UnixListener, ListenError> {
     let listener = UnixListener::bind(path);
     rustix::process::umask(old);
     let listener = listener.map_err(failed)?;
+    if !rootless::is_ordinary_user() {
+        give_to_group(path).map_err(failed)?;
+    }
+    Ok(listener)
+}
+
+/// Opens the socket to the group `docker`. In a user namespace that id would be another group's.
+fn give_to_group(path: &Path) -> io::Result<()> {
     let group = std::fs::read_to_string("/etc/group").ok().and_then(|text| group_id(&text, GROUP));
     if let Some(group) = group
         && let Err(error) = chown(path, None, Some(group))
     {
         tracing::warn!(%error, "the socket cannot be given to the group {GROUP}");
     }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
-    Ok(listener)
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
 }
 
 fn remove_stale(path: &Path) -> io::Result<()> {
@@ -159,10 +179,13 @@ fn group_id(text: &str, name: &str) -> Option<u32> {
     })
 }
 
-/// The sockets of sd_listen_fds(3): LISTEN_FDS of them from descriptor 3 on, when LISTEN_PID is this process.
+/// The sockets of sd_listen_fds(3): LISTEN_FDS of them from descriptor 3 on, when LISTEN_PID is this process, or
+/// the one that became the host side of a user's engine.
 fn given() -> io::Result<Vec<Listener>> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
-    if number("LISTEN_PID") != Some(std::process::id()) {
+    let told = number("LISTEN_PID");
+    let is_parent = rootless::is_ordinary_user() && told == Some(std::os::unix::process::parent_id());
+    if told != Some(std::process::id()) && !is_parent {
         return Ok(Vec::new());
     }
     (FIRST_GIVEN..FIRST_GIVEN + number("LISTEN_FDS").unwrap_or(0).min(64)).map(adopt).collect()
@@ -235,8 +258,8 @@ mod tests {
     #[tokio::test]
     async fn tcp_must_be_asked_for_twice() {
         let address = Address::Tcp(([127, 0, 0, 1], 0).into());
-        let refused = open(&address, InsecureTcp::Refused).await.expect_err("refused");
+        let refused = open(&address, InsecureTcp::Refused, None).await.expect_err("refused");
         assert!(refused.to_string().contains("--insecure-tcp"), "{refused}");
-        assert!(open(&address, InsecureTcp::Allowed).await.is_ok());
+        assert!(open(&address, InsecureTcp::Allowed, None).await.is_ok());
     }
 }

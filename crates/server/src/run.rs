@@ -168,40 +168,59 @@ async fn live(
     let mut signals = Signals::catch().map_err(io("catch signals"))?;
     let _pidfile = options.pidfile.as_deref().map(PidFile::write).transpose()?;
     inside.iter().for_each(|inside| inside.warn());
-    let settings = settings(options, inside)?;
+    let settings = settings(options, inside.clone())?;
     let opened = tokio::task::spawn_blocking(move || Engine::open(settings)).await;
     let engine = opened.map_err(|e| RunError::Io { action: "open the engine", source: std::io::Error::other(e) })??;
     let app = App::new(engine.clone(), options.debug);
-    let served = serve_until_told(flags, options, addresses, &app, &mut signals).await;
+    let served = match listen(options, addresses, &app, inside.as_deref()).await {
+        Ok(_open) => serve_until_told(flags, &app, &mut signals).await,
+        Err(e) => Err(e),
+    };
     notify::service_manager("STOPPING=1");
     let closed = tokio::task::spawn_blocking(move || engine.close()).await;
     closed.map_err(|e| RunError::Io { action: "close the engine", source: std::io::Error::other(e) })?;
     served
 }
 
-async fn serve_until_told(
-    flags: &Flags,
+/// What takes connections until it is dropped.
+struct Open {
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    files: Files,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+async fn listen(
     options: &Options,
     addresses: Vec<Address>,
     app: &App,
-    signals: &mut Signals,
-) -> Result<(), RunError> {
+    inside: Option<&rootless::Inside>,
+) -> Result<Open, RunError> {
     let tcp = if options.insecure_tcp { InsecureTcp::Allowed } else { InsecureTcp::Refused };
     let router = routes::router(app.clone());
-    let mut tasks = Vec::new();
-    let mut files = Files(Vec::new());
+    let mut open = Open { tasks: Vec::new(), files: Files(Vec::new()) };
     for address in addresses {
-        for listener in listen::open(&address, tcp).await? {
-            tasks.push(tokio::spawn(accept(listener, router.clone())));
+        for listener in listen::open(&address, tcp, inside.map(|inside| &*inside.doors)).await? {
+            open.tasks.push(tokio::spawn(accept(listener, router.clone())));
         }
         tracing::info!("API listen on {address}");
-        if rootless::is_ordinary_user() {
-            tracing::info!("for docker: docker context create dhow --docker host={address}; docker context use dhow");
-        }
-        if let Address::Unix(path) = address {
-            files.0.push(path);
+        if let Address::Unix(path) = &address {
+            if inside.is_some() {
+                tracing::info!(
+                    "for docker: docker context create dhow --docker host={address}; docker context use dhow"
+                );
+            }
+            open.files.0.push(path.clone());
         }
     }
+    Ok(open)
+}
+
+async fn serve_until_told(flags: &Flags, app: &App, signals: &mut Signals) -> Result<(), RunError> {
     notify::service_manager("READY=1");
     if let Some(number) = flags.ready_fd {
         notify::parent(number).map_err(io("write to --ready-fd"))?;
@@ -209,7 +228,6 @@ async fn serve_until_told(
     while signals.next().await == Told::Reload {
         reload(flags, app);
     }
-    tasks.iter().for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub fn install_with_listener(program: &[u8], flags: u32) -> io::Result<OwnedFd> 
 }
 
 /// linux/seccomp.h: SECCOMP_FILTER_FLAG_NEW_LISTENER
-const NEW_LISTENER: u32 = 1 << 3;
+pub const NEW_LISTENER: u32 = 1 << 3;
 
 fn set_filter(program: &[u8], flags: u32) -> io::Result<i64> {
     let (instructions, rest) = program.as_chunks::<8>();

@@ -30,7 +30,7 @@ pub use message::{recv_with_fds, send_with_fds};
 pub use process::{Fork, SingleThread, fork, umask};
 pub use shared::SharedMemory;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How a new process gets into a cgroup.
 #[derive(Debug)]
@@ -40,6 +40,21 @@ pub enum CgroupEntry {
     V1(Vec<OwnedFd>),
     /// The directory of a v2 cgroup, for CLONE_INTO_CGROUP.
     V2(OwnedFd),
+    /// Both: v1 hierarchies, and a v2 one beside them (hybrid).
+    Hybrid(Vec<OwnedFd>, OwnedFd),
     /// Stay where the parent is.
     Inherit,
+}
+
+impl CgroupEntry {
+    /// What the process writes to, and where it is born.
+    #[must_use]
+    pub fn ways(&self) -> (&[OwnedFd], Option<BorrowedFd<'_>>) {
+        match self {
+            CgroupEntry::V1(tasks) => (tasks, None),
+            CgroupEntry::V2(directory) => (&[], Some(directory.as_fd())),
+            CgroupEntry::Hybrid(tasks, directory) => (tasks, Some(directory.as_fd())),
+            CgroupEntry::Inherit => (&[], None),
+        }
+    }
 }

@@ -211,9 +211,15 @@ fn close_range(first: u32, last: u32, flags: u32) -> io::Result<()> {
 }
 
 /// A copy, close-on-exec and numbered `least` or higher, of a descriptor that this process was started with. EBADF: there is none
-/// of that number.
+/// of that number. One that is close-on-exec was opened by this process itself, at a number that was free.
 pub fn inherited(number: RawFd, least: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: no pointers; a number that is not open is EBADF.
+    match unsafe { libc::fcntl(number, libc::F_GETFD) } {
+        -1 => return Err(io::Error::last_os_error()),
+        flags if flags & libc::FD_CLOEXEC != 0 => return Err(io::Error::from_raw_os_error(libc::EBADF)),
+        _ => {}
+    }
+    // SAFETY: as above.
     match unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, least) } {
         -1 => Err(io::Error::last_os_error()),
         // SAFETY: F_DUPFD_CLOEXEC has just made it and nobody else knows it.
@@ -271,7 +277,10 @@ pub fn umask(mask: u32) -> u32 {
     rustix::process::umask(Mode::from_raw_mode(mask & 0o777)).as_raw_mode()
 }
 
-/// Puts this process into a new, nameless session keyring, so that it no longer has its parent's keys (keyctl(2)).
+/// Puts this process into a new session keyring, so that it no longer has its parent's keys (keyctl(2)).
+///
+/// A nameless one: any process of the same user namespace can make a keyring of a name that is known beforehand, and give its own
+/// keys to who joins that later.
 pub fn new_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;
     // SAFETY: the name is a null pointer, which asks for a nameless keyring.

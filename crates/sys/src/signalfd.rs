@@ -78,8 +78,10 @@ mod tests {
         let signals = Signals::take().unwrap();
         assert_eq!(signals.next().unwrap(), None);
         // To this thread alone: the others of the test have it unblocked.
-        // SAFETY: no pointers; the thread is the calling one.
-        assert_eq!(unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGUSR1) }, 0);
+        // SAFETY: no arguments; it cannot fail.
+        let this = unsafe { libc::pthread_self() };
+        // SAFETY: the thread is the calling one, so it exists.
+        assert_eq!(unsafe { libc::pthread_kill(this, libc::SIGUSR1) }, 0);
         let mut ready = [rustix::event::PollFd::new(&signals, rustix::event::PollFlags::IN)];
         assert_eq!(rustix::event::poll(&mut ready, None).unwrap(), 1);
         let received = signals.next().unwrap().unwrap();

@@ -92,7 +92,8 @@ impl Runtime {
         spec["process"]["args"] = serde_json::json!(["/bin/true"]);
         spec["root"]["path"] = fixture.root.display().to_string().into();
         fs::write(&path, spec.to_string()).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
-        program.extend(["--root".to_owned(), folder.join(format!("oci-{name}-state")).display().to_string()]);
+        // Where state lies for real: a tmpfs, the bench's own.
+        program.extend(["--root".to_owned(), format!("/run/oci-{name}")]);
         Ok(Runtime { name, program, bundle })
     }
 

@@ -12,8 +12,10 @@ impl Known {
         Ok(Known(lines(&text, suite)))
     }
 
+    /// Of a test by its name, `part: test`; a line of `*: test` is about the test in every part.
     pub fn reason(&self, test: &str) -> Option<&str> {
-        self.0.get(test).map(String::as_str)
+        let everywhere = || self.0.get(&format!("*: {}", test.split_once(": ")?.1));
+        self.0.get(test).or_else(everywhere).map(String::as_str)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -41,5 +43,12 @@ mod tests {
                     | contest | `x: y` | other |\n";
         let expected = BTreeMap::from([("ps: runc ps a|b".to_owned(), "why not".to_owned())]);
         assert_eq!(lines(text, "runc-bats"), expected);
+    }
+
+    #[test]
+    fn a_star_stands_for_every_part() {
+        let known = Known(lines("| s | `*: in order` | once made |\n| s | `x: other` | why |\n", "s"));
+        assert_eq!((known.reason("a: in order"), known.reason("b: in order")), (Some("once made"), Some("once made")));
+        assert_eq!((known.reason("x: other"), known.reason("y: other")), (Some("why"), None));
     }
 }

@@ -71,10 +71,19 @@ fn rewound(mut file: File) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// The control groups at the top of each hierarchy.
+/// The control groups at the top of each hierarchy, and below this process's own, where runtimes may begin.
 fn groups() -> Vec<PathBuf> {
     let base = Path::new("/sys/fs/cgroup");
-    folders(base).iter().flat_map(|hierarchy| folders(hierarchy)).collect()
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        Some(base.join(controllers.trim_start_matches("name=")).join(path.trim_start_matches('/')))
+    });
+    let mut all: Vec<PathBuf> = folders(base).into_iter().chain(own).flat_map(|folder| folders(&folder)).collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Names that the suites give to containers without a group of their own, and to the parents of those that have one.
@@ -85,9 +94,15 @@ fn sweep(before: &[PathBuf]) {
     let new = groups().into_iter().filter(|group| !before.contains(group));
     let ours = |group: &PathBuf| {
         let name = group.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        OURS.iter().any(|start| name.starts_with(start))
+        OURS.iter().any(|start| name.starts_with(start)) || is_uuid(&name)
     };
     new.filter(ours).for_each(|group| remove(&group));
+}
+
+/// What contest and runtime-tools call containers.
+fn is_uuid(name: &str) -> bool {
+    let lengths = name.split('-').map(|part| part.bytes().filter(u8::is_ascii_hexdigit).count());
+    name.len() == 36 && lengths.eq([8, 4, 4, 4, 12])
 }
 
 pub fn remove(group: &Path) {

@@ -13,8 +13,13 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("bats.sh", include_str!("guest/bats.sh")),
 ];
 /// Test programs by package and target. They are static, as all that is built here.
-const TESTS: &[(&str, &str)] =
-    &[("cgroup", "lifecycle"), ("oci-tests", "lifecycle"), ("oci-tests", "attacks"), ("oci-tests", "rootless")];
+const TESTS: &[(&str, &str)] = &[
+    ("cgroup", "lifecycle"),
+    ("cgroup", "place"),
+    ("oci-tests", "lifecycle"),
+    ("oci-tests", "attacks"),
+    ("oci-tests", "rootless"),
+];
 const SIZE: &str = "1G";
 
 /// Makes the disk; `bats` is a checkout of runc.
@@ -36,6 +41,7 @@ pub fn disk(kernel: &Kernel, binary: &Path, bats: Option<&Path>) -> Result<PathB
         fs::write(root.join(name), text).map_err(failed)?;
     }
     if let Some(checkout) = bats {
+        crate::conformance::ready_bats(checkout)?;
         fs::create_dir_all(root.join("bats")).map_err(failed)?;
         output(Command::new("cp").arg("-a").arg(checkout.join("tests")).arg(root.join("bats")))?;
     }

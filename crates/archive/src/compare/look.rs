@@ -4,7 +4,7 @@ use super::expected::{Content, Expected, Node, NodeKind, Same, failed};
 use super::{Difference, MOST};
 use crate::beneath::open;
 use crate::overlay::Marks;
-use crate::{Entry, EntryKind, Error, Time};
+use crate::{Entry, EntryKind, Error, Time, owners};
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, makedev};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -109,7 +109,8 @@ impl Here<'_> {
             return Ok(Some("is of another type"));
         }
         let mode = if entry.kind == EntryKind::Symlink { self.stat.st_mode & 0o7777 } else { entry.mode };
-        if let Some(what) = self.looks(mode, entry.uid, entry.gid) {
+        let (uid, gid) = owners::of(entry);
+        if let Some(what) = self.looks(mode, uid, gid) {
             return Ok(Some(what));
         }
         let size = entry.sparse.as_ref().map_or(entry.size, |sparse| sparse.file_size);

@@ -4,7 +4,7 @@
 //! last.
 
 use crate::overlay::Marks;
-use crate::{Entry, EntryKind};
+use crate::{Entry, EntryKind, owners};
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -14,8 +14,9 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Of an open file or folder. New files already belong to 0:0.
 pub fn on_file(file: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
-    if entry.uid != 0 || entry.gid != 0 || entry.kind == EntryKind::Folder {
-        rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))?;
+    let (uid, gid) = owners::of(entry);
+    if uid != 0 || gid != 0 || entry.kind == EntryKind::Folder {
+        rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }
     rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))?;
     for (name, value) in entry.kept_xattrs() {
@@ -27,8 +28,9 @@ pub fn on_file(file: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
 /// Of a symlink, a device or a pipe, which is not opened.
 pub fn on_name(folder: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> io::Result<()> {
     let no_follow = AtFlags::SYMLINK_NOFOLLOW;
-    if entry.uid != 0 || entry.gid != 0 {
-        let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+    let (uid, gid) = owners::of(entry);
+    if uid != 0 || gid != 0 {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         rustix::fs::chownat(folder, name, Some(uid), Some(gid), no_follow)?;
     }
     if entry.kind != EntryKind::Symlink {

@@ -170,7 +170,9 @@ impl Placed {
         }
     }
 
-    fn is_users_unit(&self) -> bool {
+    /// Whether only systemd may put processes into it: an ordinary user's unit.
+    #[must_use]
+    pub fn is_users_unit(&self) -> bool {
         self.record.lenient && self.record.driver == Driver::Systemd
     }
 
@@ -297,7 +299,7 @@ impl Placed {
         match &self.at {
             Where::Nowhere => Ok(()),
             Where::V1(tree) if kills => tree.kill(SELF),
-            Where::V2(tree) if kills => tree.kill(SELF),
+            Where::V2(tree) if kills => tree.kill_and_wait(),
             Where::V1(_) | Where::V2(_) => self.signal_all(signal),
         }
     }

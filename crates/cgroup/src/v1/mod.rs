@@ -22,6 +22,12 @@ use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// The file by which a process of one thread enters a group.
+///
+/// Not `cgroup.procs`: a thread that moves itself alone needs no lock of all threads, so the kernel spares it the wait of 5-10 ms
+/// for an RCU grace period (cgroup_procs_write_start in kernel/cgroup/cgroup.c, since Linux 5.16).
+const TASKS: &str = "tasks";
+
 /// How long a removal waits for processes that are dying.
 const REMOVE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -52,15 +58,6 @@ impl Hierarchy {
 
     fn has(&self, controller: &str) -> bool {
         self.label.split(',').any(|one| one == controller)
-    }
-
-    /// The file by which a process of one thread enters a group.
-    ///
-    /// `tasks` and not `cgroup.procs`: a thread that moves itself alone needs no lock of all threads, so the kernel spares it the
-    /// wait of 5-10 ms for an RCU grace period (cgroup_procs_write_start in kernel/cgroup/cgroup.c, since Linux 5.16). v2 has
-    /// no such file.
-    fn entry_file(&self) -> &'static str {
-        if self.label.is_empty() { "cgroup.procs" } else { "tasks" }
     }
 }
 
@@ -147,7 +144,7 @@ impl Tree {
 
     pub(crate) fn entry(&self, name: &str) -> Result<sys::CgroupEntry, Error> {
         let open = |hierarchy: &Hierarchy| {
-            let path = below(name, hierarchy.entry_file());
+            let path = below(name, TASKS);
             hierarchy.folder.open_below(&path, OFlags::WRONLY).map_err(|e| hierarchy.folder.failed("open", &path, e))
         };
         Ok(sys::CgroupEntry::V1(self.hierarchies.iter().map(open).collect::<Result<_, _>>()?))

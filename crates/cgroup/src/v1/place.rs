@@ -1,6 +1,6 @@
 //! One group at any path of the v1 hierarchies, for [`crate::Place`].
 
-use super::{Hierarchy, Tree, cpuset};
+use super::{Hierarchy, TASKS, Tree, cpuset};
 use crate::folder::{self, Folder, SELF, below};
 use crate::place::{Denial, Made, make_at};
 use crate::{Error, Strictness};
@@ -117,17 +117,27 @@ impl Tree {
         denial: Denial,
     ) -> Result<sys::CgroupEntry, Error> {
         let mut files = Vec::with_capacity(self.hierarchies.len());
+        let mut unified = None;
         for hierarchy in &self.hierarchies {
             let controllers: Vec<_> = hierarchy.label.split(',').collect();
             let group = below_of(&controllers).unwrap_or_else(|| SELF.to_owned());
-            let path = below(&group, hierarchy.entry_file());
-            match hierarchy.folder.open_below(&path, OFlags::WRONLY) {
+            let is_unified = hierarchy.label.is_empty();
+            let (path, flags) = match is_unified {
+                // Born there: v2 has no `tasks`, and `cgroup.procs` costs the wait that they spare.
+                true => (group, OFlags::RDONLY | OFlags::DIRECTORY),
+                false => (below(&group, TASKS), OFlags::WRONLY),
+            };
+            match hierarchy.folder.open_below(&path, flags) {
+                Ok(folder) if is_unified => unified = Some(folder),
                 Ok(file) => files.push(file),
                 Err(e) if denial.skips(e) => {}
                 Err(e) => return Err(hierarchy.folder.failed("open", &path, e)),
             }
         }
-        Ok(sys::CgroupEntry::V1(files))
+        Ok(match unified {
+            Some(folder) => sys::CgroupEntry::Hybrid(files, folder),
+            None => sys::CgroupEntry::V1(files),
+        })
     }
 
     /// Whether there is a hierarchy with that controller.

@@ -15,7 +15,7 @@ use std::time::Duration;
 const FREEZE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a group may be on its way into standing before it counts as running.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1);
-/// How long killing by list waits for processes that the kernel does not let die.
+/// How long killing waits for processes that the kernel does not let die.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// An event may be missed between reading and polling on a kernel that is not asked for it; nothing is lost by a look.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
@@ -89,6 +89,15 @@ impl Tree {
             Err(Errno::NOENT) => self.kill_by_list(name),
             Err(e) => Err(self.parent.failed("kill all processes of", name, e)),
             Ok(()) => self.thaw(name),
+        }
+    }
+
+    /// As [`kill`](Self::kill), and waits for the last process to end.
+    pub(crate) fn kill_and_wait(&self) -> Result<(), Error> {
+        self.kill(SELF)?;
+        match self.wait_for(SELF, "populated", 0, KILL_LIMIT) {
+            Ok(()) | Err(Errno::NOENT | Errno::NODEV) => Ok(()),
+            Err(e) => Err(self.parent.failed("kill all processes of", SELF, e)),
         }
     }
 

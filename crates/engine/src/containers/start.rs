@@ -87,7 +87,7 @@ impl Engine {
         let folder = house.roots.container(&record.id);
         self.write_files(&record, &folder, sandbox.endpoint.as_ref())?;
         let mut spec = container::spec::build(&record, &self.surroundings(&record, user, &folder, &joined))?;
-        spec.process.iter_mut().for_each(|process| house.fit(process));
+        spec.process.iter_mut().try_for_each(|process| house.fit(process))?;
         let cgroup_dir = self.limit(&group, &spec)?;
         let mut prepared = runtime::prepare(&spec, self.inputs(&record, root, cgroup_dir)?)?;
         drop(pinned);

@@ -83,10 +83,15 @@ impl State {
     }
 }
 
-fn entry(kind: CgroupFds, fds: Vec<OwnedFd>) -> Result<CgroupEntry, Reply> {
+fn entry(kind: CgroupFds, mut fds: Vec<OwnedFd>) -> Result<CgroupEntry, Reply> {
+    let missing = || refused("the cgroup is missing");
     match kind {
         CgroupFds::V1 => Ok(CgroupEntry::V1(fds)),
-        CgroupFds::V2 => fds.into_iter().next().map(CgroupEntry::V2).ok_or_else(|| refused("the cgroup is missing")),
+        CgroupFds::V2 => fds.pop().map(CgroupEntry::V2).ok_or_else(missing),
+        CgroupFds::Hybrid => {
+            let folder = fds.pop().ok_or_else(missing)?;
+            Ok(CgroupEntry::Hybrid(fds, folder))
+        }
         CgroupFds::Inherit => Ok(CgroupEntry::Inherit),
     }
 }

@@ -37,7 +37,7 @@ impl Draft {
         let mut afterwards = Undo::new();
         let stopped = request.state(Status::Stopped, 0);
         if let Some(hooks) = request.spec().hooks.clone().filter(|hooks| !hooks.poststop.is_empty()) {
-            afterwards.push(move || warn_of(hooks::run("poststop", &hooks.poststop, &stopped)));
+            afterwards.push(move || warn_of(hooks::run("poststop", &hooks.poststop, &stopped, None)));
         }
         if notify::host().is_some() {
             notify::announce(&mut request.bundle.spec, &folder.path)?;
@@ -81,10 +81,13 @@ impl Draft {
         let newborn = creation.fork(&thread, &entry).map_err(|e| wording::create(&e, Who::Init))?;
         let pid = newborn.pid();
         let pidfd = birth::watch(&mut self.process, newborn.pidfd())?;
+        log::debug(&format!("process {pid} was forked, in groups {:?}", self.placed.record().paths));
         self.settle(request, &newborn, streams)?;
         self.save(request, pid, streams)?;
         let mut beginning = newborn.furnish().map_err(|e| wording::create(&e, Who::Init))?;
         let master = milestones(request, &mut beginning, signals)?;
+        tell_filter(request);
+        log::debug(&format!("process {pid} is ready"));
         Ok((pid, pidfd, master))
     }
 
@@ -160,6 +163,15 @@ impl Draft {
     }
 }
 
+/// How the filter was installed, in runc's words: SECCOMP_FILTER_FLAG_ bits as the kernel got them.
+fn tell_filter(request: &Request<'_>) {
+    let Some(profile) = request.spec().linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else { return };
+    let listener = if seccomp::uses_notify(profile) { sys::filter::NEW_LISTENER } else { 0 };
+    if let Ok(flags) = seccomp::install_flags(profile) {
+        log::debug(&format!("seccomp filter flags: {}", flags | listener));
+    }
+}
+
 /// Goes with the process through what it waits for.
 fn milestones(request: &Request<'_>, beginning: &mut Beginning, signals: &Signals) -> Result<Option<OwnedFd>> {
     loop {
@@ -167,7 +179,7 @@ fn milestones(request: &Request<'_>, beginning: &mut Beginning, signals: &Signal
         match beginning.wait().map_err(|e| wording::failed(&e, Who::Init))? {
             Milestone::Hooks => {
                 move_devices(request, beginning.pid())?;
-                run_hooks(request, &request.state(Status::Creating, beginning.pid()))?;
+                run_hooks(request, &request.state(Status::Creating, beginning.pid()), Some(signals))?;
                 beginning.proceed().map_err(|e| wording::failed(&e, Who::Init))?;
             }
             Milestone::Created { master } | Milestone::Started { master } => return Ok(master),
@@ -188,10 +200,10 @@ fn move_devices(request: &Request<'_>, pid: i32) -> Result<()> {
     runtime::move_devices(namespace.as_fd(), &linux.net_devices).map_err(|e| Error::of(&e))
 }
 
-fn run_hooks(request: &Request<'_>, state: &State) -> Result<()> {
+fn run_hooks(request: &Request<'_>, state: &State, signals: Option<&Signals>) -> Result<()> {
     let Some(hooks) = &request.spec().hooks else { return Ok(()) };
-    hooks::run("prestart", &hooks.prestart, state)
-        .and_then(|()| hooks::run("createRuntime", &hooks.create_runtime, state))
+    hooks::run("prestart", &hooks.prestart, state, signals)
+        .and_then(|()| hooks::run("createRuntime", &hooks.create_runtime, state, signals))
         .map_err(|e| e.within(wording::INIT))
 }
 

@@ -82,6 +82,7 @@ impl<'a> Request<'a> {
             no_pivot: self.options.no_pivot,
             same_keyring: self.options.no_new_keyring,
             plain_lines: self.mode == Mode::Foreground,
+            awaits_group: false,
         }
     }
 

@@ -1,9 +1,10 @@
 //! The folder of a container that is being made.
 
-use super::{CONFIG, Container, GATE, GROUPS, STATE, Saved, remove, write};
+use super::{CONFIG, Container, GATE, GROUPS, STATE, Saved, folder, write};
 use crate::error::{Error, Result};
+use crate::log;
 use oci::runtime::Spec;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::AtFlags;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fs::DirBuilder;
 use std::io;
@@ -11,7 +12,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// A folder just made for a new container; dropped without [`Fresh::into_container`] it is removed again.
+/// A folder just made for a new container; dropped without [`Fresh::into_container`] it is removed again. It is held until what
+/// others need is saved: nobody takes it for what a killed call left behind.
 #[derive(Debug)]
 pub struct Fresh {
     pub path: PathBuf,
@@ -23,14 +25,21 @@ impl Fresh {
     pub(super) fn make(root: &Path, id: &str) -> Result<Fresh> {
         let cannot =
             |e: &dyn std::error::Error| Error::because(format_args!("cannot make the state folder of {id}"), e);
+        let exists = || Error::new("container with given ID already exists");
         let path = root.join(id);
-        make_folder(root, &path).map_err(|e| match e.kind() {
-            io::ErrorKind::AlreadyExists => Error::new("container with given ID already exists"),
-            _ => cannot(&e),
-        })?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(&path, flags, Mode::empty()).map_err(|e| cannot(&e))?;
-        Ok(Fresh { path, directory, kept: false })
+        log::debug(&format!("making the state folder {}", path.display()));
+        loop {
+            make_folder(root, &path).map_err(|e| match e.kind() {
+                io::ErrorKind::AlreadyExists => exists(),
+                _ => cannot(&e),
+            })?;
+            // Before it was held, a `delete --force` could take it away and somebody else make it again.
+            let Some(directory) = folder::open_locked(&path).map_err(|e| cannot(&e))? else { continue };
+            return match rustix::fs::statat(&directory, STATE, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Err(exists()),
+                Err(_) => Ok(Fresh { path, directory, kept: false }),
+            };
+        }
     }
 
     /// Opens the gate: a listening SOCK_SEQPACKET socket at `start.sock`, however long the path is.
@@ -54,8 +63,11 @@ impl Fresh {
             .map_err(|e| Error::because("cannot note the cgroups of the container", &e))
     }
 
+    /// Saves what others need, and lets them come.
     pub fn save(&self, saved: &Saved) -> Result<()> {
-        write(&self.path, STATE, saved)
+        write(&self.path, STATE, saved)?;
+        folder::unlock(&self.directory);
+        Ok(())
     }
 
     pub fn save_config(&self, config: &Spec) -> Result<()> {
@@ -85,8 +97,13 @@ fn make_folder(root: &Path, path: &Path) -> io::Result<()> {
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        if !self.kept {
-            let _ = remove(&self.path);
+        if self.kept {
+            return;
+        }
+        // Since it was saved, a `delete` may have been here, and somebody else have made the next one.
+        let ours = folder::lock(&self.directory).and_then(|()| folder::is_at(&self.directory, &self.path));
+        if ours.unwrap_or(true) {
+            let _ = folder::remove(&self.path);
         }
     }
 }

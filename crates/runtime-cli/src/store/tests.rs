@@ -22,6 +22,19 @@ fn myself(id: &str) -> Saved {
     }
 }
 
+fn clear(store: &Store, id: &str) {
+    match store.hold(id).unwrap() {
+        Some(Held::Remains(remains)) => remains.remove().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Whether somebody holds it.
+fn is_held(path: &Path) -> bool {
+    let folder = folder::open(path).unwrap().unwrap();
+    rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
+}
+
 #[test]
 fn ids_are_names_of_files_that_need_no_quotes() {
     let (_folder, store) = store();
@@ -44,8 +57,8 @@ fn a_folder_is_made_once_and_is_gone_when_it_is_not_kept() {
     assert!(store.ids().unwrap().is_empty());
     store.make("x").unwrap().into_container(Saved::default()).unwrap();
     assert_eq!(store.ids().unwrap(), ["x"]);
-    store.clear("x").unwrap();
-    store.clear("x").unwrap();
+    clear(&store, "x");
+    assert!(store.hold("x").unwrap().is_none());
     assert!(store.ids().unwrap().is_empty());
 }
 
@@ -72,11 +85,57 @@ fn a_lock_keeps_others_out_until_it_is_dropped() {
     fresh.save(&myself("x")).unwrap();
     fresh.into_container(myself("x")).unwrap();
     let held = store.lock("x").unwrap();
-    let other = store.open("x").unwrap();
-    let busy = || rustix::fs::flock(&other.directory, FlockOperation::NonBlockingLockExclusive).is_err();
-    assert!(busy());
+    assert!(is_held(&held.folder));
+    held.release();
+    assert!(!is_held(&held.folder));
+    let held = held.hold().unwrap().unwrap();
+    let path = held.folder.clone();
+    assert!(is_held(&path));
     drop(held);
-    assert!(!busy());
+    assert!(!is_held(&path));
+}
+
+#[test]
+fn a_folder_is_held_until_others_can_read_what_it_is() {
+    let (_folder, store) = store();
+    let fresh = store.make("x").unwrap();
+    assert!(is_held(&fresh.path));
+    fresh.save(&myself("x")).unwrap();
+    assert!(!is_held(&fresh.path));
+}
+
+#[test]
+fn who_waited_for_a_container_that_was_deleted_does_not_get_the_next_one() {
+    let (_folder, store) = store();
+    let old = store.make("x").unwrap();
+    let path = old.path.clone();
+    let waiting = std::thread::spawn({
+        let store = store.clone();
+        move || store.hold("x").unwrap().map(|held| matches!(held, Held::Container(_)))
+    });
+    let locks = || fs::read_to_string("/proc/locks").unwrap_or_default();
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !locks().lines().any(|line| line.contains("->") && line.contains(&format!(":{inode} "))) {
+        assert!(std::time::Instant::now() < deadline, "nobody waits");
+        std::thread::yield_now();
+    }
+    folder::remove(&path).unwrap();
+    let next = store.make("x").unwrap();
+    drop(old);
+    assert!(path.exists(), "the next one was taken for the old one");
+    next.save(&myself("x")).unwrap();
+    next.into_container(myself("x")).unwrap();
+    assert_eq!(waiting.join().unwrap(), Some(true));
+}
+
+#[test]
+fn the_state_of_another_runtime_is_refused() {
+    let (_folder, store) = store();
+    let fresh = store.make("x").unwrap();
+    fs::write(fresh.path.join(STATE), r#"{"id":"x","init_process_pid":1,"config":{}}"#).unwrap();
+    let message = store.open("x").unwrap_err().message;
+    assert!(message.starts_with("cannot read the state of x: it has the layout 0 of another runtime"), "{message}");
 }
 
 #[test]
@@ -112,8 +171,12 @@ fn what_a_killed_create_noted_is_found_and_removed() {
     let (_folder, store) = store();
     let fresh = store.make("x").unwrap();
     fresh.note_groups("/oci-tests-that-never-were/x").unwrap();
-    std::mem::forget(fresh);
+    // As if its maker were gone, and with it the lock.
+    let (path, aside) = (store.root.join("x"), store.root.join("aside"));
+    fs::rename(&path, &aside).unwrap();
+    drop(fresh);
+    fs::rename(&aside, &path).unwrap();
     assert!(store.find("x").unwrap().is_none());
-    store.clear("x").unwrap();
+    clear(&store, "x");
     assert!(!store.root.join("x").exists());
 }

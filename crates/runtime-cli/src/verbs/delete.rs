@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::signalling::{self, SIGKILL, Sent, Whom};
-use crate::store::Container;
+use crate::store::{Container, Held};
 use crate::words::Global;
 use crate::words::options::Delete;
 use oci::state::Status;
@@ -12,11 +12,13 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn run(global: &Global, options: &Delete) -> Result<()> {
-    let store = global.store();
-    let Some(container) = store.find_locked(&options.id)? else {
-        // A `create` that was killed early leaves a folder with nothing in it.
-        store.clear(&options.id)?;
-        return if options.force { Ok(()) } else { Err(Error::new("container does not exist")) };
+    let container = match global.store().hold(&options.id)? {
+        Some(Held::Container(container)) => *container,
+        Some(Held::Remains(remains)) => {
+            remains.remove()?;
+            return absent(options);
+        }
+        None => return absent(options),
     };
     match container.status() {
         // Without a pid namespace of its own, processes may have outlived the first one.
@@ -29,6 +31,10 @@ pub fn run(global: &Global, options: &Delete) -> Result<()> {
         }
     }
     destroy(container)
+}
+
+fn absent(options: &Delete) -> Result<()> {
+    if options.force { Ok(()) } else { Err(Error::new("container does not exist")) }
 }
 
 fn kill(container: &Container) -> Result<()> {
@@ -54,5 +60,5 @@ pub fn destroy(container: Container) -> Result<()> {
     let state = container.state_as(Status::Stopped);
     let hooks = container.saved.hooks.poststop.clone();
     container.remove()?;
-    crate::hooks::run("poststop", &hooks, &state)
+    crate::hooks::run("poststop", &hooks, &state, None)
 }

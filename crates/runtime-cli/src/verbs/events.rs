@@ -1,5 +1,6 @@
 //! `events`: lines of JSON about what a container uses, and about the out-of-memory killer.
 
+mod rdt;
 mod wire;
 
 use crate::error::{Error, Result};
@@ -10,6 +11,7 @@ use crate::words::options::Events;
 use crate::words::{Global, say};
 use cgroup::{Oom, OomWatch, Placed};
 use oci::state::Status;
+use rdt::Rdt;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::time::{Duration, Instant};
@@ -70,8 +72,8 @@ fn readable(watch: &OomWatch, patience: Duration) -> Result<bool> {
 
 fn tell(container: &Container, group: &Placed) -> Result<()> {
     let statistics = group.statistics().map_err(|e| Error::because("unable to get container cgroup stats", &e))?;
-    let interfaces = interfaces(container);
-    say(&line(&Event::stats(&container.saved.id, Stats::of(&statistics, interfaces)))?)
+    let rdt = Rdt::read(&container.saved.id, container.saved.intel_rdt.as_ref());
+    say(&line(&Event::stats(&container.saved.id, Stats::of(&statistics, rdt, interfaces(container))))?)
 }
 
 /// Those of the container's own network namespace; the host's are not its business.

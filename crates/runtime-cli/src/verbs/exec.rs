@@ -10,13 +10,14 @@ use crate::store::Container;
 use crate::wording::{self, Who};
 use crate::words::Global;
 use crate::words::options::Exec;
-use crate::{birth, pid_file, root, seal, streams};
+use crate::{birth, log, pid_file, root, seal, streams};
 use base::Undo;
 use oci::runtime::{Process, Spec};
 use oci::state::Status;
 use runtime::Target;
-use runtime::create::{Joining, Milestone, Way, join};
+use runtime::create::{Beginning, Joining, Milestone, Way, join};
 use std::os::fd::{AsFd, OwnedFd};
+use sys::CgroupEntry;
 use sys::process::SingleThread;
 use sys::signalfd::Signals;
 
@@ -36,7 +37,7 @@ pub fn run(global: &Global, options: &Exec) -> Result<u8> {
     let (pid, pidfd, master) = match began.run(&ends, &signals, &mut undo) {
         // What the kernel refused is said by the process itself, which has the caller's streams.
         Err(e) if e.code == wording::REFUSED && mode == Mode::Foreground => {
-            eprintln!("{}", e.message);
+            log::say(&e.message);
             return Ok(e.code);
         }
         began => began?,
@@ -73,9 +74,11 @@ impl Began<'_> {
         let spec = self.container.config()?;
         let state = self.container.state_as(Status::Running);
         let groups = groups::read(&self.options.cgroup)?;
-        let cgroup = self.container.cgroup()?.join_each(&groups, init_pid);
-        let cgroup = cgroup.map_err(|e| Error::because("error adding pid of the process to its cgroup", &e))?;
+        let placed = self.container.cgroup()?;
+        let cgroup = placed.join_each(&groups, init_pid).map_err(cannot_move)?;
+        let awaits_group = placed.is_users_unit() && matches!(cgroup, CgroupEntry::Inherit);
         self.give_streams(ends, &spec, init_pid)?;
+        let (rootless, plain_lines) = (!root::is_root(), !self.options.detach);
         let joining = Joining {
             target: Target { pid: init_pid, pidfd: init.as_fd() },
             process: self.process,
@@ -83,17 +86,16 @@ impl Began<'_> {
             cgroup,
             streams: ends.streams(),
             passed: self.passed.fds(),
-            way: Way { rootless: !root::is_root(), plain_lines: !self.options.detach, ..Way::default() },
+            way: Way { rootless, plain_lines, awaits_group, ..Way::default() },
             state: &state,
         };
         let thread = SingleThread::prove().map_err(|e| Error::because("cannot fork", &e))?;
         let mut beginning = join(&thread, &joining).map_err(|e| wording::create(&e, Who::Exec))?;
         let pidfd = birth::watch(undo, beginning.pidfd())?;
-        birth::await_word(&beginning, signals)?;
-        match beginning.wait().map_err(|e| wording::failed(&e, Who::Exec))? {
-            Milestone::Started { master } => Ok((beginning.pid(), pidfd, master)),
-            other => Err(Error::new(format!("unexpected word of the new process: {other:?}"))),
-        }
+        log::debug(&format!("process {} joins the container of process {init_pid}", beginning.pid()));
+        let below = groups.get("").map(String::as_str);
+        let master = follow(&mut beginning, signals, |pid| placed.attach_below(pid, below).map_err(cannot_move))?;
+        Ok((beginning.pid(), pidfd, master))
     }
 
     fn give_streams(&self, ends: &Ends, spec: &Spec, init: i32) -> Result<()> {
@@ -102,4 +104,22 @@ impl Began<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Goes with the process until its program runs. Returns the master of its terminal.
+fn follow(beginning: &mut Beginning, signals: &Signals, attach: impl Fn(i32) -> Result<()>) -> Result<Option<OwnedFd>> {
+    loop {
+        birth::await_word(beginning, signals)?;
+        match beginning.wait().map_err(|e| wording::failed(&e, Who::Exec))? {
+            Milestone::Hooks => {
+                attach(beginning.pid())?;
+                beginning.proceed().map_err(|e| wording::failed(&e, Who::Exec))?;
+            }
+            Milestone::Created { master } | Milestone::Started { master } => return Ok(master),
+        }
+    }
+}
+
+fn cannot_move(error: cgroup::Error) -> Error {
+    Error::because("error adding pid of the process to its cgroup", &error)
 }

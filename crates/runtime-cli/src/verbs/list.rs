@@ -1,6 +1,7 @@
 //! `list`: the containers below the root, as a table or as JSON.
 
 use crate::error::{Error, Result};
+use crate::log;
 use crate::passwd::Names;
 use crate::shown::{Shown, line};
 use crate::store::Store;
@@ -20,9 +21,7 @@ pub fn run(global: &Global, options: &List) -> Result<()> {
     for id in store.ids()? {
         match look(&store, &id, &mut names) {
             Ok(shown) => all.extend(shown),
-            Err(error) => {
-                let _ = writeln!(std::io::stderr(), "load container {id}: {error}");
-            }
+            Err(error) => log::say(&format!("load container {id}: {error}")),
         }
     }
     show(&all, options)

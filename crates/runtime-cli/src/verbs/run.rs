@@ -3,6 +3,7 @@
 use crate::bringup::{self, Up};
 use crate::ends::Mode;
 use crate::error::Result;
+use crate::store::Container;
 use crate::words::Global;
 use crate::words::options::Run;
 use crate::{log, seal, verbs, wording};
@@ -18,7 +19,7 @@ pub fn run(global: &Global, options: &Run) -> Result<u8> {
     }
     let up = match bringup::bring_up(global, &options.create, mode) {
         Err(e) if e.code == wording::REFUSED => {
-            eprintln!("{}", e.message);
+            log::say(&e.message);
             return Ok(e.code);
         }
         up => up?,
@@ -44,11 +45,16 @@ pub fn stay(up: Up, after: After) -> Result<u8> {
     };
     let code = foreground.attend(pid, &signals, notify);
     if after == After::Delete
-        && let Err(e) = verbs::delete::destroy(container)
+        && let Err(e) = delete(container)
     {
         log::warn(&e.message);
     }
     code
+}
+
+/// Somebody else may do the same at this moment.
+fn delete(container: Container) -> Result<()> {
+    container.hold()?.map_or(Ok(()), verbs::delete::destroy)
 }
 
 /// Orphans of a container without a pid namespace of its own come to this process, which waits for them.

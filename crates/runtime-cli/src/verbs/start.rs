@@ -22,6 +22,8 @@ pub fn run(global: &Global, options: &Start) -> Result<()> {
     let notify = notify::host().map(|host| Notify::open(&container.folder, host)).transpose()?;
     knock(&container)?;
     container.close_gate()?;
+    // Hooks may call this program, and a service may never be ready: it can be deleted all the same.
+    container.release();
     poststart(&container)?;
     let pid = u32::try_from(container.saved.init_process_pid).unwrap_or(0);
     match (notify, container.init()?) {
@@ -31,6 +33,7 @@ pub fn run(global: &Global, options: &Start) -> Result<()> {
 }
 
 fn knock(container: &Container) -> Result<()> {
+    log::debug(&format!("knocking at the gate of process {}", container.saved.init_process_pid));
     match runtime::create::knock(container.directory(), GATE) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(failure)) => Err(wording::failed(&failure, Who::Init)),
@@ -47,7 +50,7 @@ fn poststart(container: &Container) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());
     }
-    hooks::run("poststart", hooks, &container.state_as(Status::Running)).inspect_err(|_| {
+    hooks::run("poststart", hooks, &container.state_as(Status::Running), None).inspect_err(|_| {
         let killed = container.init().map(|init| init.map(|init| sys::pidfd::send_signal(init, 9)));
         if let Err(e) = killed {
             log::warn(&format!("kill after failed poststart: {}", e.message));

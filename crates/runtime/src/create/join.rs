@@ -1,16 +1,16 @@
 //! An exec by a process that is not the container's keeper.
 
-use super::{Beginning, CreateError, Way, add_filter, entry};
-use crate::failure::at;
+use super::{Beginning, CreateError, Way, add_filter};
+use crate::exec::fork_joining;
 use crate::stage::joining::{self, Joining as Order};
 use crate::stage::{Errand, Sort};
-use crate::{Failure, Stdio, Step, Target, affinity, listener, wire};
+use crate::{Stdio, Target, affinity, listener};
 use oci::runtime::{Process, Spec};
 use oci::state::State;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use sys::CgroupEntry;
-use sys::process::{Birth, Fork, SingleThread};
+use sys::process::SingleThread;
 
 /// An exec into a container by a process that is not its keeper.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub fn join(thread: &SingleThread, joining: &Joining<'_>) -> Result<Beginning, C
         way: joining.way,
         state: joining.state,
     };
-    let (procs, born) = entry(&joining.cgroup);
+    let (procs, born) = joining.cgroup.ways();
     let stdio = if plan.terminal { Stdio::Terminal } else { Stdio::Files(joining.streams) };
     let order = Order { target: joining.target, plan: &plan, procs, stdio, errand: Some(&errand) };
     // Bound before the fork: once in the cgroup, it could not be bound to what is outside of that one's CPUs.
@@ -51,17 +51,4 @@ pub fn join(thread: &SingleThread, joining: &Joining<'_>) -> Result<Beginning, C
     let mut begun = Beginning::new(pid, pidfd, socket, plan.terminal);
     begun.listener = listener::Agent::of(joining.spec, joining.state, pid);
     Ok(begun)
-}
-
-fn fork_joining(
-    thread: &SingleThread,
-    born: Option<BorrowedFd<'_>>,
-    order: &Order<'_>,
-) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
-    let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
-    let birth = Birth { pid_namespace: Some(order.target.pidfd), cgroup: born, ..Birth::default() };
-    match sys::fork(thread, &birth).map_err(at(Step::Clone, "exec"))? {
-        Fork::Child(child) => joining::join(&child, theirs, order),
-        Fork::Parent { pid, pidfd } => Ok((pid, pidfd, ours)),
-    }
 }

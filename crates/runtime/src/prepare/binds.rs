@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use sys::mount::{Change, Propagation, Reach};
 
 /// Opens the source of a bind and makes it what its options say.
@@ -55,9 +55,21 @@ fn clone(path: &Path, below: Below) -> io::Result<(OwnedFd, bool)> {
 
 /// The path in the container of what lies in its root, by its name alone.
 pub(super) fn below(root: &Path, path: &str) -> Option<String> {
-    let plain = |path: &Path| path.components().collect::<PathBuf>();
     let rest = plain(Path::new(path)).strip_prefix(plain(root)).ok()?.to_str()?.to_owned();
     Some(format!("/{rest}"))
+}
+
+/// The name without `.` and `..`, whatever links there may be.
+pub(super) fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(part);
+        }
+    }
+    plain
 }
 
 pub(super) fn mount_error(mount: &Mount, what: &str, source: io::Error) -> PrepareError {
@@ -102,9 +114,9 @@ fn inside_bind(
 ) -> Result<MountSource> {
     let user = match wants_map(mount, options) {
         None => None,
-        Some(_) => {
+        Some(extent) => {
             let namespace = map_of(mount, making)?.try_clone_to_owned();
-            Some(making.fds.add(namespace.map_err(|e| mount_error(mount, "id map", e))?)?)
+            Some((making.fds.add(namespace.map_err(|e| mount_error(mount, "id map", e))?)?, extent))
         }
     };
     let extent = if below == Below::With { Extent::All } else { Extent::One };

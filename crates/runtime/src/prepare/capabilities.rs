@@ -1,5 +1,6 @@
 //! Names of capabilities, capabilities(7).
 
+use super::{PrepareError, Result};
 use crate::Capabilities;
 use rustix::thread::CapabilitySet;
 use std::sync::OnceLock;
@@ -56,18 +57,22 @@ pub fn known_capabilities() -> Vec<String> {
 }
 
 /// The sets of a specification, as far as this engine can give them: what is unknown, or not its own, is left out (see
-/// [`unknown`]). The ambient set is cut down to what is permitted and inheritable, as the kernel demands.
-pub(super) fn compile(named: &oci::runtime::Capabilities) -> Capabilities {
+/// [`unknown`]). The ambient set is cut down to what is permitted and inheritable, as the kernel demands. What is inheritable
+/// must be in the bounding set: the kernel would say so only when the container starts (cap_capset in security/commoncap.c).
+pub(super) fn compile(named: &oci::runtime::Capabilities) -> Result<Capabilities> {
     let bound = own_bounding_set();
     let mask = |names: &[String]| names.iter().filter_map(|name| bit(name)).fold(0, |mask, bit| mask | bit) & bound;
-    let (permitted, inheritable) = (mask(&named.permitted), mask(&named.inheritable));
-    Capabilities {
-        bounding: mask(&named.bounding),
+    let (permitted, inheritable, bounding) = (mask(&named.permitted), mask(&named.inheritable), mask(&named.bounding));
+    if inheritable & !bounding != 0 {
+        return Err(PrepareError::Refused("unable to apply caps: operation not permitted".into()));
+    }
+    Ok(Capabilities {
+        bounding,
         effective: mask(&named.effective) & permitted,
         inheritable,
         permitted,
         ambient: mask(&named.ambient) & permitted & inheritable,
-    }
+    })
 }
 
 /// Names that [`compile`] leaves out, each once.
@@ -117,14 +122,22 @@ mod tests {
     fn ambient_needs_inheritable() {
         let all = vec!["CAP_KILL".to_owned()];
         let named = oci::runtime::Capabilities { permitted: all.clone(), ambient: all, ..Default::default() };
-        assert_eq!(compile(&named).ambient, 0);
+        assert_eq!(compile(&named).unwrap().ambient, 0);
     }
 
     #[test]
     fn unknown_names_are_left_out_and_told() {
         let names = ["CAP_FLY", "CAP_KILL", "CAP_FLY"].map(str::to_owned).to_vec();
         let named = oci::runtime::Capabilities { bounding: names, ..Default::default() };
-        assert_eq!(compile(&named).bounding, CapabilitySet::KILL.bits());
+        assert_eq!(compile(&named).unwrap().bounding, CapabilitySet::KILL.bits());
         assert_eq!(unknown(&named), ["CAP_FLY"]);
+    }
+
+    #[test]
+    fn what_is_inheritable_must_be_in_the_bounding_set() {
+        let kill = vec!["CAP_KILL".to_owned()];
+        let named = oci::runtime::Capabilities { inheritable: kill.clone(), ..Default::default() };
+        assert!(matches!(compile(&named), Err(PrepareError::Refused(_))));
+        assert!(compile(&oci::runtime::Capabilities { bounding: kill, ..named }).is_ok());
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn within_locks(asked: Attributes, options: &Options, present: u64) -
     if asked.clear & locked == 0 && !other_times {
         return Ok(asked);
     }
-    let refused = present & options.attributes.clear & !options.attributes.set & (LOCKABLE | TIMES);
+    let refused = present & options.attributes.clear & !options.attributes.set & (LOCKABLE | attribute::NODIRATIME);
     if refused != 0 {
         return Err(Locked(format!("cannot clear locked flags {}", names(refused))));
     }

@@ -7,6 +7,7 @@ use crate::{MountSource, MountStep, Seed};
 use oci::runtime::Mount;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use sys::mount::{Change, Reach, attribute};
 
 /// File systems that belong to the namespaces of the container, so that only its init can make them.
@@ -72,7 +73,7 @@ pub(super) fn check_destination(destination: &str) -> Result<()> {
     if destination.contains('\0') {
         return invalid("has a NUL inside");
     }
-    if destination.split('/').all(|part| part.is_empty() || part == "." || part == "..") {
+    if binds::plain(Path::new(destination)) == Path::new("/") {
         return invalid("is the root");
     }
     Ok(())
@@ -80,15 +81,14 @@ pub(super) fn check_destination(destination: &str) -> Result<()> {
 
 /// A mount over /proc must be a procfs (CVE-2019-16884, CVE-2023-28642), one below it must be harmless.
 fn check_proc(destination: &str, kind: &str, source: &MountSource, fds: &Fds) -> Result<()> {
-    let parts: Vec<_> = destination.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    if parts.first() != Some(&"proc") {
+    let path = binds::plain(Path::new(destination)).to_string_lossy().into_owned();
+    if path != "/proc" && !path.starts_with("/proc/") {
         return Ok(());
     }
     let refuse = |path: &str| {
         let why = if path == "/proc" { "it is not of type proc" } else { "it is inside /proc" };
         PrepareError::Invalid(format!("{destination:?} cannot be mounted because {why}"))
     };
-    let path = format!("/{}", parts.join("/"));
     let allowed = match source {
         MountSource::New { .. } => kind == "proc" && path == "/proc",
         MountSource::Detached { fd, .. } if path == "/proc" => usize::try_from(*fd)
@@ -174,16 +174,21 @@ mod tests {
 
     #[test]
     fn destinations_must_be_absolute_and_not_the_root() {
-        for destination in ["", "x", "/", "//", "/.", "/..", "/a\0b"] {
+        for destination in ["", "x", "/", "//", "/.", "/..", "/a/..", "/a\0b"] {
             assert!(step(&mount("tmpfs", destination)).is_err(), "{destination:?}");
         }
     }
 
     #[test]
     fn only_procfs_goes_over_proc() {
-        for (kind, destination) in
-            [("tmpfs", "/proc"), ("tmpfs", "//proc/"), ("tmpfs", "/proc/self"), ("proc", "/proc/x")]
-        {
+        for (kind, destination) in [
+            ("tmpfs", "/proc"),
+            ("tmpfs", "//proc/"),
+            ("tmpfs", "/../proc"),
+            ("tmpfs", "/x/../proc/sys"),
+            ("tmpfs", "/proc/self"),
+            ("proc", "/proc/x"),
+        ] {
             assert!(step(&mount(kind, destination)).is_err(), "{destination}");
         }
         assert!(step(&mount("proc", "/proc")).is_ok());
@@ -210,6 +215,8 @@ mod tests {
         assert_eq!(place("/bundle/rootfs/data").unwrap(), "/data");
         assert_eq!(place("/bundle/rootfsdata").unwrap(), "/bundle/rootfsdata");
         assert!(place("/bundle/rootfs/").is_err());
+        assert_eq!(place("/bundle/x/../rootfs/./data").unwrap(), "/data");
+        assert_eq!(place("/bundle/rootfs/../data").unwrap(), "/bundle/rootfs/../data");
         let inside = Mount { source: Some("/bundle/rootfs/mnt".into()), ..mount("bind", "/x") };
         match step_by(&inside, &rules).unwrap().source {
             MountSource::Inside { path, .. } => assert_eq!(path, "/mnt"),

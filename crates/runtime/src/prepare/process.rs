@@ -25,10 +25,11 @@ pub(crate) fn compile(process: &Process, seccomp: Option<Vec<u8>>) -> Result<Pro
         gid: process.user.gid,
         groups: process.user.additional_gids.clone(),
         umask: process.user.umask,
-        capabilities: capabilities::compile(process.capabilities.as_ref().unwrap_or(&none)),
+        capabilities: capabilities::compile(process.capabilities.as_ref().unwrap_or(&none))?,
         rlimits: rlimits.collect::<Result<_>>()?,
         no_new_privileges: process.no_new_privileges,
         seccomp: seccomp.filter(|filter| !filter.is_empty()),
+        seccomp_flags: seccomp::USUAL_FLAGS,
         terminal: process.terminal,
         console_size: process.console_size.map(|size| (size.height, size.width)),
         oom_score_adj: process.oom_score_adj,
@@ -123,6 +124,7 @@ mod tests {
     fn a_plain_process_is_accepted() {
         let plan = compile(&process(), None).unwrap();
         assert_eq!((plan.args, plan.capabilities), (vec![b"sh".to_vec()], crate::Capabilities::default()));
+        assert_eq!(plan.seccomp_flags, seccomp::USUAL_FLAGS);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What stays of the host below a root that was moved instead of pivoted: nothing that would allow a bare procfs or sysfs.
 
+use crate::failure::errno;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -8,7 +9,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 ///
 /// Paths begin at the host's root: the mount over it is not crossed. `own` is where the container's root lies in it.
 pub(super) fn drop_revealing(own: Option<&str>) -> Result<(), Errno> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+    let table = std::fs::read_to_string("/proc/self/mountinfo").map_err(errno)?;
     for point in revealing(&table, own) {
         match rustix::mount::unmount(point.as_str(), UnmountFlags::DETACH) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
@@ -31,7 +32,8 @@ fn revealing(table: &str, own: Option<&str>) -> Vec<String> {
         let mut fields = mount.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
         let full = root == "/" && ["proc", "sysfs"].contains(&kind.split(' ').next()?);
-        (full && !inside(point)).then(|| point.replace("\\040", " "))
+        let point = point.replace("\\040", " ");
+        (full && !inside(&point)).then_some(point)
     };
     table.lines().rev().filter_map(point).collect()
 }
@@ -45,5 +47,7 @@ mod tests {
         let table = "20 1 0:21 / /proc rw - proc proc rw\n21 1 0:22 / /sys rw - sysfs sysfs rw\n\
                      22 1 0:21 / /b/rootfs/proc rw - proc proc rw\n23 20 0:21 /sys /proc/sys ro - proc proc rw\n";
         assert_eq!(revealing(table, Some("/b/rootfs")), ["/sys", "/proc"]);
+        let spaced = "22 1 0:21 / /b\\040c/rootfs/proc rw - proc proc rw\n23 1 0:21 / /d\\040e rw - proc proc rw\n";
+        assert_eq!(revealing(spaced, Some("/b c/rootfs")), ["/d e"]);
     }
 }

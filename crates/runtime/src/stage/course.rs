@@ -7,20 +7,27 @@ use crate::affinity;
 use crate::create::Way;
 use crate::failure::at;
 use crate::prepare;
-use crate::{Failure, Inputs, Plan, ProcessPlan, Rules, Step, hooks, wire};
+use crate::{Extent, Failure, Inputs, Plan, ProcessPlan, Rules, Step, hooks, wire};
 use oci::runtime::{Hook, NamespaceKind, Spec};
 use oci::state::{State, Status};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use std::cell::{Cell, OnceCell};
 use std::ffi::CStr;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use sys::process::{Child, Namespaces};
+use sys::signalfd::Signals;
 
 /// Where passed descriptors begin: after the standard streams.
 const FIRST_PASSED: RawFd = 3;
+
+/// Signals that end nobody by default (signal(7)).
+const PASSED_OVER: [Signal; 7] =
+    [Signal::CHILD, Signal::CONT, Signal::TSTP, Signal::TTIN, Signal::TTOU, Signal::URG, Signal::WINCH];
 
 /// What a process without a keeper knows from the fork.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +68,8 @@ pub(crate) struct Course<'a> {
 impl<'a> Course<'a> {
     /// What a forked child does first. Ends the process when even that fails.
     pub(super) fn begin(child: &'a Child, control: OwnedFd, errand: Option<&'a Errand<'a>>) -> Self {
+        // While /proc is the caller's.
+        Groups::here();
         let (knocker, committed) = (OnceCell::new(), Cell::new(false));
         let Some(errand) = errand.filter(|errand| errand.gate.is_some() || !errand.passed.is_empty()) else {
             return Self { child, control, errand, gate: None, passed: Vec::new(), knocker, committed };
@@ -109,7 +118,7 @@ impl<'a> Course<'a> {
     }
 
     pub(super) fn groups(&self) -> Groups {
-        if self.is_rootless() { Groups::PerhapsDenied } else { Groups::Settable }
+        if self.is_rootless() { Groups::PerhapsDenied } else { Groups::here() }
     }
 
     pub(super) fn wants_keyring(&self) -> bool {
@@ -188,16 +197,21 @@ impl<'a> Course<'a> {
         self.is_rootless()
     }
 
+    fn has_hooks_outside(&self) -> bool {
+        self.hooks().is_some_and(|hooks| {
+            [&hooks.prestart, &hooks.create_runtime, &hooks.create_container].iter().any(|list| !list.is_empty())
+        })
+    }
+
     fn hooks(&self) -> Option<&'a oci::runtime::Hooks> {
         self.errand.filter(|errand| errand.sort == Sort::Init).and_then(|errand| errand.spec.hooks.as_ref())
     }
 
-    /// Where hooks look for the container's root before it is `/`; `None`: there are none that could.
+    /// Where others look for the container's root: hooks before it is `/`, or the host. `None`: there is nobody who could.
     pub(super) fn root_path(&self) -> Option<std::path::PathBuf> {
-        let hooks = self.hooks()?;
-        let any = [&hooks.prestart, &hooks.create_runtime, &hooks.create_container].iter().any(|list| !list.is_empty());
-        let errand = self.errand.filter(|_| any)?;
-        Some(crate::create::root_path(errand.spec, errand.bundle))
+        let errand = self.errand?;
+        let seen = self.has_hooks_outside() || !crate::create::has_mount_namespace(errand.spec);
+        seen.then(|| crate::create::root_path(errand.spec, errand.bundle))
     }
 
     /// Namespaces and mounts are there, and the host's files still visible: the caller runs its hooks, then this process those
@@ -205,14 +219,24 @@ impl<'a> Course<'a> {
     pub(super) fn stop_for_hooks(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {
         let Some(errand) = self.errand.filter(|errand| errand.sort == Sort::Init) else { return Ok(()) };
         if crate::create::stops_for_hooks(errand.spec) {
-            wire::say(self.control(), wire::HOOKS, &[]).map_err(at(Step::Park, "socket"))?;
-            if wire::await_word(self.control()).map_err(at(Step::Park, "socket"))? != Some(wire::PROCEED) {
-                sys::process::exit(1);
-            }
+            self.await_caller()?;
         }
         let Some(hooks) = self.hooks().filter(|hooks| !hooks.create_container.is_empty()) else { return Ok(()) };
         rustix::process::fchdir(root).map_err(at(Step::Root, "/"))?;
         run_hooks("createContainer", &hooks.create_container, errand.state, Status::Creating)
+    }
+
+    /// The caller moves this process into a group that it cannot enter itself.
+    pub(super) fn stop_for_group(&self) -> Result<(), Failure> {
+        if self.errand.is_some_and(|errand| errand.way.awaits_group) { self.await_caller() } else { Ok(()) }
+    }
+
+    fn await_caller(&self) -> Result<(), Failure> {
+        wire::say(self.control(), wire::HOOKS, &[]).map_err(at(Step::Park, "socket"))?;
+        match wire::await_word(self.control()).map_err(at(Step::Park, "socket"))? {
+            Some(wire::PROCEED) => Ok(()),
+            _ => sys::process::exit(1),
+        }
     }
 
     /// All that can fail without the container's help is done.
@@ -222,12 +246,12 @@ impl<'a> Course<'a> {
         }
         death_signal(None)?;
         let Some(gate) = &self.gate else { return Ok(()) };
-        wire::say(self.control(), wire::CREATED, &[]).map_err(at(Step::Park, "socket"))?;
         // While it waits it holds nothing of the host but its gate.
         self.committed.set(true);
         self.close_all_but(Vec::new())?;
-        let knocker = rustix::io::retry_on_intr(|| rustix::net::accept_with(gate, SocketFlags::CLOEXEC))
-            .and_then(|knocker| rustix::io::fcntl_dupfd_cloexec(&knocker, self.above_passed()))
+        wire::say(self.control(), wire::CREATED, &[]).map_err(at(Step::Park, "socket"))?;
+        let knocker = await_knock(gate.as_fd())
+            .and_then(|knocker| Ok(rustix::io::fcntl_dupfd_cloexec(&knocker, self.above_passed())?))
             .map_err(at(Step::Park, "gate"))?;
         // Who knocked may have gone again: the program runs all the same.
         let _ = wire::say(knocker.as_fd(), wire::GOING, &[]);
@@ -274,10 +298,25 @@ impl<'a> Course<'a> {
                 set_dumpable_behavior(DumpableBehavior::Dumpable)?;
             }
             wire::say_listener(self.control(), listener.as_raw_fd())?;
-            wire::await_word(self.control())
+            let word = wire::await_word(self.control());
+            // The filter may forbid it; then it lasts until execve.
+            let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+            word
         };
         match tell().map_err(at(Step::Seccomp, "listener"))? {
             Some(wire::PROCEED) => Ok(()),
+            _ => sys::process::exit(1),
+        }
+    }
+
+    /// Has the caller id-map a detached mount of this process, who must not.
+    pub(super) fn ask_for_map(&self, mount: BorrowedFd<'_>, user: BorrowedFd<'_>, extent: Extent) -> Result<(), Errno> {
+        if self.is_rootless() || !self.is_alone() {
+            return Err(Errno::PERM);
+        }
+        let asked = wire::ask_for_map(self.control(), [mount, user], extent);
+        match asked.and_then(|()| wire::await_word(self.control())) {
+            Ok(Some(wire::PROCEED)) => Ok(()),
             _ => sys::process::exit(1),
         }
     }
@@ -298,6 +337,26 @@ impl<'a> Course<'a> {
 }
 
 type Lifted = (OwnedFd, Option<OwnedFd>, Vec<OwnedFd>);
+
+/// Waits until somebody knocks. A signal that ends other processes ends this one: the first process of a pid namespace is spared
+/// those it does not handle (pid_namespaces(7)), and `kill` of a container that was created but not started would do nothing.
+fn await_knock(gate: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let signals = Signals::take()?;
+    loop {
+        let mut ready = [PollFd::from_borrowed_fd(gate, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| rustix::event::poll(&mut ready, None))?;
+        let [knocked, _] = ready.map(|fd| !fd.revents().is_empty());
+        while let Some(received) = signals.next()? {
+            if !PASSED_OVER.iter().any(|signal| signal.as_raw() == received.signal) {
+                sys::process::exit(128 + received.signal);
+            }
+        }
+        if knocked {
+            sys::signal::reset_all()?;
+            return Ok(rustix::io::retry_on_intr(|| rustix::net::accept_with(gate, SocketFlags::CLOEXEC))?);
+        }
+    }
+}
 
 /// Copies with numbers above those that the passed descriptors will have.
 fn lift(control: BorrowedFd<'_>, errand: &Errand<'_>) -> Result<Lifted, Errno> {
@@ -320,7 +379,7 @@ fn run_hooks(point: &str, list: &[Hook], state: &State, status: Status) -> Resul
     let pid = rustix::process::getpid().as_raw_nonzero().get();
     let state = State { status, pid, ..state.clone() };
     let mask = sys::umask(0o022);
-    let ran = hooks::run_hooks(point, list, &state);
+    let ran = hooks::run_hooks(point, list, &state, None);
     sys::umask(mask);
     ran.map_err(|e| Failure::new(Step::Hook, Errno::CANCELED, e.to_string()))
 }

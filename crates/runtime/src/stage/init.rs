@@ -1,9 +1,9 @@
 //! From the order to the program: the init of a container walks its plan.
 
 use super::course::Course;
-use super::process::{self, Streams};
+use super::process::{self, Absent, Streams};
 use super::tree::{self, HostOwned, Tree};
-use super::{OwnFiles, resolve, terminal};
+use super::{OwnFiles, below_root, null, resolve, terminal};
 use crate::failure::at;
 use crate::{Failure, FdIndex, Plan, Step, TimeNamespace, Unshare, wire};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -12,6 +12,7 @@ use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags};
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use sys::mount::{Change, Reach, attribute};
 use sys::namespace::{setns, unshare};
 use sys::process::Namespaces;
@@ -31,27 +32,38 @@ pub(super) fn become_container(
     // Mount points and folders are made with exactly the modes asked for.
     sys::umask(0);
     place_root(course, plan, root)?;
-    let mut tree = Tree::new(root, host_owned(plan, host_network));
+    let mut tree = Tree::new(root, host_owned(plan, host_network), course);
     for step in &plan.mounts {
         tree.place(step, fds)?;
     }
     for (key, value) in &plan.sysctls {
         tree.set_sysctl(key, value)?;
     }
-    let streams = streams(course, plan, fds, &tree)?;
-    tree.close()?;
-    tree.protect(plan, plan.null.map(|index| named(fds, index)).transpose()?)?;
-    // In the caller's mount namespace the root is no mount of ours.
-    if plan.root_readonly && plan.mount != Unshare::Host {
-        let change = Change { set: attribute::RDONLY, ..Change::default() };
-        sys::mount::set_attributes(root, change, Reach::One).map_err(at(Step::Root, "/"))?;
-    }
+    let given = streams(course, plan, fds, &tree)?;
+    let null = if course.is_alone() { null::open(&given, root) } else { None };
+    let streams = match &null {
+        Some(null) => null::replace(given, null.as_fd()),
+        None => given,
+    };
+    // Hooks may make files and mounts in the root, and see all of it.
     course.stop_for_hooks(root)?;
+    close(&mut tree, plan, fds)?;
     enter_root(course, plan, root)?;
     if let Some(spreading) = plan.root_propagation {
         tree::spread_root(spreading).map_err(at(Step::Root, "propagation"))?;
     }
-    process::execute(own, &plan.process, &streams, course)
+    process::execute(own, &plan.process, &streams, course, Absent::Make)
+}
+
+/// From here on nothing is made in the container any more: what is to be read-only or hidden becomes so.
+fn close(tree: &mut Tree<'_>, plan: &Plan, fds: &[OwnedFd]) -> Result<(), Failure> {
+    tree.close()?;
+    tree.protect(plan, plan.null.map(|index| named(fds, index)).transpose()?)?;
+    if plan.root_readonly {
+        let change = Change { set: attribute::RDONLY, ..Change::default() };
+        sys::mount::set_attributes(tree.root(), change, Reach::One).map_err(at(Step::Root, "/"))?;
+    }
+    Ok(())
 }
 
 fn host_owned(plan: &Plan, network: bool) -> HostOwned {
@@ -59,7 +71,7 @@ fn host_owned(plan: &Plan, network: bool) -> HostOwned {
 }
 
 /// The descriptor a plan names.
-pub(super) fn named(fds: &[OwnedFd], index: FdIndex) -> Result<BorrowedFd<'_>, Failure> {
+pub(crate) fn named(fds: &[OwnedFd], index: FdIndex) -> Result<BorrowedFd<'_>, Failure> {
     let position = usize::try_from(index).unwrap_or(usize::MAX);
     fds.get(position).map(AsFd::as_fd).ok_or_else(|| Failure::new(Step::Park, Errno::BADF, "file descriptors"))
 }
@@ -130,17 +142,18 @@ fn name_host(plan: &Plan) -> Result<(), Failure> {
 /// Puts the root of the container over that of the host, which stays below until `pivot`: a new procfs or sysfs is only
 /// allowed in a user namespace while one that shows everything is there (mount_too_revealing in fs/namespace.c).
 ///
-/// For hooks it goes where the bundle has it: they mount into it by that path.
+/// For hooks it goes where the bundle has it: they mount into it by that path. In the caller's mount namespace as well: it stays
+/// there, and whoever unmounts it takes all mounts of the container away with it.
 fn place_root(course: &Course<'_>, plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure> {
-    if plan.mount == Unshare::Host {
-        return Ok(());
-    }
     let failed = |e: Errno| at(Step::Root, "/")(e);
-    // Nothing mounted from here on may reach the host. In a user namespace the copies are no longer shared anyway.
-    rustix::mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).map_err(failed)?;
+    if plan.mount != Unshare::Host {
+        // Nothing mounted from here on may reach the host. In a user namespace the copies are no longer shared anyway.
+        rustix::mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+            .map_err(failed)?;
+    }
     let path = course.root_path().unwrap_or_else(|| "/".into());
-    rustix::mount::move_mount(root, "", CWD, &path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .map_err(at(Step::Root, &path.to_string_lossy()))
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+    rustix::mount::move_mount(root, "", CWD, &path, flags).map_err(at(Step::Root, &path.to_string_lossy()))
 }
 
 /// Makes the root of the container that of the process, and drops the host's. pivot_root(2), notes.
@@ -149,7 +162,8 @@ fn enter_root(course: &Course<'_>, plan: &Plan, root: BorrowedFd<'_>) -> Result<
     rustix::process::fchdir(root).map_err(failed)?;
     if plan.mount == Unshare::Host || course.has_no_pivot() {
         if plan.mount != Unshare::Host {
-            below_root::drop_revealing(course.root_path().as_deref()).map_err(failed)?;
+            below_root::drop_revealing(course.root_path().as_deref().and_then(Path::to_str)).map_err(failed)?;
+            cover_root(course, root).map_err(failed)?;
         }
         rustix::process::chroot(".").map_err(failed)?;
         return rustix::process::chdir("/").map_err(failed);
@@ -157,6 +171,14 @@ fn enter_root(course: &Course<'_>, plan: &Plan, root: BorrowedFd<'_>) -> Result<
     rustix::process::pivot_root(".", ".").map_err(failed)?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(failed)?;
     rustix::process::chdir("/").map_err(failed)
+}
+
+/// Brings a root that hooks saw in its bundle over that of the host: who leaves a chroot(2) comes out at what lies uppermost there.
+fn cover_root(course: &Course<'_>, root: BorrowedFd<'_>) -> Result<(), Errno> {
+    if course.root_path().is_none() {
+        return Ok(());
+    }
+    rustix::mount::move_mount(root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 fn streams<'a>(course: &Course<'a>, plan: &Plan, fds: &'a [OwnedFd], tree: &Tree<'_>) -> Result<Streams<'a>, Failure> {

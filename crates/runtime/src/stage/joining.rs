@@ -1,8 +1,8 @@
 //! A process on its way into a running container.
 
 use super::course::{Course, Errand};
-use super::process::{self, Streams};
-use super::{become_root, enter_cgroups, settle, tell_forked, terminal};
+use super::process::{self, Absent, Streams};
+use super::{become_root, conceal, enter_cgroups, settle, tell_forked, terminal};
 use crate::exec::Target;
 use crate::failure::at;
 use crate::{Failure, ProcessPlan, Stdio, Step, affinity, launch, limits, park, wire};
@@ -43,6 +43,7 @@ fn walk(course: &Course<'_>, joining: &Joining<'_>) -> Result<Infallible, Failur
     }
     let own = settle(course, keep)?;
     course.watch_caller()?;
+    course.stop_for_group()?;
     // All that needs the host's rights, before they are given up.
     enter_cgroups(&procs.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
     match (plan.cpu_affinity.last.as_slice(), plan.cpu_affinity.initial.as_slice()) {
@@ -62,7 +63,7 @@ fn walk(course: &Course<'_>, joining: &Joining<'_>) -> Result<Infallible, Failur
     }
     enter(*target, course)?;
     let streams = streams(course, plan, *stdio)?;
-    process::execute(&own, plan, &streams, course)
+    process::execute(&own, plan, &streams, course, Absent::Refuse)
 }
 
 /// Forks by way of a process that joins the user namespace first: without root's rights on the host, all others can be joined
@@ -91,7 +92,9 @@ fn fork_sibling(
     control: OwnedFd,
 ) -> ! {
     let target = joining.target;
+    let rootless = joining.errand.is_some_and(|errand| errand.way.rootless);
     let fork = || {
+        conceal(joining.plan.oom_score_adj.filter(|_| rootless))?;
         if differs(target.pid, "user")? {
             setns(target.pidfd, Namespaces::NEWUSER).map_err(at(Step::JoinNamespace, "user"))?;
         }

@@ -2,7 +2,7 @@
 
 use super::resolve::{self, Sort};
 use super::tree::{self, Tree};
-use crate::failure::at;
+use crate::failure::{at, errno};
 use crate::{Failure, Plan, Step};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
@@ -60,8 +60,7 @@ impl Tree<'_> {
         let Some(target) = self.find(path)? else { return Ok(()) };
         let copy = tree::copy(target.as_fd(), OpenTreeFlags::AT_RECURSIVE)?;
         let change = Change { set: attribute::RDONLY, ..Change::default() };
-        sys::mount::set_attributes(copy.as_fd(), change, Reach::Recursive)
-            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+        sys::mount::set_attributes(copy.as_fd(), change, Reach::Recursive).map_err(errno)?;
         tree::attach(copy.as_fd(), target.as_fd())
     }
 }

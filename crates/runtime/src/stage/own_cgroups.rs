@@ -2,12 +2,11 @@
 
 use super::resolve::Sort;
 use super::tree::{self, Tree};
-use crate::MountStep;
-use rustix::fs::CWD;
+use crate::failure::errno;
+use crate::{Extent, MountStep};
 use rustix::io::Errno;
-use rustix::mount::OpenTreeFlags;
-use std::os::fd::{AsFd, OwnedFd};
-use sys::mount::{Change, Reach, attribute};
+use std::os::fd::AsFd;
+use sys::mount::attribute;
 
 /// A hierarchy as the host shows it.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +19,7 @@ struct Hierarchy {
 
 impl Tree<'_> {
     pub(super) fn place_own_cgroups(&mut self, step: &MountStep, attributes: u64) -> Result<(), Errno> {
-        let read = |path| std::fs::read_to_string(path).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO));
+        let read = |path| std::fs::read_to_string(path).map_err(errno);
         // The root of this process is the host's still.
         let found = hierarchies(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
         let options =
@@ -31,7 +30,7 @@ impl Tree<'_> {
         tree::spread(folder.as_fd(), &step.propagation)?;
         let base = step.destination.trim_end_matches('/');
         for hierarchy in found {
-            let group = bind(&hierarchy.path, attributes | closed)?;
+            let group = tree::host_tree(&hierarchy.path, attributes | closed, Extent::One)?;
             let destination = format!("{base}/{}", hierarchy.name);
             tree::attach(group.as_fd(), self.target(&destination, Sort::Folder)?.as_fd())?;
             self.link_controllers(&destination)?;
@@ -41,15 +40,6 @@ impl Tree<'_> {
         }
         Ok(())
     }
-}
-
-fn bind(path: &str, attributes: u64) -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let group = rustix::mount::open_tree(CWD, path, flags)?;
-    let change = Change { set: attributes & !attribute::ATIME_FIELD, ..Change::default() };
-    let set = sys::mount::set_attributes(group.as_fd(), change, Reach::One);
-    set.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-    Ok(group)
 }
 
 /// Lines of proc_pid_mountinfo(5): number, parent, device, root, mount point, options, tags, `-`, type, source, words.

@@ -14,6 +14,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// The umask of a process that asks for none: what login gives, and every other runtime.
 const DEFAULT_UMASK: u32 = 0o022;
 
+/// What is done about a working directory that is not there: only a container's start makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absent {
+    Make,
+    Refuse,
+}
+
 /// What becomes standard input, output and error.
 #[derive(Debug)]
 pub(super) enum Streams<'a> {
@@ -27,21 +34,23 @@ pub(super) fn execute(
     plan: &ProcessPlan,
     streams: &Streams<'_>,
     course: &Course<'_>,
+    absent: Absent,
 ) -> Result<Infallible, Failure> {
     take_streams(streams).map_err(at(Step::Console, "standard streams"))?;
     let at_home = home::environment(&plan.env, plan.uid).map(|env| ProcessPlan { env, ..plan.clone() });
     let plan = at_home.as_ref().unwrap_or(plan);
     sys::umask(0);
-    let arrived = change_folder(&plan.cwd)?;
+    let arrived = change_folder(&plan.cwd, absent)?;
     sys::umask(plan.umask.unwrap_or(DEFAULT_UMASK));
     own.set_label(plan.apparmor_profile.as_deref())?;
     tuning::tune(plan)?;
     drop_bounding(plan.capabilities.bounding)?;
     become_user(plan, course.groups())?;
     course.watch_caller()?;
-    if !arrived && !change_folder(&plan.cwd)? {
+    if !arrived && !change_folder(&plan.cwd, absent)? {
         return Err(Failure::new(Step::WorkingDirectory, Errno::ACCESS, &plan.cwd));
     }
+    raise_effective(plan)?;
     let program = program::find(plan)?;
     limits::set(&plan.rlimits)?;
     // Everything is close-on-exec already; this is for a descriptor that should not be there (CVE-2024-21626).
@@ -86,14 +95,18 @@ fn take_streams(streams: &Streams<'_>) -> Result<(), Errno> {
     rustix::stdio::dup2_stderr(stderr)
 }
 
-/// Goes to the working directory, made if it is not there; false when only its user may (a later try decides).
+/// Goes to the working directory; false when only its user may (a later try decides).
 ///
 /// No magic link is followed: /proc/self/fd would lead to whatever is open (CVE-2024-21626).
-fn change_folder(path: &str) -> Result<bool, Failure> {
+fn change_folder(path: &str, absent: Absent) -> Result<bool, Failure> {
     let go = || {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(CWD, "/", flags, Mode::empty())?;
-        rustix::process::fchdir(resolve::folder(root.as_fd(), path)?)?;
+        let folder = match absent {
+            Absent::Make => resolve::folder(root.as_fd(), path)?,
+            Absent::Refuse => resolve::in_root(root.as_fd(), path, flags)?,
+        };
+        rustix::process::fchdir(folder)?;
         let here = rustix::process::getcwd(Vec::new())?;
         if here.as_bytes().starts_with(b"/") { Ok(()) } else { Err(Errno::XDEV) }
     };
@@ -134,6 +147,19 @@ fn become_user(plan: &ProcessPlan, own_groups: Groups) -> Result<(), Failure> {
         set_dumpable_behavior(DumpableBehavior::NotDumpable)
     };
     change().map_err(at(Step::User, &subject))
+}
+
+/// A user other than root may have the right to a program by a capability alone: the kernel took those away with root's ids.
+fn raise_effective(plan: &ProcessPlan) -> Result<(), Failure> {
+    if plan.uid == 0 || plan.capabilities.effective == 0 {
+        return Ok(());
+    }
+    let raise = || {
+        let effective = CapabilitySet::from_bits_retain(plan.capabilities.effective);
+        let now = rustix::thread::capabilities(None)?;
+        rustix::thread::set_capabilities(None, CapabilitySets { effective, ..now })
+    };
+    raise().map_err(at(Step::Capabilities, "sets"))
 }
 
 /// Sets the capability sets, and keeps CAP_SYS_ADMIN as long as the filter needs it.

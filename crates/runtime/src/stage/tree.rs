@@ -1,9 +1,10 @@
 //! The mounts of a container, placed by descriptor below its root.
 
 use super::copy_up;
+use super::course::Course;
 use super::init::named;
 use super::resolve::{self, PROC_SUPER_MAGIC, Sort};
-use crate::failure::at;
+use crate::failure::{at, errno};
 use crate::{Attributes, Extent, Failure, MountSource, MountStep, Seed, Spread, Step};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -18,6 +19,7 @@ use sys::mount::{Change, Reach, attribute};
 pub(super) struct Tree<'a> {
     root: BorrowedFd<'a>,
     host: HostOwned,
+    course: &'a Course<'a>,
     proc: Option<OwnedFd>,
     sys: Option<OwnedFd>,
     devpts: Option<OwnedFd>,
@@ -53,8 +55,8 @@ impl New<'_> {
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(root: BorrowedFd<'a>, host: HostOwned) -> Self {
-        Self { root, host, proc: None, sys: None, devpts: None, readonly: Vec::new() }
+    pub(super) fn new(root: BorrowedFd<'a>, host: HostOwned, course: &'a Course<'a>) -> Self {
+        Self { root, host, course, proc: None, sys: None, devpts: None, readonly: Vec::new() }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'a> {
@@ -81,7 +83,7 @@ impl<'a> Tree<'a> {
                 self.place_new(step, &New { kind, options, attributes: *attributes, seed: *seed })
             }
             MountSource::Inside { user, .. } => {
-                let user = user.map(|index| named(fds, index)).transpose()?;
+                let user = user.map(|(index, extent)| named(fds, index).map(|fd| (fd, extent))).transpose()?;
                 self.place_inside(step, user).map_err(failed)
             }
             MountSource::OwnCgroups { attributes } => self.place_own_cgroups(step, *attributes).map_err(failed),
@@ -145,17 +147,18 @@ impl<'a> Tree<'a> {
     }
 
     /// A bind of what the container shows already.
-    fn place_inside(&self, step: &MountStep, user: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    fn place_inside(&self, step: &MountStep, user: Option<(BorrowedFd<'_>, Extent)>) -> Result<(), Errno> {
         let MountSource::Inside { path, extent, attributes, recursive, .. } = &step.source else { return Ok(()) };
         let source = resolve::in_root(self.root, path, OFlags::PATH)?;
         let whole = if *extent == Extent::All { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
         let tree = copy(source.as_fd(), whole)?;
-        let set = |change, reach| {
-            sys::mount::set_attributes(tree.as_fd(), change, reach)
-                .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
-        };
-        if user.is_some() {
-            set(Change { id_map: user, ..Change::default() }, Reach::One)?;
+        let set = |change, reach| sys::mount::set_attributes(tree.as_fd(), change, reach).map_err(errno);
+        if let Some((user, extent)) = user {
+            match set(Change { id_map: Some(user), ..Change::default() }, extent.into()) {
+                // Only who owns the file system may: root of the container's user namespace asks the caller.
+                Err(Errno::PERM) => self.course.ask_for_map(tree.as_fd(), user, extent)?,
+                other => other?,
+            }
         }
         for (what, reach) in [(attributes, Reach::One), (recursive, Reach::Recursive)] {
             if *what != Attributes::default() {
@@ -236,12 +239,12 @@ impl<'a> Tree<'a> {
         attributes: u64,
     ) -> Result<OwnedFd, Errno> {
         match create(kind, options, attributes) {
-            Err(Errno::PERM) if kind == "sysfs" && self.host.network => host_tree("/sys", attributes),
-            Err(Errno::PERM) if kind == "proc" && self.host.processes => host_tree("/proc", attributes),
+            Err(Errno::PERM) if kind == "sysfs" && self.host.network => host_tree("/sys", attributes, Extent::All),
+            Err(Errno::PERM) if kind == "proc" && self.host.processes => host_tree("/proc", attributes, Extent::All),
             // Without a cgroup namespace of its own the host's hierarchy is what a container has anyway, with the attributes
             // that are asked for (CVE-2023-25809).
             Err(Errno::PERM | Errno::BUSY) if kind == "cgroup2" && self.host.cgroups => {
-                host_tree("/sys/fs/cgroup", attributes)
+                host_tree("/sys/fs/cgroup", attributes, Extent::All)
             }
             other => other,
         }
@@ -255,8 +258,7 @@ impl<'a> Tree<'a> {
                 Some(proc) => proc,
                 // The host's is still the root of this process; what it shows below sys is this process's own.
                 None => {
-                    hosts =
-                        rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+                    hosts = open_proc()?;
                     &hosts
                 }
             };
@@ -283,6 +285,12 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// /proc of the mount namespace that this process is in. If that was joined, it may be anything (CVE-2025-52881).
+fn open_proc() -> Result<OwnedFd, Errno> {
+    let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    if rustix::fs::fstatfs(&proc)?.f_type == PROC_SUPER_MAGIC { Ok(proc) } else { Err(Errno::NODEV) }
+}
+
 /// Moves a detached mount onto an open place.
 pub(super) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
@@ -293,8 +301,7 @@ pub(super) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()
 pub(super) fn spread(mount: BorrowedFd<'_>, all: &[(Spread, Extent)]) -> Result<(), Errno> {
     all.iter().try_for_each(|(kind, extent)| {
         let change = Change { propagation: Some((*kind).into()), ..Change::default() };
-        let set = sys::mount::set_attributes(mount, change, (*extent).into());
-        set.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+        sys::mount::set_attributes(mount, change, (*extent).into()).map_err(errno)
     })
 }
 
@@ -324,14 +331,13 @@ pub(crate) fn create(kind: &str, options: &[(String, Option<String>)], attribute
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(attributes))
 }
 
-/// A copy of a tree of the host, which lies below the container's root still. Recursive: a part of it could reveal what
-/// another mount hides, so the kernel refuses that in a user namespace.
-pub(super) fn host_tree(path: &str, attributes: u64) -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+/// A copy of a tree of the host, which lies below the container's root still. A part of it could reveal what another mount
+/// hides, so in a user namespace the kernel allows only the whole.
+pub(super) fn host_tree(path: &str, attributes: u64, extent: Extent) -> Result<OwnedFd, Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, extent == Extent::All);
     let tree = rustix::mount::open_tree(CWD, path, flags)?;
     let change = Change { set: attributes & !attribute::ATIME_FIELD, ..Change::default() };
-    match sys::mount::set_attributes(tree.as_fd(), change, Reach::Recursive) {
-        Ok(()) => Ok(tree),
-        Err(e) => Err(Errno::from_io_error(&e).unwrap_or(Errno::IO)),
-    }
+    sys::mount::set_attributes(tree.as_fd(), change, extent.into()).map_err(errno)?;
+    Ok(tree)
 }

@@ -6,6 +6,7 @@ use oci::runtime::NamespaceKind;
 use runtime::{NetworkNamespace, ParkPlan, Stdio, Step, UserNamespace};
 use rustix::event::Timespec;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
@@ -46,9 +47,12 @@ fn exec_joins(world: &World) {
         "{ended:?}"
     );
     let mut user = process(&["sh", "-c", "id -u; pwd; grep CapEff /proc/self/status; exit 5"]);
-    (user.user.uid, user.cwd) = (1000, "/tmp/new".into());
+    (user.user.uid, user.cwd) = (1000, "/tmp".into());
     let ended = world.exec(&running, &user).unwrap().end();
-    assert_eq!((ended.code, ended.out.as_str()), (5, "1000\n/tmp/new\nCapEff:\t0000000000000000\n"));
+    assert_eq!((ended.code, ended.out.as_str()), (5, "1000\n/tmp\nCapEff:\t0000000000000000\n"));
+    user.cwd = "/tmp/new".into();
+    let failure = world.exec(&running, &user).err().expect("only a start makes its folder");
+    assert_eq!((failure.step, failure.errno), (Step::WorkingDirectory, Errno::NOENT.raw_os_error()));
     running.kill();
 }
 

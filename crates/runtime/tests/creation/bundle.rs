@@ -148,7 +148,15 @@ impl Bundle {
         };
         let mut begun = runtime::create::join(&self.thread, &joining)?;
         let (out, err) = pipes.ours();
-        let Milestone::Started { master } = begun.wait()? else { panic!("not started") };
+        let mut milestone = begun.wait()?;
+        if way.awaits_group {
+            assert!(matches!(milestone, Milestone::Hooks), "{milestone:?}");
+            let mounts = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).unwrap();
+            assert_eq!(mounts(&begun.pid().to_string()), mounts("self"), "it is inside already");
+            begun.proceed().map_err(CreateError::Failed)?;
+            milestone = begun.wait()?;
+        }
+        let Milestone::Started { master } = milestone else { panic!("not started") };
         Ok(Made { begun, out, err, master }.end())
     }
 }

@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     ("an_exec_is_in_all_namespaces", namespaces),
     ("an_exec_is_in_the_user_namespace", user),
     ("an_exec_is_in_the_time_namespace", time),
+    ("an_exec_waits_outside_to_be_moved_into_its_group", moved),
     ("an_exec_has_a_terminal_of_the_container", terminal),
     ("what_cannot_be_executed_is_told", missing),
     ("cpus_are_those_of_the_container_or_those_asked_for", cpus),
@@ -63,6 +64,15 @@ fn time(bundle: &Bundle) {
     let seconds = |text: &str| text.split(['.', ' ']).next().unwrap().parse::<u64>().unwrap();
     let here = seconds(&std::fs::read_to_string("/proc/uptime").unwrap());
     assert!(seconds(&ended.out) >= here + 999_000, "{ended:?}");
+    made.begun.kill();
+}
+
+fn moved(bundle: &Bundle) {
+    let spec = Bundle::spec(&["sleep", "100"]);
+    let made = running(bundle, &spec);
+    let way = Way { awaits_group: true, ..Way::default() };
+    let ended = bundle.exec(&made.begun, &process(&["echo", "in"]), &spec, way).unwrap();
+    assert_eq!(ended.out, "in\n", "{}", ended.err);
     made.begun.kill();
 }
 

@@ -2,12 +2,14 @@
 
 use crate::Test;
 use crate::bundle::{Bundle, Pipes, failure};
-use crate::world::{process, reap};
-use oci::runtime::{Namespace, NamespaceKind};
+use crate::world::{bind, process, reap};
+use oci::runtime::{Capabilities, Hook, Namespace, NamespaceKind, Spec};
 use runtime::Step;
 use runtime::create::{Milestone, knock};
+use rustix::mount::UnmountFlags;
 use std::io::{ErrorKind, Seek, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use sys::CgroupEntry;
 
 pub const TESTS: &[Test] = &[
@@ -17,6 +19,7 @@ pub const TESTS: &[Test] = &[
     ("a_process_that_dies_at_its_gate_is_not_waited_for", dies),
     ("a_missing_program_is_told_at_create", missing_program),
     ("a_program_that_cannot_be_executed_is_told_at_start", garbage),
+    ("a_program_that_only_a_capability_reaches_is_found", shut),
     ("what_waits_at_the_gate_holds_nothing_of_the_host", holds_nothing),
     ("passed_descriptors_are_the_programs", passed),
     ("a_terminal_comes_with_the_milestone", terminal),
@@ -25,6 +28,8 @@ pub const TESTS: &[Test] = &[
     ("a_user_namespace_has_the_maps_of_the_specification", user_namespace),
     ("a_container_can_share_the_mounts_of_the_caller", host_mounts),
     ("a_root_can_be_entered_without_pivoting", no_pivot),
+    ("who_leaves_a_root_that_hooks_saw_stays_inside", no_way_out),
+    ("a_bind_of_the_container_itself_is_mapped_by_the_caller", mapped_inside),
 ];
 
 fn runs(bundle: &Bundle) {
@@ -96,6 +101,25 @@ fn garbage(bundle: &Bundle) {
     assert_eq!(made.end().code, 1);
 }
 
+fn shut(bundle: &Bundle) {
+    let root = bundle.home.path().join("rootfs");
+    std::fs::create_dir(root.join("shut")).unwrap();
+    std::fs::hard_link(root.join("bin/busybox"), root.join("shut/echo")).unwrap();
+    std::fs::set_permissions(root.join("shut"), PermissionsExt::from_mode(0o700)).unwrap();
+    let mut spec = Bundle::spec(&["/shut/echo", "in"]);
+    let process = spec.process.as_mut().unwrap();
+    (process.user.uid, process.capabilities) = (1000, None);
+    assert_eq!(failure(bundle.run(&spec).unwrap_err()).errno, rustix::io::Errno::ACCESS.raw_os_error());
+    let process = spec.process.as_mut().unwrap();
+    let all = vec!["CAP_DAC_OVERRIDE".to_owned()];
+    let (bounding, effective, permitted) = (all.clone(), all.clone(), all.clone());
+    process.capabilities =
+        Some(Capabilities { bounding, effective, permitted, inheritable: all.clone(), ambient: all });
+    let ended = bundle.run(&spec);
+    std::fs::remove_dir_all(root.join("shut")).unwrap();
+    assert_eq!(ended.unwrap().out, "in\n");
+}
+
 fn holds_nothing(bundle: &Bundle) {
     let (_folder, gate) = bundle.gate();
     let made = bundle.create(&Bundle::spec(&["true"]), &gate).unwrap();
@@ -104,7 +128,10 @@ fn holds_nothing(bundle: &Bundle) {
         fds.map(|fd| std::fs::read_link(fd.unwrap().path()).unwrap().display().to_string()).collect();
     names.sort_unstable();
     for name in &names {
-        assert!(["/dev/null", "pipe:", "socket:"].iter().any(|known| name.starts_with(known)), "{names:?}");
+        assert!(
+            ["/dev/null", "pipe:", "socket:", "anon_inode:[signalfd]"].iter().any(|known| name.starts_with(known)),
+            "{names:?}"
+        );
     }
     assert_eq!(names.iter().filter(|name| name.starts_with("socket:")).count(), 2, "{names:?}");
     made.begun.kill();
@@ -117,14 +144,14 @@ fn passed(bundle: &Bundle) {
         file.rewind().unwrap();
     }
     let (pipes, state) = (Pipes::new(), bundle.state());
-    let spec = Bundle::spec(&["sh", "-c", "cat <&3; echo; cat <&4; echo; cd /proc/$$/fd; ls | wc -l"]);
+    let spec = Bundle::spec(&["sh", "-c", "cat <&3; echo; cat <&4; echo; ls -1 /proc/$$/fd; true"]);
     let mut creation = bundle.creation(&spec, &state, pipes.streams());
     creation.passed = files.iter().map(AsFd::as_fd).collect();
     let mut begun = creation.fork(&bundle.thread, &CgroupEntry::Inherit).unwrap().furnish().unwrap();
     let (out, err) = pipes.ours();
     assert!(matches!(begun.wait().unwrap(), Milestone::Started { master: None }));
     let ended = crate::bundle::Made { begun, out, err, master: None }.end();
-    assert_eq!((ended.out.as_str(), ended.err.as_str()), ("three\nfour\n5\n", ""));
+    assert_eq!((ended.out.as_str(), ended.err.as_str()), ("three\nfour\n0\n1\n2\n3\n4\n", ""));
 }
 
 fn terminal(bundle: &Bundle) {
@@ -192,23 +219,53 @@ fn user_namespace(bundle: &Bundle) {
 fn host_mounts(bundle: &Bundle) {
     let mut spec = Bundle::spec(&["sh", "-c", "echo /*; readlink /proc/self/ns/mnt"]);
     spec.mounts.clear();
-    spec.process = Some(process(&["/bin/sh", "-c", "echo /bin/busybox"]));
+    spec.process = Some(process(&["/bin/sh", "-c", "echo /bin/garbage; touch /x 2> /dev/null || echo closed"]));
     let linux = spec.linux.as_mut().unwrap();
     (linux.masked_paths, linux.readonly_paths) = (Vec::new(), Vec::new());
     linux.namespaces.retain(|space| space.kind != NamespaceKind::Mount);
-    spec.root.as_mut().unwrap().readonly = false;
-    let ended = bundle.run(&spec).unwrap();
-    assert_eq!((ended.code, ended.out.as_str()), (0, "/bin/busybox\n"), "{}", ended.err);
+    let ended = bundle.run(&spec);
+    // The root stays mounted where it was; without it there would be nothing by which to take the rest away.
+    rustix::mount::unmount(bundle.home.path().join("rootfs"), UnmountFlags::empty()).unwrap();
+    let ended = ended.unwrap();
+    assert_eq!((ended.code, ended.out.as_str()), (0, "/bin/garbage\nclosed\n"), "{}", ended.err);
 }
 
 fn no_pivot(bundle: &Bundle) {
+    assert_eq!(without_pivot(bundle, &Bundle::spec(&["sh", "-c", "ls -d /bin/garbage /etc/shadow"])), "/bin/garbage\n");
+}
+
+/// setns(2) takes a process to what lies uppermost at the root of the mount namespace.
+fn no_way_out(bundle: &Bundle) {
+    let look = ["busybox", "nsenter", "-t", "1", "-m", "/bin/busybox", "ls", "-d", "/bin/garbage", "/etc/shadow"];
+    let mut spec = Bundle::spec(&look);
+    let sets = spec.process.as_mut().unwrap().capabilities.as_mut().unwrap();
+    for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+        set.extend(["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"].map(str::to_owned));
+    }
+    spec.hooks.get_or_insert_default().create_container.push(Hook { path: "/bin/true".into(), ..Hook::default() });
+    assert_eq!(without_pivot(bundle, &spec), "/bin/garbage\n");
+}
+
+/// Root of a user namespace may map no mount of the host's file systems itself.
+fn mapped_inside(bundle: &Bundle) {
+    let data = bundle.home.path().join("data");
+    std::fs::create_dir_all(data.join("sub")).unwrap();
+    std::fs::write(data.join("sub/file"), "").unwrap();
+    std::os::unix::fs::chown(data.join("sub/file"), Some(7), Some(7)).unwrap();
+    let mut spec = with_user_namespace(&["stat", "-c", "%u:%g", "/tmp/sub/file", "/var/file"]);
+    let inside = bundle.home.path().join("rootfs/tmp/sub");
+    spec.mounts.push(bind(&data, "/tmp", &["bind"]));
+    spec.mounts.push(bind(&inside, "/var", &["bind", "idmap"]));
+    let ended = bundle.run(&spec).unwrap();
+    assert_eq!((ended.out.as_str(), ended.err.as_str()), ("65534:65534\n7:7\n", ""));
+}
+
+fn without_pivot(bundle: &Bundle, spec: &Spec) -> String {
     let (pipes, state) = (Pipes::new(), bundle.state());
-    let spec = Bundle::spec(&["sh", "-c", "ls -d /bin/garbage /etc/shadow"]);
-    let mut creation = bundle.creation(&spec, &state, pipes.streams());
+    let mut creation = bundle.creation(spec, &state, pipes.streams());
     creation.way.no_pivot = true;
     let mut begun = creation.fork(&bundle.thread, &CgroupEntry::Inherit).unwrap().furnish().unwrap();
     let (out, err) = pipes.ours();
     begun.wait().unwrap();
-    let ended = crate::bundle::Made { begun, out, err, master: None }.end();
-    assert_eq!(ended.out, "/bin/garbage\n");
+    crate::bundle::Made { begun, out, err, master: None }.end().out
 }

@@ -25,7 +25,7 @@ fn hook(script: &str) -> Hook {
 }
 
 fn run(bundle: &Bundle, hooks: &[Hook]) -> Result<(), String> {
-    runtime::run_hooks("createRuntime", hooks, &bundle.state()).map_err(|e| e.to_string())
+    runtime::run_hooks("createRuntime", hooks, &bundle.state(), None).map_err(|e| e.to_string())
 }
 
 fn environment(bundle: &Bundle) {
@@ -97,12 +97,15 @@ fn create_container(bundle: &Bundle) {
     std::fs::write(&file, "placed\n").unwrap();
     let root = bundle.home.path().join("rootfs");
     std::fs::write(root.join("tmp/placed"), "").unwrap();
-    let mut spec = Bundle::spec(&["cat", "/tmp/placed"]);
-    let script = format!("/bin/cat > {}; /bin/mount --bind {} ./tmp/placed", told.display(), file.display());
+    let mut spec = Bundle::spec(&["sh", "-c", "cat /tmp/placed /made; touch /made 2> /dev/null || echo closed"]);
+    let script =
+        format!("/bin/cat > {}; /bin/mount --bind {} ./tmp/placed; echo made > made", told.display(), file.display());
     spec.hooks.get_or_insert_default().create_container.push(hook(&script));
     let ended = bundle.run(&spec).unwrap();
     std::fs::remove_file(root.join("tmp/placed")).unwrap();
-    assert_eq!((ended.out.as_str(), ended.err.as_str()), ("placed\n", ""));
+    std::fs::remove_file(root.join("made")).unwrap();
+    // The root becomes read-only after them.
+    assert_eq!(ended.out, "placed\nmade\nclosed\n", "{}", ended.err);
     let state: State = serde_json::from_slice(&std::fs::read(&told).unwrap()).unwrap();
     assert_eq!((state.pid, state.status), (1, Status::Creating));
 }

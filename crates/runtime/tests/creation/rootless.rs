@@ -77,7 +77,9 @@ fn join(bundle: &Bundle) {
         let spec = spec(&["sleep", "100"]);
         let made = start(bundle, &thread, &spec);
         let (pipes, state) = (Pipes::new(), bundle.state());
-        let process = process(&["sh", "-c", "id -u; hostname; readlink /proc/self/ns/mnt"]);
+        let mut process =
+            process(&["sh", "-c", "id -u; hostname; cat /proc/self/oom_score_adj; readlink /proc/self/ns/mnt"]);
+        process.oom_score_adj = Some(600);
         let joining = runtime::create::Joining {
             target: runtime::Target { pid: made.begun.pid(), pidfd: made.begun.pidfd() },
             process: &process,
@@ -93,7 +95,7 @@ fn join(bundle: &Bundle) {
         begun.wait().unwrap_or_else(|e| panic!("{e}"));
         let ended = Made { begun, out, err, master: None }.end();
         let theirs = std::fs::read_link(format!("/proc/{}/ns/mnt", made.begun.pid())).unwrap();
-        assert_eq!(ended.out, format!("0\nbox\n{}\n", theirs.display()), "{}", ended.err);
+        assert_eq!(ended.out, format!("0\nbox\n600\n{}\n", theirs.display()), "{}", ended.err);
         made.begun.kill();
     });
 }

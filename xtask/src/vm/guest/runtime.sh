@@ -83,6 +83,24 @@ t_exec() {
     gone inner
 }
 
+# systemd and other first processes of containers make groups of their own; then theirs takes no process any more.
+t_exec_where_the_group_became_an_inner_one() {
+    bundle parent '.linux.namespaces += [{"type": "cgroup"}] | .linux.namespaces |= unique_by(.type)
+        | .mounts |= map(if .type == "cgroup" then .options -= ["ro"] else . end)
+        | .process.args = ["sh", "-c", "mkdir /sys/fs/cgroup/leaf && echo 1 >/sys/fs/cgroup/leaf/cgroup.procs &&
+            echo +pids >/sys/fs/cgroup/cgroup.subtree_control && exec sleep 1000"]'
+    quietly run run -d parent
+    within 10 '[ "$(of parent cgroup.subtree_control)" = pids ]'
+    is "$(run exec parent cat /proc/self/cgroup)" "0::/leaf"
+    run exec parent mkdir /sys/fs/cgroup/other
+    is "$(run exec --cgroup other parent cat /proc/self/cgroup)" "0::/other"
+    is "$(run ps --format json parent | jq length)" 1
+    run pause parent
+    is "$(of parent leaf/cgroup.events | grep frozen)" "frozen 1"
+    run delete -f parent
+    gone parent
+}
+
 t_pause() {
     bundle frozen
     quietly run run -d frozen
@@ -144,6 +162,22 @@ t_update() {
     run delete -f changed
 }
 
+# A swap limit counts the memory, too, and means nothing without its limit.
+t_swap() {
+    bundle swapped '.linux.resources += {"memory": {"limit": 67108864, "swap": 100663296}}'
+    quietly run run -d swapped
+    is "$(of swapped memory.max) $(of swapped memory.swap.max)" "67108864 33554432"
+    unit swapped MemorySwapMax 33554432
+    run update --memory 67108864 --memory-swap 134217728 swapped
+    is "$(of swapped memory.max) $(of swapped memory.swap.max)" "67108864 67108864"
+    run update --memory-swap -1 swapped
+    is "$(of swapped memory.swap.max)" max
+    run delete -f swapped
+    edit '.linux.resources.memory = {"swap": 100663296}'
+    fails run run -d swapped
+    gone swapped
+}
+
 t_statistics() {
     bundle counted '.linux.resources += {"pids": {"limit": 42}}'
     quietly run run -d counted
@@ -190,6 +224,19 @@ t_out_of_memory_leaves_nothing() {
     code=0; run run hungry >/dev/null 2>&1 || code=$?
     is $code 137
     gone hungry
+}
+
+t_events_tell_of_the_end_of_memory() {
+    bundle starved '.linux.resources += {"memory": {"limit": 33554432, "swap": 33554432}}'
+    quietly run run -d starved
+    run events --interval 1h starved >"$work/events" 2>&1 &
+    # It reads the count before it waits.
+    within 10 'ls -l /proc/'$!'/fd | grep -q inotify'
+    run exec starved sh -c 'x=0123456789; while :; do x=$x$x; done' >/dev/null 2>&1 && exit 1
+    within 20 'grep -q "\"oom\"" "$work/events"'
+    is "$(jq -r .type "$work/events" | sort -u)" oom
+    run delete -f starved
+    within 10 '! kill -0 '$!
 }
 
 t_a_failed_start_leaves_nothing() {
@@ -249,6 +296,22 @@ t_checkpoint() {
     within 20 '[ "$(run exec saved cat /tmp/count)" -gt '"$seen"' ]'
     run delete -f saved
     gone saved
+}
+
+t_checkpoint_of_one_that_goes_on() {
+    bundle kept
+    run run -d kept >/dev/null 2>&1 </dev/null
+    run checkpoint --pre-dump --image-path "$work/first" --work-path "$work" kept
+    is "$(state kept)" running
+    run checkpoint --leave-running --parent-path ../first --image-path "$work/second" --work-path "$work" kept
+    is "$(state kept)" running
+    run delete -f kept
+    run restore -d --image-path "$work/second" --work-path "$work" kept >/dev/null 2>&1 </dev/null
+    is "$(state kept) $(run exec kept cat /proc/1/comm)" "running sleep"
+    run pause kept
+    run checkpoint --image-path "$work/third" --work-path "$work" kept
+    fails run state kept
+    gone kept
 }
 
 # As an ordinary user; with systemd in a user@.service, to which controllers are delegated.

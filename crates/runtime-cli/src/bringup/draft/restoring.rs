@@ -81,7 +81,7 @@ impl Draft {
         restored: &mut Restored,
     ) -> Result<()> {
         match notify.script() {
-            "setup-namespaces" => run_hooks(request, &request.state(Status::Creating, notify.pid())),
+            "setup-namespaces" => run_hooks(request, &request.state(Status::Creating, notify.pid()), None),
             "orphan-pts-master" => {
                 restored.master = fds.into_iter().next();
                 Ok(())

@@ -1,5 +1,6 @@
 //! The lines of `events`, field for field as runc's users read them.
 
+use super::rdt::Rdt;
 use cgroup::{Counter, IoEntry, Pressure, Stall, Statistics};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ pub struct Stats<'a> {
     pids: Pids,
     blkio: Blkio<'a>,
     hugetlb: BTreeMap<&'a str, Hugetlb>,
-    intel_rdt: BTreeMap<String, String>,
+    intel_rdt: Rdt,
     network_interfaces: Option<Vec<NetworkInterface>>,
 }
 
@@ -209,7 +210,7 @@ impl NetworkInterface {
 }
 
 impl<'a> Stats<'a> {
-    pub fn of(all: &'a Statistics, network_interfaces: Option<Vec<NetworkInterface>>) -> Stats<'a> {
+    pub fn of(all: &'a Statistics, intel_rdt: Rdt, network_interfaces: Option<Vec<NetworkInterface>>) -> Stats<'a> {
         let hugetlb = all
             .hugetlb
             .iter()
@@ -221,7 +222,7 @@ impl<'a> Stats<'a> {
             pids: Pids { current: all.pids.current, limit: all.pids.limit },
             blkio: Blkio::of(&all.io),
             hugetlb: hugetlb.collect(),
-            intel_rdt: BTreeMap::new(),
+            intel_rdt,
             network_interfaces,
         }
     }

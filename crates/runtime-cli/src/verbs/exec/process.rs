@@ -62,9 +62,12 @@ fn add_capabilities(process: &mut Process, added: &[String]) {
     }
 }
 
-/// `UID[:GID]`
+/// `UID[:GID]`, in plain digits: what looks odd was meant to be something else.
 fn change_user(user: &mut User, text: &str) -> Result<()> {
-    let number = |text: &str, what: &str| text.parse().map_err(|e| Error::new(format!("bad {what}: {text:?}: {e}")));
+    let number = |text: &str, what: &str| match text.parse() {
+        Ok(_) if text.starts_with('+') => Err(Error::new(format!("bad {what}: {text:?}: not a plain number"))),
+        number => number.map_err(|e| Error::new(format!("bad {what}: {text:?}: {e}"))),
+    };
     let (uid, gid) = text.split_once(':').map_or((text, None), |(uid, gid)| (uid, Some(gid)));
     if let Some(gid) = gid {
         user.gid = number(gid, "gid")?;
@@ -108,6 +111,7 @@ mod tests {
         let mut user = User::default();
         assert!(change_user(&mut user, "root").unwrap_err().message.starts_with("bad uid: "));
         assert!(change_user(&mut user, "0:wheel").unwrap_err().message.starts_with("bad gid: "));
+        assert!(change_user(&mut user, "+0").unwrap_err().message.ends_with("not a plain number"));
         change_user(&mut user, "5").unwrap();
         assert_eq!((user.uid, user.gid), (5, 0));
     }

@@ -6,7 +6,7 @@ use cgroup::{IoEntry, Stall};
 #[test]
 fn an_empty_line_has_what_is_always_there() {
     let statistics = Statistics::default();
-    let line = serde_json::to_string(&Event::stats("x", Stats::of(&statistics, None))).unwrap();
+    let line = serde_json::to_string(&Event::stats("x", Stats::of(&statistics, Rdt::default(), None))).unwrap();
     let expected = r#"{"type":"stats","id":"x","data":{"cpu":{},"cpuset":{"cpu_exclusive":0,"mem_hardwall":0,"mem_exclusive":0,"memory_migrate":0,"memory_spread_page":0,"memory_spread_slab":0,"memory_pressure":0,"sched_load_balance":0,"sched_relax_domain_level":0},"memory":{},"pids":{},"blkio":{},"hugetlb":{},"intel_rdt":{},"network_interfaces":null}}"#;
     assert_eq!(line, expected);
     assert_eq!(serde_json::to_string(&Event::oom("x")).unwrap(), r#"{"type":"oom","id":"x"}"#);
@@ -38,7 +38,7 @@ fn numbers_have_the_names_of_runc() {
         },
         hugetlb: vec![("2MB".into(), cgroup::Hugetlb { usage: 1, max: 2, failures: 3 })],
     };
-    let stats = serde_json::to_value(Stats::of(&statistics, Some(Vec::new()))).unwrap();
+    let stats = serde_json::to_value(Stats::of(&statistics, Rdt::default(), Some(Vec::new()))).unwrap();
     let expected = serde_json::json!({
         "cpu": {
             "usage": { "total": 3, "percpu": [3], "kernel": 1, "user": 2 },
