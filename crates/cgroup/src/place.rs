@@ -95,12 +95,7 @@ impl Place {
     /// none: a unit goes when its processes do.
     pub fn find(&self) -> Result<Placed, Error> {
         let Means::Cgroupfs(path, _) = &self.means else { return Placed::open(&Record::default()) };
-        let (mounts, own) = (Mounts::read()?, Own::read()?);
-        let paths = match &mounts.v2 {
-            Some(mount) if !mounts.is_v1() => [(String::new(), path::in_v2(mount, &own, path))].into(),
-            _ => by_controller(&path::sites(&mounts, &own, path)),
-        };
-        Placed::open(&Record { paths, ..Record::default() })
+        found(&Mounts::read()?, &Own::read()?, path)
     }
 
     /// Makes the groups and sets `resources`. With systemd nothing is made before [`Placed::attach`].
@@ -132,6 +127,15 @@ impl Place {
             }
         }
     }
+}
+
+/// The groups at a path, as far as they are there.
+fn found(mounts: &Mounts, own: &Own, path: &Path) -> Result<Placed, Error> {
+    let paths = match &mounts.v2 {
+        Some(mount) if !mounts.is_v1() => [(String::new(), path::in_v2(mount, own, path))].into(),
+        _ => by_controller(&path::sites(mounts, own, path)),
+    };
+    Placed::open(&Record { paths, ..Record::default() })
 }
 
 fn by_controller(sites: &[v1::Site]) -> BTreeMap<String, PathBuf> {

@@ -428,7 +428,9 @@ fn nothing_stays_frozen() {
     case.begin();
     case.call(&["pause", &case.id]).ok();
     assert!(!case.exec(&["true"]).status.success());
-    assert!(!case.call(&["update", "--memory", "1", &case.id]).status.success() || case.status() == "paused");
+    // Refused on v1; on v2 the out-of-memory killer ends frozen processes, too.
+    let _ = case.call(&["update", "--memory", "1", &case.id]);
+    assert_ne!(case.status(), "running");
     let _ = case.call(&["kill", &case.id, "KILL"]);
     let _ = case.call(&["resume", &case.id]);
     case.await_status("stopped");

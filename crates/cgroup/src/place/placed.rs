@@ -182,6 +182,9 @@ impl Placed {
         let version = if mounts.is_v1() { Version::V1 } else { Version::V2 };
         // On v2 systemd's program and ours must both allow a device: they get the same rules.
         let same = Resources { devices: device_rules(&resources.devices), ..resources.clone() };
+        // A group that is there already would be shared, and one that is frozen would stop the process before it can say why.
+        let there = super::found(&mounts, &Own::default(), &systemd::group_to_be(&pending.unit)?)?;
+        super::check_free(there.pids()?.len(), there.is_frozen()?)?;
         let group = systemd::start_unit(&pending.unit, pid, &same, &pending.annotations, version)?;
         let resources = &systemd::rounded(resources);
         let lenience = if self.record.lenient { Lenience::Lenient } else { Lenience::Strict };

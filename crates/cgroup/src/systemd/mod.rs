@@ -68,6 +68,17 @@ pub(crate) fn start_unit(
     })
 }
 
+/// Where the unit's group will be, below the root of the hierarchy.
+pub(crate) fn group_to_be(unit: &Unit) -> Result<PathBuf, Error> {
+    let owner = owner();
+    let own = open(owner)?.property("/org/freedesktop/systemd1", "Manager", "ControlGroup");
+    match own.map_err(|silence| Failure::Call("Get ControlGroup", silence))? {
+        // That of the machine's own systemd is empty.
+        Value::Text(own) => Ok(Path::new("/").join(own).join(unit.group(owner))),
+        _ => Ok(Path::new("/").join(unit.group(owner))),
+    }
+}
+
 /// Sets the properties that belong to `resources`; those that are not asked for stay.
 pub(crate) fn set_properties(unit: &str, resources: &Resources, version: Version) -> Result<(), Error> {
     let mut bus = open(owner())?;

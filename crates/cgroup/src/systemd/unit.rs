@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::properties::Property;
 use super::value::Value;
 use crate::{Error, Version};
+use std::path::PathBuf;
 
 /// A unit that is to be: what `linux.cgroupsPath` means with systemd.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,13 +37,25 @@ impl Unit {
         Ok(Unit { slice: slice.to_owned(), name: unit, container: name.to_owned() })
     }
 
-    /// What the unit is, apart from limits.
-    pub(super) fn properties(&self, owner: Owner, pid: i32, version: Version) -> Vec<Property> {
-        let slice = match (self.slice.as_str(), owner) {
+    fn slice_of(&self, owner: Owner) -> &str {
+        match (self.slice.as_str(), owner) {
             ("", Owner::System) => "system.slice",
             ("", Owner::User) => "user.slice",
             (slice, _) => slice,
-        };
+        }
+    }
+
+    /// Where its group is, below that of `owner`'s systemd (systemd.slice(5): names of slices are their paths).
+    pub(super) fn group(&self, owner: Owner) -> PathBuf {
+        match self.name.ends_with(".slice") {
+            true => expand(&self.name),
+            false => expand(self.slice_of(owner)).join(&self.name),
+        }
+    }
+
+    /// What the unit is, apart from limits.
+    pub(super) fn properties(&self, owner: Owner, pid: i32, version: Version) -> Vec<Property> {
+        let slice = self.slice_of(owner);
         let mut properties =
             vec![Property::new("Description", Value::text(format!("OCI container {}", self.container)))];
         if self.name.ends_with(".slice") {
@@ -60,6 +73,13 @@ impl Unit {
         properties.push(Property::new("DefaultDependencies", Value::Bool(false)));
         properties
     }
+}
+
+/// `a-b.slice` is `a.slice/a-b.slice`, `-.slice` nothing.
+fn expand(slice: &str) -> PathBuf {
+    let stem = slice.strip_suffix(".slice").unwrap_or(slice);
+    let ends = stem.match_indices('-').map(|(end, _)| end).chain([stem.len()]);
+    ends.filter(|_| stem != "-").map(|end| format!("{}.slice", &stem[..end])).collect()
 }
 
 /// `a-b.slice` lies in `a.slice`; no part may be empty (systemd.slice(5)). `-.slice` is the root.
@@ -112,6 +132,15 @@ mod tests {
         assert_eq!(read("system.slice::pod.slice"), both("system.slice", "pod.slice"));
         let default = Unit::read(None, "c1").unwrap();
         assert_eq!((default.slice.as_str(), default.name.as_str()), ("", "runc-c1.scope"));
+    }
+
+    #[test]
+    fn a_group_lies_where_its_slices_say() {
+        let group = |path: &str| Unit::read(Some(path), "id").unwrap().group(Owner::System).display().to_string();
+        assert_eq!(group(":p:n"), "system.slice/p-n.scope");
+        assert_eq!(group("machine-a-b.slice:p:n"), "machine.slice/machine-a.slice/machine-a-b.slice/p-n.scope");
+        assert_eq!(group("-.slice:p:n"), "p-n.scope");
+        assert_eq!(group("system.slice::pod-x.slice"), "pod.slice/pod-x.slice");
     }
 
     #[test]

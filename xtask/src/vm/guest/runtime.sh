@@ -231,7 +231,7 @@ t_events_tell_of_the_end_of_memory() {
     quietly run run -d starved
     run events --interval 1h starved >"$work/events" 2>&1 &
     # It reads the count before it waits.
-    within 10 'ls -l /proc/'$!'/fd | grep -q inotify'
+    within 10 'ls -l "/proc/$(pgrep -P '$!')/fd" | grep -q inotify'
     run exec starved sh -c 'x=0123456789; while :; do x=$x$x; done' >/dev/null 2>&1 && exit 1
     within 20 'grep -q "\"oom\"" "$work/events"'
     is "$(jq -r .type "$work/events" | sort -u)" oom
