@@ -15,6 +15,7 @@ mod join;
 mod spaces;
 
 pub use join::{Joining, join};
+pub(crate) use spaces::joins_user;
 
 use crate::failure::at;
 use crate::stage::{Errand, Place, Sort};
@@ -188,6 +189,10 @@ impl Newborn<'_> {
             return Ok(wire::order_own(socket).map_err(at(Step::Park, "socket"))?);
         }
         let Creation { spec, bundle, .. } = self.creation;
+        if joins_user(spec) {
+            // Before it is there, its user namespace and ids are still ours.
+            self.await_ready()?;
+        }
         let rules = Rules::Bundle(bundle.to_owned());
         let root = open_root(spec, bundle)?;
         let inputs = Inputs { root, seccomp: None, user_namespace: self.user_namespace()?, cgroup_dir: None, rules };
@@ -198,6 +203,14 @@ impl Newborn<'_> {
         let fds: Vec<_> = prepared.fds.iter().map(AsFd::as_fd).collect();
         wire::order(socket, &prepared.plan, &fds).map_err(at(Step::Park, "socket"))?;
         Ok(())
+    }
+
+    fn await_ready(&self) -> Result<(), Failure> {
+        match hear(self.begun.socket.as_fd())? {
+            Word::Said(wire::READY, _) => Ok(()),
+            Word::Failed(failure) => Err(failure),
+            _ => Err(Failure::new(Step::Park, Errno::PIPE, "a process that ended")),
+        }
     }
 
     /// `None`: the container is in the caller's.

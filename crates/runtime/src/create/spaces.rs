@@ -51,6 +51,12 @@ impl Spaces {
     }
 }
 
+/// Whether the container is in a user namespace that exists.
+pub(crate) fn joins_user(spec: &Spec) -> bool {
+    let mut spaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    spaces.any(|space| space.kind == NamespaceKind::User && space.path.as_deref().is_some_and(|path| !path.is_empty()))
+}
+
 fn open_namespace(path: &str, kind: Namespaces) -> Result<OwnedFd, Failure> {
     let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
     let opened = opened.map_err(at(Step::JoinNamespace, path))?;

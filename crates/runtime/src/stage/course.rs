@@ -4,7 +4,7 @@
 
 use super::Groups;
 use crate::affinity;
-use crate::create::Way;
+use crate::create::{Way, joins_user};
 use crate::failure::at;
 use crate::prepare;
 use crate::{Extent, Failure, Inputs, Plan, ProcessPlan, Rules, Step, hooks, wire};
@@ -149,8 +149,8 @@ impl<'a> Course<'a> {
 
     pub(super) fn say_ready(&self) -> Result<(), Failure> {
         match self.errand {
-            Some(_) => Ok(()),
-            None => wire::say(self.control(), wire::READY, &[]).map_err(at(Step::Park, "socket")),
+            Some(errand) if !joins_user(errand.spec) => Ok(()),
+            _ => wire::say(self.control(), wire::READY, &[]).map_err(at(Step::Park, "socket")),
         }
     }
 

@@ -28,6 +28,8 @@ bundle() {
     [ $# = 1 ] || edit "$2"
 }
 edit() { jq "$1" config.json >config.new; mv config.new config.json; }
+# As run, for what might hang.
+patiently() { if [ $driver = systemd ]; then timeout 20 "$RUNTIME" --systemd-cgroup "$@"; else timeout 20 "$RUNTIME" "$@"; fi; }
 # Nobody may hold our output: the container's streams go elsewhere.
 quietly() { "$@" >"$work/out" 2>&1 </dev/null || { cat "$work/out"; return 1; }; }
 
@@ -279,6 +281,26 @@ t_a_unit_that_failed_makes_room() {
     quietly run run -d again
     run delete -f again
     gone again
+}
+
+t_a_group_in_use_or_frozen_is_refused() {
+    bundle first
+    if [ $driver = systemd ]; then path=system.slice:runc:first; else path=/vm/first; fi
+    edit ".linux.cgroupsPath = \"$path\""
+    quietly run run -d first
+    code=0; patiently run -d second >"$work/said" 2>&1 || code=$?
+    is $code 1
+    has "$(cat "$work/said")" "container's cgroup is not empty"
+    is "$(state first)" running
+    run delete -f first
+    gone first
+    mkdir -p "$(group first)"
+    echo 1 >"$(group first)/cgroup.freeze"
+    code=0; patiently run -d first >"$work/said" 2>&1 || code=$?
+    is $code 1
+    has "$(cat "$work/said")" "container's cgroup unexpectedly frozen"
+    fails run state first
+    rmdir "$(group first)"
 }
 
 t_checkpoint() {
