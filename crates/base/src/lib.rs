@@ -5,6 +5,7 @@
 //! - [`Digest`]: the name of a blob.
 //! - [`Undo`]: the way back of a change that can fail half-way.
 //! - [`atomic`]: files that are either the old one or the new one.
+//! - [`size`]: bytes as people type them.
 //! - [`tree`]: trees of files, removed or measured.
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod atomic;
 mod digest;
 mod id;
 mod kind;
+pub mod size;
 pub mod tree;
 mod undo;
 

@@ -2,7 +2,6 @@
 
 use crate::flags::Flags;
 use crate::registries::RegistryOptions;
-use crate::units;
 use rootless::Folders;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -239,7 +238,7 @@ fn disk_budget(flags: &Flags, file: &File) -> Result<Option<u64>, OptionsError> 
     })?;
     let Some(text) = flags.disk_budget.clone().or(told) else { return Ok(None) };
     let wrong = || OptionsError::Value { key: KEY, value: format!("{text:?} is no size, as 20GB is") };
-    units::bytes(&text).map(Some).ok_or_else(wrong)
+    base::size::bytes(&text).map(Some).ok_or_else(wrong)
 }
 
 fn of_file<T>(file: &File, key: &'static str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, OptionsError> {

@@ -34,7 +34,6 @@ mod status;
 mod stream;
 mod times;
 mod translate;
-mod units;
 mod version;
 mod words;
 

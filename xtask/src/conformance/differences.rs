@@ -12,10 +12,13 @@ impl Known {
         Ok(Known(lines(&text, suite)))
     }
 
-    /// Of a test by its name, `part: test`; a line of `*: test` is about the test in every part.
+    /// Of a test by its name, `part: test`; a line of `*: test` is about the test in every part, one of `part: *` about all of a part.
     pub fn reason(&self, test: &str) -> Option<&str> {
-        let everywhere = || self.0.get(&format!("*: {}", test.split_once(": ")?.1));
-        self.0.get(test).or_else(everywhere).map(String::as_str)
+        let wide = || {
+            let (part, name) = test.split_once(": ")?;
+            self.0.get(&format!("*: {name}")).or_else(|| self.0.get(&format!("{part}: *")))
+        };
+        self.0.get(test).or_else(wide).map(String::as_str)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -46,8 +49,10 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_every_part() {
-        let known = Known(lines("| s | `*: in order` | once made |\n| s | `x: other` | why |\n", "s"));
+    fn a_star_stands_for_every_part_or_every_test() {
+        let known =
+            Known(lines("| s | `*: in order` | once made |\n| s | `x: other` | why |\n| s | `z: *` | all |\n", "s"));
+        assert_eq!((known.reason("z: any"), known.reason("z: in order")), (Some("all"), Some("once made")));
         assert_eq!((known.reason("a: in order"), known.reason("b: in order")), (Some("once made"), Some("once made")));
         assert_eq!((known.reason("x: other"), known.reason("y: other")), (Some("why"), None));
     }

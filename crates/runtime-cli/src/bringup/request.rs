@@ -31,8 +31,9 @@ impl<'a> Request<'a> {
         let mut bundle = bundle::enter(options.bundle.as_deref())?;
         let process = bundle.spec.process.get_or_insert_default();
         process.env.extend(passed.environment());
-        runtime::validate(&bundle.spec).map_err(|e| Error::of(&e))?;
+        // First: what is passed over may be why the rest is refused.
         runtime::warnings(&bundle.spec).iter().for_each(|warning| log::warn(warning));
+        runtime::validate(&bundle.spec).map_err(|e| Error::of(&e))?;
         let driver = if global.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs };
         let path = bundle.spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
         let place = Place::read(path, &options.id, driver).map_err(|e| Error::of(&e))?;

@@ -2,7 +2,6 @@
 
 mod flags;
 mod merge;
-mod size;
 
 use crate::error::{Error, Result};
 use crate::words::Global;

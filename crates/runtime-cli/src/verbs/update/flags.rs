@@ -1,6 +1,5 @@
 //! The options of `update` as resources; what was not given stays as it is.
 
-use super::size;
 use crate::error::{Error, Result};
 use crate::words::options::Update;
 use oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
@@ -24,7 +23,10 @@ fn memory(options: &Update) -> Result<Memory> {
     let bytes = |name: &str, text: &Option<String>| match text.as_deref() {
         None => Ok(None),
         Some("-1") => Ok(Some(-1)),
-        Some(text) => size::bytes(text).map(Some).map_err(|e| invalid(name, &e)),
+        Some(text) => {
+            let size = base::size::bytes(text).and_then(|size| i64::try_from(size).ok());
+            size.map(Some).ok_or_else(|| invalid(name, &format!("invalid size: '{text}'")))
+        }
     };
     Ok(Memory {
         limit: bytes("memory", &options.memory)?,
