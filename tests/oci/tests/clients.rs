@@ -93,9 +93,20 @@ impl Drop for Groups {
         // Podman makes folders for hierarchies that are not mounted, too.
         let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
         for hierarchy in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
-            let _ = fs::remove_dir(hierarchy.join(self.0.trim_start_matches('/')));
+            remove_folders(&hierarchy.join(self.0.trim_start_matches('/')));
         }
     }
+}
+
+/// With those below it. A group's files go with it, and cannot be removed; those of a plain folder must be.
+fn remove_folders(folder: &Path) {
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        match path.is_dir() {
+            true => remove_folders(&path),
+            false => drop(fs::remove_file(path)),
+        }
+    }
+    let _ = fs::remove_dir(folder);
 }
 
 fn groups(name: &str) -> Groups {
