@@ -101,7 +101,7 @@ t_host_image() {
 t_limits_inside() {
     said=$(dhow_run -m 64m --pids-limit 77 --cpus 0.5 --cpuset-cpus 0 --cpu-shares 512 busybox sh -c \
         'cd /sys/fs/cgroup && cat memory.max pids.max cpu.max cpuset.cpus cpu.weight; nproc')
-    is "$said" "$(printf '67108864\n77\n50000 100000\n0\n20\n1')"
+    is "$said" "$(printf '67108864\n77\n50000 100000\n0\n59\n1')"
 }
 
 t_cgroup_namespace() {
