@@ -1,11 +1,13 @@
 //! A group's life on this machine's own cgroups. Each test has a parent of its own and removes it. Root only.
 
+mod groups;
+
 use cgroup::{Error, Group, Groups, Version};
+use groups::{enter, eventually};
 use oci::runtime::{Cpu, DeviceRule, Memory, Pids, Resources};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// A parent that is removed with all below it, whatever happens.
 struct Place {
@@ -82,31 +84,9 @@ impl Drop for Place {
 }
 
 fn attach(group: &Group, pid: u32) {
-    match group.entry().unwrap() {
-        sys::CgroupEntry::V1(files) => {
-            assert!(!files.is_empty());
-            for file in files {
-                std::fs::File::from(file).write_all(pid.to_string().as_bytes()).unwrap();
-            }
-        }
-        sys::CgroupEntry::V2(folder) => {
-            let path = format!("/proc/self/fd/{}/cgroup.procs", std::os::fd::AsRawFd::as_raw_fd(&folder));
-            std::fs::write(path, pid.to_string()).unwrap();
-        }
-        other => panic!("a group has an entry of its own: {other:?}"),
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a step of waiting for a condition with a deadline")]
-fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + Duration::from_secs(10);
-    while Instant::now() < until {
-        if condition() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    false
+    let entry = group.entry().unwrap();
+    assert!(!matches!(entry, sys::CgroupEntry::Hybrid(..)), "a group of ours is in v1 or in v2");
+    enter(&entry, pid);
 }
 
 fn rule(allow: bool, kind: &str, major: Option<i64>, minor: Option<i64>) -> DeviceRule {

@@ -1,6 +1,9 @@
 //! A runtime's groups on this machine's own cgroups, v1 or v2. Each test has a parent of its own and removes it. Root only.
 
+mod groups;
+
 use cgroup::{Driver, Error, Lenience, Oom, Place, Placed, Version};
+use groups::{enter, eventually};
 use oci::runtime::{BlockIo, Cpu, DeviceRule, HugepageLimit, Memory, Pids, Resources};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::collections::BTreeMap;
@@ -8,7 +11,6 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// A parent group, and what runs below it.
 struct Yard {
@@ -33,7 +35,7 @@ impl Yard {
 
     /// A shell that runs `script` once it is in the group.
     fn run_in(&mut self, placed: &Placed, script: &str) -> usize {
-        self.run(script, |pid| enter(placed.entry().unwrap(), pid))
+        self.run(script, |pid| enter(&placed.entry().unwrap(), pid))
     }
 
     fn run(&mut self, script: &str, enter: impl FnOnce(u32)) -> usize {
@@ -84,30 +86,6 @@ fn remove_below(folder: &Path) -> bool {
         }
     }
     std::fs::remove_dir(folder).is_ok() || !folder.exists()
-}
-
-fn enter(entry: sys::CgroupEntry, pid: u32) {
-    let (files, folder) = entry.ways();
-    assert!(!files.is_empty() || folder.is_some(), "a group has an entry");
-    for file in files {
-        rustix::io::write(file, pid.to_string().as_bytes()).unwrap();
-    }
-    if let Some(folder) = folder {
-        let path = format!("/proc/self/fd/{}/cgroup.procs", std::os::fd::AsRawFd::as_raw_fd(&folder));
-        std::fs::write(path, pid.to_string()).unwrap();
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a step of waiting for a condition with a deadline")]
-fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + Duration::from_secs(10);
-    while Instant::now() < until {
-        if condition() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    false
 }
 
 /// Where a v1 controller's, or the v2 group is.
@@ -314,7 +292,7 @@ fn one_more_process_joins_the_group_or_one_below() {
         }
     }
     for (below, end) in [(None, "/one"), (Some("below"), "/one/below"), (Some("/below/../below"), "/one/below")] {
-        let child = yard.run("exec sleep 600", |pid| enter(placed.join(below, init).unwrap(), pid));
+        let child = yard.run("exec sleep 600", |pid| enter(&placed.join(below, init).unwrap(), pid));
         let lines = cgroups_of(yard.pid(child));
         assert!(lines.lines().any(|line| line.ends_with(end)), "{below:?} {lines}");
     }
@@ -323,7 +301,7 @@ fn one_more_process_joins_the_group_or_one_below() {
     }
     if placed.version() == Some(Version::V1) {
         let each = |controller: &str| [(controller.to_owned(), "below".to_owned())].into();
-        let child = yard.run("exec sleep 600", |pid| enter(placed.join_each(&each("pids"), init).unwrap(), pid));
+        let child = yard.run("exec sleep 600", |pid| enter(&placed.join_each(&each("pids"), init).unwrap(), pid));
         let lines = cgroups_of(yard.pid(child));
         let of =
             |name: &str| lines.lines().find(|line| line.split(':').nth(1).unwrap().split(',').any(|one| one == name));
@@ -348,7 +326,7 @@ fn on_v2_a_process_joins_the_first_one_where_the_group_itself_takes_none() {
     std::fs::create_dir(own.join("moved")).unwrap();
     std::fs::write(own.join("moved/cgroup.procs"), init.to_string()).unwrap();
     let joined = |yard: &mut Yard| {
-        let child = yard.run("exec sleep 600", |pid| enter(placed.join(None, init).unwrap(), pid));
+        let child = yard.run("exec sleep 600", |pid| enter(&placed.join(None, init).unwrap(), pid));
         let group = cgroups_of(yard.pid(child)).trim().to_owned();
         yard.children[child].kill().unwrap();
         yard.children[child].wait().unwrap();

@@ -304,6 +304,35 @@ pub struct Namespace {
     pub path: Option<String>,
 }
 
+impl Namespace {
+    /// The path of one that exists already; an empty path is none.
+    #[must_use]
+    pub fn existing(&self) -> Option<&str> {
+        self.path.as_deref().filter(|path| !path.is_empty())
+    }
+
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.existing().is_none()
+    }
+}
+
+impl Linux {
+    /// The container's namespace of that kind; `None`: it has the caller's.
+    #[must_use]
+    pub fn namespace(&self, kind: NamespaceKind) -> Option<&Namespace> {
+        self.namespaces.iter().find(|namespace| namespace.kind == kind)
+    }
+}
+
+impl Spec {
+    /// See [`Linux::namespace`].
+    #[must_use]
+    pub fn namespace(&self, kind: NamespaceKind) -> Option<&Namespace> {
+        self.linux.as_ref()?.namespace(kind)
+    }
+}
+
 /// The kinds of namespaces(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

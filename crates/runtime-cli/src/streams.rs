@@ -1,7 +1,6 @@
 //! Standard streams of a new process: the caller's own, or pipes.
 
 use crate::error::{Error, Result};
-use oci::runtime::{IdMapping, NamespaceKind, Spec};
 use rustix::fs::{FileType, Uid};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
@@ -65,33 +64,6 @@ fn give_one(stream: BorrowedFd<'_>, owner: u32) -> rustix::io::Result<()> {
     }
 }
 
-/// The host's number for user `uid` of a container whose process is `pid`. `None`: the user is not mapped.
-pub fn host_uid(spec: &Spec, pid: i32, uid: u32) -> Option<u32> {
-    let linux = spec.linux.as_ref()?;
-    let Some(user) = linux.namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::User) else {
-        return Some(uid);
-    };
-    match &user.path {
-        None => mapped(&linux.uid_mappings, uid),
-        Some(_) => mapped(&read_map(&std::fs::read_to_string(format!("/proc/{pid}/uid_map")).ok()?), uid),
-    }
-}
-
-fn mapped(maps: &[IdMapping], id: u32) -> Option<u32> {
-    let line = maps.iter().find(|map| id.checked_sub(map.container_id).is_some_and(|offset| offset < map.size))?;
-    line.host_id.checked_add(id - line.container_id)
-}
-
-/// Lines of three numbers, user_namespaces(7).
-fn read_map(text: &str) -> Vec<IdMapping> {
-    let line = |line: &str| {
-        let mut numbers = line.split_ascii_whitespace().map(str::parse);
-        let mut next = || numbers.next()?.ok();
-        Some(IdMapping { container_id: next()?, host_id: next()?, size: next()? })
-    };
-    text.lines().filter_map(line).collect()
-}
-
 /// What the streams are, in /proc's words; CRIU finds them again by these.
 pub fn names(streams: [BorrowedFd<'_>; 3]) -> Vec<String> {
     use std::os::fd::AsRawFd;
@@ -114,15 +86,6 @@ mod tests {
         give([null.as_fd(), stdout, stderr], owner).unwrap();
         assert_eq!(rustix::fs::fstat(stdout).unwrap().st_uid, owner);
         assert_eq!(null.metadata().unwrap().uid(), 0);
-    }
-
-    #[test]
-    fn a_user_of_the_container_has_a_number_on_the_host() {
-        let maps = read_map("         0     100000         10\n        10       5 1\n");
-        assert_eq!(
-            [mapped(&maps, 0), mapped(&maps, 9), mapped(&maps, 10), mapped(&maps, 11)],
-            [Some(100_000), Some(100_009), Some(5), None]
-        );
     }
 
     #[test]

@@ -15,7 +15,6 @@ mod join;
 mod spaces;
 
 pub use join::{Joining, join};
-pub(crate) use spaces::joins_user;
 
 use crate::failure::at;
 use crate::stage::{Errand, Place, Sort};
@@ -36,7 +35,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use sys::CgroupEntry;
 use sys::mount::Change;
-use sys::process::{Birth, Namespaces, SingleThread};
+use sys::process::{Birth, SingleThread};
 
 /// Why a container could not be created.
 #[derive(Debug, thiserror::Error)]
@@ -141,9 +140,13 @@ impl<'a> Creation<'a> {
         begun.gated = self.gate.is_some();
         begun.listener = listener::Agent::of(self.spec, self.state, pid);
         let newborn = Newborn { creation: self, begun };
-        if spaces.new.contains(Namespaces::NEWUSER) {
-            newborn.map_ids().map_err(|failure| newborn.begun.end(failure))?;
-        }
+        let arrived = match newborn.creation.spec.namespace(NamespaceKind::User) {
+            Some(user) if user.is_new() => newborn.map_ids(),
+            // Before it is there, its user namespace and ids are still ours.
+            Some(_) => newborn.await_ready(),
+            None => Ok(()),
+        };
+        arrived.map_err(|failure| newborn.begun.end(failure))?;
         Ok(newborn)
     }
 }
@@ -189,10 +192,6 @@ impl Newborn<'_> {
             return Ok(wire::order_own(socket).map_err(at(Step::Park, "socket"))?);
         }
         let Creation { spec, bundle, .. } = self.creation;
-        if joins_user(spec) {
-            // Before it is there, its user namespace and ids are still ours.
-            self.await_ready()?;
-        }
         let rules = Rules::Bundle(bundle.to_owned());
         let root = open_root(spec, bundle)?;
         let inputs = Inputs { root, seccomp: None, user_namespace: self.user_namespace()?, cgroup_dir: None, rules };
@@ -215,8 +214,7 @@ impl Newborn<'_> {
 
     /// `None`: the container is in the caller's.
     fn user_namespace(&self) -> Result<Option<OwnedFd>, Failure> {
-        let linux = self.creation.spec.linux.as_ref();
-        if !linux.is_some_and(|linux| linux.namespaces.iter().any(|space| space.kind == NamespaceKind::User)) {
+        if self.creation.spec.namespace(NamespaceKind::User).is_none() {
             return Ok(None);
         }
         let path = format!("/proc/{}/ns/user", self.begun.pid);
@@ -252,8 +250,16 @@ pub(crate) fn open_root(spec: &Spec, bundle: &Path) -> Result<OwnedFd, PrepareEr
 }
 
 pub(crate) fn has_mount_namespace(spec: &Spec) -> bool {
-    let spaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
-    spaces.into_iter().any(|space| space.kind == NamespaceKind::Mount)
+    spec.namespace(NamespaceKind::Mount).is_some()
+}
+
+/// The number on the host of user `uid` of a container whose process is `pid`. `None`: the user is not mapped.
+#[must_use]
+pub fn host_uid(spec: &Spec, pid: i32, uid: u32) -> Option<u32> {
+    match spec.linux.as_ref()?.namespace(NamespaceKind::User) {
+        None => Some(uid),
+        Some(_) => ids::host_id(&ids::read(pid, "uid_map").ok()?, uid),
+    }
 }
 
 /// Whether the caller has something to do when the namespaces and mounts are there.

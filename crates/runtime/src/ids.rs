@@ -91,6 +91,9 @@ mod tests {
         assert_eq!(host_id(&map, 0), Some(1_879_048_192));
         assert_eq!(host_id(&map, 65_535), Some(1_879_113_727));
         assert_eq!(host_id(&map, 65_536), None);
+        let map_of_two =
+            ["         0     100000         10", "        10       5 1"].map(|line| parse_line(line).unwrap());
+        assert_eq!([0, 9, 10, 11].map(|id| host_id(&map_of_two, id)), [Some(100_000), Some(100_009), Some(5), None]);
         assert_eq!(host_id(&map, 100_000), Some(5));
         assert_eq!(host_id(&[IdMapping { container_id: 0, host_id: u32::MAX, size: 2 }], 1), None);
         assert!(parse_line("1 2").is_none());

@@ -17,7 +17,7 @@ mod validate;
 pub use capabilities::known_capabilities;
 
 use crate::{Extent, Inputs, MountStep, Plan, Prepared, ProcessPlan, Rules, Spread, TimeNamespace, Unshare};
-use oci::runtime::{Linux, Namespace, NamespaceKind, Spec};
+use oci::runtime::{Linux, NamespaceKind, Spec};
 use rustix::fs::{CWD, Mode, OFlags};
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -205,7 +205,7 @@ fn namespaces(linux: &Linux, plan: &mut Plan, fds: &mut Fds) -> Result<()> {
         if matches!(namespace.kind, NamespaceKind::User | NamespaceKind::Network) {
             continue;
         }
-        let way = match path_of(namespace) {
+        let way = match namespace.existing() {
             None => Unshare::New,
             Some(path) => Unshare::Join(fds.add(open_namespace(path, namespace.kind)?)?),
         };
@@ -224,11 +224,6 @@ fn namespaces(linux: &Linux, plan: &mut Plan, fds: &mut Fds) -> Result<()> {
         return Err(PrepareError::Invalid("a host name needs a uts namespace".into()));
     }
     Ok(())
-}
-
-/// An empty path is none.
-fn path_of(namespace: &Namespace) -> Option<&str> {
-    namespace.path.as_deref().filter(|path| !path.is_empty())
 }
 
 /// Clocks of the kernel that have an offset, by name and number (time_namespaces(7)).

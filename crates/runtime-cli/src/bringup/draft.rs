@@ -102,7 +102,7 @@ impl Draft {
         }
         self.limit_cache(request, pid)?;
         let uid = request.process().map_or(0, |process| process.user.uid);
-        let owner = streams::host_uid(request.spec(), pid, uid);
+        let owner = runtime::create::host_uid(request.spec(), pid, uid);
         if let (Some(owner), false) = (owner, request.has_terminal()) {
             streams::give(streams, owner)?;
         }
@@ -192,7 +192,7 @@ fn move_devices(request: &Request<'_>, pid: i32) -> Result<()> {
     let Some(linux) = request.spec().linux.as_ref().filter(|linux| !linux.net_devices.is_empty()) else {
         return Ok(());
     };
-    if !linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::Network) {
+    if linux.namespace(NamespaceKind::Network).is_none() {
         return Ok(());
     }
     let namespace = std::fs::File::open(format!("/proc/{pid}/ns/net"));

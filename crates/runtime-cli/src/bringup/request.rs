@@ -8,7 +8,7 @@ use crate::words::Global;
 use crate::words::options::Create;
 use crate::{log, root, store};
 use cgroup::{Driver, Lenience, Place};
-use oci::runtime::{NamespaceKind, Process, Resources, Spec};
+use oci::runtime::{Namespace, NamespaceKind, Process, Resources, Spec};
 use oci::state::{State, Status};
 use runtime::create::Way;
 
@@ -71,10 +71,7 @@ impl<'a> Request<'a> {
 
     /// Whether it gets a namespace of its own.
     pub fn has_own(&self, kind: NamespaceKind) -> bool {
-        let own = |namespace: &oci::runtime::Namespace| {
-            namespace.kind == kind && namespace.path.as_deref().unwrap_or_default().is_empty()
-        };
-        self.spec().linux.as_ref().is_some_and(|linux| linux.namespaces.iter().any(own))
+        self.spec().namespace(kind).is_some_and(Namespace::is_new)
     }
 
     pub fn way(&self) -> Way {

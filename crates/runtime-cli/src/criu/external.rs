@@ -2,7 +2,7 @@
 
 use super::wire::{ExternalMount, JoinNamespace};
 use crate::error::{Error, Result};
-use oci::runtime::{Mount, NamespaceKind, Spec};
+use oci::runtime::{Mount, Namespace, NamespaceKind, Spec};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -62,7 +62,7 @@ const EXTERNAL: [(NamespaceKind, &str, &str); 2] =
 pub fn namespaces(spec: &Spec) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for (kind, name, key) in EXTERNAL {
-        if let Some(path) = path_of(spec, kind) {
+        if let Some(path) = spec.namespace(kind).and_then(Namespace::existing) {
             let stat = rustix::fs::stat(path).map_err(|e| Error::because(format_args!("cannot look at {path}"), &e))?;
             names.push(format!("{name}[{}]:{key}", stat.st_ino));
         }
@@ -80,7 +80,7 @@ pub struct Joined {
 pub fn joined(spec: &Spec) -> Result<Joined> {
     let mut joined = Joined::default();
     for namespace in spec.linux.iter().flat_map(|linux| &linux.namespaces) {
-        let Some(path) = namespace.path.as_deref().filter(|path| !path.is_empty()) else { continue };
+        let Some(path) = namespace.existing() else { continue };
         if let Some((_, _, key)) = EXTERNAL.iter().find(|(kind, ..)| *kind == namespace.kind) {
             let open = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
             let open =
@@ -99,10 +99,4 @@ pub fn joined(spec: &Spec) -> Result<Joined> {
         joined.by_path.push(JoinNamespace { namespace: name.to_owned(), file: path.to_owned() });
     }
     Ok(joined)
-}
-
-fn path_of(spec: &Spec, kind: NamespaceKind) -> Option<&str> {
-    let mut namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
-    let found = namespaces.find(|namespace| namespace.kind == kind)?;
-    found.path.as_deref().filter(|path| !path.is_empty())
 }

@@ -99,7 +99,7 @@ impl Began<'_> {
     }
 
     fn give_streams(&self, ends: &Ends, spec: &Spec, init: i32) -> Result<()> {
-        match streams::host_uid(spec, init, self.process.user.uid) {
+        match runtime::create::host_uid(spec, init, self.process.user.uid) {
             Some(owner) if !self.process.terminal => streams::give(ends.streams(), owner),
             _ => Ok(()),
         }

@@ -28,7 +28,7 @@ impl Spaces {
                 NamespaceKind::Pid => (Namespaces::NEWPID, &mut spaces.pid),
                 _ => continue,
             };
-            match space.path.as_deref().filter(|path| !path.is_empty()) {
+            match space.existing() {
                 None => spaces.new |= flag,
                 Some(path) => *place = Some(open_namespace(path, flag)?),
             }
@@ -49,12 +49,6 @@ impl Spaces {
         };
         (user, network)
     }
-}
-
-/// Whether the container is in a user namespace that exists.
-pub(crate) fn joins_user(spec: &Spec) -> bool {
-    let mut spaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
-    spaces.any(|space| space.kind == NamespaceKind::User && space.path.as_deref().is_some_and(|path| !path.is_empty()))
 }
 
 fn open_namespace(path: &str, kind: Namespaces) -> Result<OwnedFd, Failure> {

@@ -35,7 +35,7 @@ pub(super) fn is_general(mount: &Mount) -> bool {
 }
 
 pub(super) fn has_namespace(linux: &Linux) -> bool {
-    linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::Cgroup)
+    linux.namespace(NamespaceKind::Cgroup).is_some()
 }
 
 /// On v1 a new mount shows a hierarchy from its root down, or from that of the cgroup namespace. Without such a namespace a

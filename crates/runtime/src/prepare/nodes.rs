@@ -81,7 +81,7 @@ fn device_step(device: &Device, making: &mut Making<'_>) -> Result<MountStep> {
 
 /// Nodes that are made in a user namespace of its own are refused, or dead (mknod(2), user_namespaces(7)).
 pub(super) fn in_own_users(making: &Making<'_>) -> bool {
-    making.linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::User)
+    making.linux.namespace(NamespaceKind::User).is_some()
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ const OF_IPC: [&str; 8] = ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmma
 /// Refuses parameters that are the host's: those of no namespace, or of one that the container shares with it.
 pub(super) fn check(linux: &Linux) -> Result<()> {
     let refuse = |text: String| Err(PrepareError::Refused(text));
-    let has = |kind| linux.namespaces.iter().any(|namespace| namespace.kind == kind);
+    let has = |kind| linux.namespace(kind).is_some();
     for key in linux.sysctl.keys() {
         let dotted = exchanged(&path(key)?);
         let in_kernel = dotted.strip_prefix("kernel.");
@@ -63,10 +63,8 @@ pub(super) fn check(linux: &Linux) -> Result<()> {
 
 /// A namespace by path may be the one of this process.
 fn has_own_network(linux: &Linux) -> Result<bool> {
-    let Some(network) = linux.namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::Network) else {
-        return Ok(false);
-    };
-    let Some(path) = network.path.as_deref().filter(|path| !path.is_empty()) else { return Ok(true) };
+    let Some(network) = linux.namespace(NamespaceKind::Network) else { return Ok(false) };
+    let Some(path) = network.existing() else { return Ok(true) };
     let of = |path: &str| std::fs::metadata(path).map(|look| (look.dev(), look.ino()));
     let own = of("/proc/self/ns/net").and_then(|ours| Ok(of(path)? != ours));
     own.map_err(|e| PrepareError::Refused(format!("invalid netns path: {e}")))

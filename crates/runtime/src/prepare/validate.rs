@@ -1,7 +1,7 @@
 //! What can be refused before anything is made, in the words that runc uses.
 
 use super::{PrepareError, Result, binds, capabilities, devices, machine, mounts, options, process, sysctls};
-use super::{path_of, propagation, time_namespace};
+use super::{propagation, time_namespace};
 use crate::{ProcessPlan, Unshare, rdt};
 use oci::runtime::{Linux, NamespaceKind, Process, Spec};
 use std::collections::BTreeMap;
@@ -52,14 +52,10 @@ fn refuse<T>(text: impl Into<String>) -> Result<T> {
     Err(PrepareError::Refused(text.into()))
 }
 
-fn has(linux: &Linux, kind: NamespaceKind) -> bool {
-    linux.namespaces.iter().any(|namespace| namespace.kind == kind)
-}
-
 fn check_namespaces(linux: &Linux) -> Result<()> {
     let mut paths = BTreeMap::new();
     for namespace in &linux.namespaces {
-        if paths.insert(namespace.kind, path_of(namespace)).is_some() {
+        if paths.insert(namespace.kind, namespace.existing()).is_some() {
             let kind = format!("{:?}", namespace.kind).to_lowercase();
             return refuse(format!("malformed spec file: duplicated ns {kind:?}"));
         }
@@ -104,7 +100,7 @@ fn check_namespaces(linux: &Linux) -> Result<()> {
 
 fn check_names(spec: &Spec, linux: &Linux) -> Result<()> {
     for (name, what) in [(&spec.hostname, "hostname"), (&spec.domainname, "domainname")] {
-        if name.as_ref().is_some_and(|name| !name.is_empty()) && !has(linux, NamespaceKind::Uts) {
+        if name.as_ref().is_some_and(|name| !name.is_empty()) && linux.namespace(NamespaceKind::Uts).is_none() {
             return refuse(format!("unable to set {what} without a private UTS namespace"));
         }
     }
@@ -115,7 +111,7 @@ fn check_network_devices(linux: &Linux) -> Result<()> {
     if linux.net_devices.is_empty() {
         return Ok(());
     }
-    if !has(linux, NamespaceKind::Network) {
+    if linux.namespace(NamespaceKind::Network).is_none() {
         return refuse("unable to move network devices without a NET namespace");
     }
     let names = linux.net_devices.iter().flat_map(|(name, device)| {
@@ -146,7 +142,7 @@ fn check_mounts(spec: &Spec) -> Result<()> {
         if binds::wants_map(mount, &parsed).is_some() {
             let own = !mount.uid_mappings.is_empty() && !mount.gid_mappings.is_empty();
             let none = mount.uid_mappings.is_empty() && mount.gid_mappings.is_empty();
-            let users = spec.linux.as_ref().is_some_and(|linux| has(linux, NamespaceKind::User));
+            let users = spec.namespace(NamespaceKind::User).is_some();
             if parsed.bind.is_none() {
                 return invalid("id-mapped mounts are only supported for bind-mounts");
             }

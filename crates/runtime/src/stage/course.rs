@@ -4,11 +4,11 @@
 
 use super::Groups;
 use crate::affinity;
-use crate::create::{Way, joins_user};
+use crate::create::Way;
 use crate::failure::at;
 use crate::prepare;
 use crate::{Extent, Failure, Inputs, Plan, ProcessPlan, Rules, Step, hooks, wire};
-use oci::runtime::{Hook, NamespaceKind, Spec};
+use oci::runtime::{Hook, Namespace, NamespaceKind, Spec};
 use oci::state::{State, Status};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -127,12 +127,8 @@ impl<'a> Course<'a> {
 
     /// A new time namespace, whose offsets are to be written.
     pub(super) fn wants_time(&self) -> bool {
-        let linux =
-            self.errand.filter(|errand| errand.sort == Sort::Init).and_then(|errand| errand.spec.linux.as_ref());
-        let new = |linux: &oci::runtime::Linux| {
-            linux.namespaces.iter().any(|space| space.kind == NamespaceKind::Time && space.path.is_none())
-        };
-        linux.is_some_and(new)
+        let init = self.errand.filter(|errand| errand.sort == Sort::Init);
+        init.and_then(|errand| errand.spec.namespace(NamespaceKind::Time)).is_some_and(Namespace::is_new)
     }
 
     pub(super) fn name(&self) -> &'static CStr {
@@ -149,7 +145,7 @@ impl<'a> Course<'a> {
 
     pub(super) fn say_ready(&self) -> Result<(), Failure> {
         match self.errand {
-            Some(errand) if !joins_user(errand.spec) => Ok(()),
+            Some(errand) if errand.spec.namespace(NamespaceKind::User).is_none_or(Namespace::is_new) => Ok(()),
             _ => wire::say(self.control(), wire::READY, &[]).map_err(at(Step::Park, "socket")),
         }
     }
