@@ -16,6 +16,7 @@ const TARGETS: &[(&str, u32)] = &[
     ("reference", 512),
     ("credentials", 4096),
     ("challenge", 1024),
+    ("names", 4096),
 ];
 
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

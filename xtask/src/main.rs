@@ -1,8 +1,9 @@
-//! The project's own tools: `cargo xtask tidy | test | fuzz | bench | vm | conformance`.
+//! The project's own tools: `cargo xtask tidy | test | fuzz | bench | vm | conformance | dist`.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod conformance;
+mod dist;
 mod fuzz;
 mod suite;
 mod tidy;
@@ -32,10 +33,14 @@ usage: cargo xtask COMMAND
       --profile NAME   which build of dhow (default dev)
       --binary PATH    a dhow that is built already
       --cpus N, --memory MIB
+  dist [OPTIONS]       what is given away, in target/dist: binary, manual, completions, systemd units, sample settings, sums, archive
+      --binary PATH    a dhow that is built already
   conformance SUITE DIR [OPTIONS]
-                       another project's suite (runc-bats, contest, runtime-tools; DIR is its checkout) on peers and on ours
+                       another project's suite (runc-bats, contest, runtime-tools; docker-py for the engine; DIR is its
+                       checkout) on peers and on ours; testcontainers (DIR keeps a Debian it makes);
+                       compose PROGRAM (our tests of docker-compose with another one)
       --runtime PATH   ours (default: the dev build of dhow)
-      --peer PATH      compared with; repeatable (default: the runc that is installed)
+      --peer PATH      compared with; repeatable (default: the runc, or dockerd, that is installed)
       --only PART,...  these files, programs or groups only
       --cached         peers' results of an earlier run, where there are any
       --rootless       runc-bats as the user `rootless`
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
         Some(("fuzz", options)) => fuzz::run(options),
         Some(("bench", options)) => bench::run(options),
         Some(("vm", options)) => vm::run(options),
+        Some(("dist", options)) => dist::run(options),
         Some(("conformance", words)) => conformance::run(words),
         _ => Err(USAGE.to_owned()),
     };

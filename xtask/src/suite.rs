@@ -1,5 +1,6 @@
 //! All tests, in the order in which they are cheapest to fail.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,8 +11,13 @@ pub fn root() -> PathBuf {
 
 /// Runs `cargo WORDS...`; `Err` says which words failed.
 pub fn cargo(words: &[&str]) -> Result<(), String> {
+    cargo_with(words, &[])
+}
+
+/// The same with variables in its environment.
+pub fn cargo_with(words: &[&str], env: &[(&str, &OsStr)]) -> Result<(), String> {
     eprintln!("== cargo {}", words.join(" "));
-    let status = Command::new("cargo").args(words).current_dir(root()).status();
+    let status = Command::new("cargo").args(words).envs(env.iter().copied()).current_dir(root()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("cargo {} failed: {status}", words.join(" "))),

@@ -8,7 +8,7 @@ use std::process::Command;
 /// Crates by level: calls go down.
 const LEVELS: &[(&str, &[&str])] = &[
     ("ground", &["base", "oci"]),
-    ("tools", &["sys", "cgroup", "seccomp", "netlink", "archive", "registry", "rootless"]),
+    ("tools", &["sys", "cgroup", "seccomp", "netlink", "archive", "registry", "rootless", "dns"]),
     ("nouns", &["content", "layer", "image", "volume", "network", "container", "logs", "runtime", "keeper"]),
     ("use cases", &["engine"]),
     ("doors", &["api", "server", "cli", "registry-server", "runtime-cli"]),
@@ -21,6 +21,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("cgroup", "sys"),
     ("netlink", "sys"),
     ("rootless", "sys"),
+    ("dns", "netlink"),
     ("image", "content"),
     ("image", "layer"),
     ("keeper", "runtime"),

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = args.collect();
     match Path::new(&name).file_name().and_then(OsStr::to_str) {
         Some("docker-init") => return runtime::init_main(args),
+        Some(runtime::ZYGOTE) => return runtime::zygote_main(),
         Some("dockerd") => return server::main(args),
         Some(name @ ("dhow-runtime" | "runc" | "crun")) => return runtime_cli::main(name, args),
         _ => {}
@@ -22,6 +23,8 @@ fn main() -> ExitCode {
         Some("keeper") => keeper(&args[1..]),
         Some("runtime") => runtime_cli::main("dhow-runtime", args[1..].to_vec()),
         Some("registry") => registry_server::main(args[1..].to_vec()),
+        Some("__complete") => cli::complete(&args[1..], server::command),
+        Some("manual") => cli::manual(&args[1..], server::command, &server::settings()),
         Some("daemonize") => cli::daemonize(args[1..].to_vec()),
         _ => cli::main(args),
     }

@@ -25,6 +25,7 @@ mod host;
 mod image;
 mod network;
 mod registry;
+mod stats;
 mod system;
 mod usage;
 
@@ -34,6 +35,7 @@ pub use host::*;
 pub use image::*;
 pub use network::*;
 pub use registry::*;
+pub use stats::*;
 pub use system::*;
 pub use usage::*;
 

@@ -1,7 +1,9 @@
 //! From compressed bytes to plain ones, told by the first bytes and not by a name.
 
 use crate::Error;
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use std::io::{self, BufReader, Cursor, Read};
 use zstd::stream::read::Decoder as ZstdDecoder;
 
@@ -71,15 +73,39 @@ enum Inner<R: Read> {
     Plain(Whole<R>),
     Gzip(Box<MultiGzDecoder<Source<R>>>),
     Zstd(Box<ZstdDecoder<'static, Source<R>>>),
+    Bzip2(Box<MultiBzDecoder<Source<R>>>),
+    Xz(Box<XzReader<Source<R>>>),
+}
+
+/// [`decompress`], also of what no layer may be compressed with: bzip2 and xz, which people send and `docker cp` takes.
+pub fn decompress_any<R: Read>(mut source: R) -> Result<Decompressed<R>, Error> {
+    let first = first_of(&mut source)?;
+    let kind = Compression::of(&first);
+    let whole = Cursor::new(first).chain(Counted { source, bytes: 0 });
+    let buffered = |whole| BufReader::with_capacity(READ_AHEAD, whole);
+    let inner = match kind {
+        Err(Error::Compression("bzip2")) => Inner::Bzip2(Box::new(MultiBzDecoder::new(buffered(whole)))),
+        Err(Error::Compression("xz")) => Inner::Xz(Box::new(XzReader::new(buffered(whole), true))),
+        other => return undo(other?, whole),
+    };
+    Ok(Decompressed { inner, plain: 0 })
 }
 
 /// Looks at the first bytes of `source` and undoes its compression.
 pub fn decompress<R: Read>(mut source: R) -> Result<Decompressed<R>, Error> {
-    let mut first = vec![0; LOOKED_AT];
-    let got = read_full(&mut source, &mut first).map_err(Error::Read)?;
-    first.truncate(got);
+    let first = first_of(&mut source)?;
     let compression = Compression::of(&first)?;
-    let whole = Cursor::new(first).chain(Counted { source, bytes: 0 });
+    undo(compression, Cursor::new(first).chain(Counted { source, bytes: 0 }))
+}
+
+fn first_of(source: &mut impl Read) -> Result<Vec<u8>, Error> {
+    let mut first = vec![0; LOOKED_AT];
+    let got = read_full(source, &mut first).map_err(Error::Read)?;
+    first.truncate(got);
+    Ok(first)
+}
+
+fn undo<R: Read>(compression: Compression, whole: Whole<R>) -> Result<Decompressed<R>, Error> {
     let inner = match compression {
         Compression::Plain => Inner::Plain(whole),
         Compression::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_AHEAD, whole)))),
@@ -94,7 +120,8 @@ pub fn decompress<R: Read>(mut source: R) -> Result<Decompressed<R>, Error> {
 impl<R: Read> Decompressed<R> {
     pub fn compression(&self) -> Compression {
         match self.inner {
-            Inner::Plain(_) => Compression::Plain,
+            // The last two are of no layer: nobody asks.
+            Inner::Plain(_) | Inner::Bzip2(_) | Inner::Xz(_) => Compression::Plain,
             Inner::Gzip(_) => Compression::Gzip,
             Inner::Zstd(_) => Compression::Zstd,
         }
@@ -107,6 +134,8 @@ impl<R: Read> Read for Decompressed<R> {
             Inner::Plain(source) => return source.read(buffer),
             Inner::Gzip(source) => (source.read(buffer)?, came(source.get_ref())),
             Inner::Zstd(source) => (source.read(buffer)?, came(source.get_ref())),
+            Inner::Bzip2(source) => (source.read(buffer)?, came(source.get_ref())),
+            Inner::Xz(source) => (source.read(buffer)?, came(source.inner())),
         };
         self.plain += got as u64;
         if self.plain > FREE.saturating_add(compressed.saturating_mul(MOST_PER_BYTE)) {
@@ -179,6 +208,23 @@ mod tests {
         assert!(plain(&whole[..whole.len() - 4]).is_err());
         let whole = zstd::encode_all(&[7; 100_000][..], 1).unwrap();
         assert!(plain(&whole[..whole.len() - 4]).is_err());
+    }
+
+    #[test]
+    fn what_people_send_may_also_be_bzip2_or_xz() {
+        // printf hello | bzip2, printf hello | xz
+        let bzip2 = b"BZh91AY&SY\x19\x31\x65\x3d\x00\x00\x00\x81\x00\x02\x44\xa0\x00\x21\x9a\x68\x33\x4d\x07\x33\x8b\xb9\x22\x9c\x28\x48\x0c\x98\xb2\x9e\x80";
+        let xz = b"\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x16\x00\x00\x00\x74\x2f\xe5\xa3\x01\x00\x04\x68\x65\x6c\x6c\x6f\
+            \x00\x00\x00\x00\xb1\x37\xb9\xdb\xe5\xda\x1e\x9b\x00\x01\x1d\x05\xb8\x2d\x80\xaf\x1f\xb6\xf3\x7d\x01\x00\x00\x00\x00\x04\x59\x5a";
+        for compressed in [&bzip2[..], &xz[..]] {
+            let mut text = String::new();
+            decompress_any(compressed).unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(text, "hello");
+            assert!(decompress_any(&compressed[..compressed.len() - 8]).unwrap().read_to_end(&mut Vec::new()).is_err());
+        }
+        let mut plain = String::new();
+        decompress_any(&b"plain"[..]).unwrap().read_to_string(&mut plain).unwrap();
+        assert_eq!(plain, "plain");
     }
 
     #[test]

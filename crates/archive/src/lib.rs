@@ -8,6 +8,7 @@
 //! - [`decompress`]: gzip, zstd or plain, found by the first bytes.
 //! - [`Reader`]: the entries of a tar stream, with PAX, GNU long names and sparse maps applied; memory stays bounded.
 //! - [`extract`]: a layer's tar as overlayfs wants it (whiteouts, opaque folders), opened only below the root fd.
+//! - [`copy_in`], [`copy_out()`]: files put into, and taken from, a tree that a container uses meanwhile.
 //! - [`compare`]: whether a tree still is what a tar says.
 //! - [`pack()`]: a tree as a tar; the parts of it that read trees are in [`pack`](mod@pack).
 //! - `fixture` (only for tests): tars of any shape, also hostile ones.
@@ -16,6 +17,7 @@
 
 mod beneath;
 mod compare;
+mod copy_in;
 mod decompress;
 mod entry;
 mod extract;
@@ -29,10 +31,11 @@ pub mod pipe;
 mod reader;
 
 pub use compare::{Difference, compare};
-pub use decompress::{Compression, Decompressed, decompress};
+pub use copy_in::{Destination, Renamed, Replacing, copy_in};
+pub use decompress::{Compression, Decompressed, decompress, decompress_any};
 pub use entry::{Entry, EntryKind, Extent, Sparse, Time};
 pub use extract::{Unpacked, extract};
-pub use pack::{Packing, Whiteouts, pack, pack_without};
+pub use pack::{Packing, Whiteouts, copy_out, is_made_up, pack, pack_without};
 pub use path::normal;
 pub use reader::Reader;
 
@@ -48,6 +51,13 @@ pub enum Error {
     /// The entry is fine, the file system refused it.
     #[error("cannot unpack {path}")]
     Entry { path: String, source: std::io::Error },
+    /// The entry is to lie outside of the folder it is put into.
+    #[error("{name:?} is outside of {folder:?}")]
+    Outside { name: String, folder: String },
+    #[error("cannot overwrite directory {path:?} with non-directory {folder:?}")]
+    OverFolder { path: String, folder: String },
+    #[error("cannot overwrite non-directory {path:?} with directory {folder:?}")]
+    OverFile { path: String, folder: String },
     /// The tree beside the tar cannot be read.
     #[error("cannot compare {path}")]
     Compare { path: String, source: std::io::Error },
@@ -67,6 +77,7 @@ impl base::Kinded for Error {
         match self {
             Error::Broken(_) => base::Kind::Invalid,
             Error::Compression(_) => base::Kind::Unsupported,
+            Error::Outside { .. } | Error::OverFolder { .. } | Error::OverFile { .. } => base::Kind::Internal,
             Error::Entry { .. } | Error::Compare { .. } => base::Kind::Internal,
             Error::Read(source) if of_content(source) => base::Kind::Invalid,
             Error::Read(source) => base::Kinded::kind(source),

@@ -71,13 +71,18 @@ impl<R: Read> Reader<R> {
 
     /// The next piece of the current entry's content; empty at its end.
     pub fn content(&mut self) -> Result<&[u8], Error> {
+        self.content_up_to(usize::MAX)
+    }
+
+    /// [`Reader::content`], of at most so many bytes.
+    pub fn content_up_to(&mut self, most: usize) -> Result<&[u8], Error> {
         if self.content == 0 {
             return Ok(&[]);
         }
         if self.start == self.end {
             self.refill()?;
         }
-        let available = self.end - self.start;
+        let available = (self.end - self.start).min(most);
         let piece = usize::try_from(self.content).map_or(available, |content| content.min(available));
         let from = self.start;
         self.start += piece;

@@ -64,6 +64,11 @@ impl Folder {
         put(&self.open_below(&below(group, file), OFlags::WRONLY)?, value)
     }
 
+    /// Whether one of these files is here.
+    pub(crate) fn has_any(&self, files: &[&str]) -> bool {
+        files.iter().any(|file| rustix::fs::statat(&self.fd, *file, AtFlags::SYMLINK_NOFOLLOW).is_ok())
+    }
+
     /// Reads a kernel file whole.
     pub(crate) fn get(&self, group: &str, file: &str) -> Result<String, Errno> {
         read_all(&self.open_below(&below(group, file), OFlags::RDONLY)?)

@@ -18,15 +18,16 @@
 //!   the mount is the container's own group, so everything stays inside.
 //! - *hybrid*: v1 hierarchies beside a v2 one without controllers we need; it counts as v1.
 //!
-//! The engine's groups are never systemd's: on a machine where systemd manages the v2 tree, ours stand at the root beside its
-//! slices, as with `native.cgroupdriver=cgroupfs`. A runtime's are where `linux.cgroupsPath` says, made by us or by systemd:
-//! [`Place`].
+//! The engine's groups are systemd's only when it is told so: else, where systemd manages the v2 tree, ours stand at the root
+//! beside its slices, as with `native.cgroupdriver=cgroupfs`. Those of systemd, those of a container with a parent of its own,
+//! and a runtime's are where a path (`linux.cgroupsPath`) says, made by us or by systemd: [`Place`].
 //!
-//! Start at [`Groups`] (an engine) or [`Place`] (a runtime). Files: `detect` finds hierarchies, `folder` reads and writes below one, `devices` turns device rules
+//! Start at [`Groups`] (an engine) or [`Place`] (a runtime). Files: `detect` finds hierarchies, `abilities` what their groups can, `folder` reads and writes below one, `devices` turns device rules
 //! into lines (v1) or a program (v2), `limits` reads resources, `v1` and `v2` each know one layout, `place` paths anywhere,
 //! `systemd` asks it for units, `oom` watches, `waiting` has the patience.
 #![forbid(unsafe_code)]
 
+mod abilities;
 mod detect;
 mod devices;
 mod folder;
@@ -40,6 +41,7 @@ mod v1;
 mod v2;
 mod waiting;
 
+pub use abilities::Abilities;
 pub use oom::{Oom, OomWatch};
 pub use place::{Driver, Lenience, Place, Placed, Record};
 pub use statistics::*;
@@ -260,6 +262,14 @@ impl Group {
         }
     }
 
+    /// Hands a v2 group over to the owner of a user namespace, see [`Placed::delegate`].
+    pub fn delegate(&self, uid: u32) -> Result<(), Error> {
+        match &*self.tree {
+            Tree::V2(tree) => tree.delegate(self.checked()?, uid),
+            Tree::V1(_) | Tree::Absent => Ok(()),
+        }
+    }
+
     /// Stops all its processes and waits until they stand (5 s at most). On failure they run.
     pub fn freeze(&self) -> Result<(), Error> {
         match &*self.tree {
@@ -305,6 +315,24 @@ impl Group {
         }
     }
 
+    /// What `docker stats` tells: time of processors, memory, processes and block I/O; the rest of [`Statistics`] is left out,
+    /// for it costs as many files again. On v2 the failures of memory are times that it was out.
+    pub fn main_statistics(&self) -> Result<Statistics, Error> {
+        match &*self.tree {
+            Tree::V1(tree) => tree.main_statistics(self.checked()?),
+            Tree::V2(tree) => tree.main_statistics(self.checked()?),
+            Tree::Absent => Ok(Statistics::default()),
+        }
+    }
+
+    /// How long processes waited, where the kernel counts it for groups (v2, CONFIG_PSI).
+    pub fn pressures(&self) -> Result<Pressures, Error> {
+        match &*self.tree {
+            Tree::V1(_) | Tree::Absent => Ok(Pressures::default()),
+            Tree::V2(tree) => tree.pressures(self.checked()?),
+        }
+    }
+
     /// How many processes the kernel's OOM killer took from it; 0 when that cannot be known (any more).
     pub fn oom_kills(&self) -> u64 {
         match &*self.tree {
@@ -327,6 +355,11 @@ impl Group {
     fn checked(&self) -> Result<&str, Error> {
         check_name(&self.name).map(|()| self.name.as_str())
     }
+}
+
+/// Whether systemd can be asked for groups: for those who want to know before they need one.
+pub fn check_systemd() -> Result<(), Error> {
+    systemd::check()
 }
 
 /// What absent groups say to a limit.

@@ -106,6 +106,14 @@ pub struct Pressure {
     pub full: Stall,
 }
 
+/// Pressure by what is waited for; v1 groups have none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pressures {
+    pub cpu: Option<Pressure>,
+    pub memory: Option<Pressure>,
+    pub io: Option<Pressure>,
+}
+
 /// Shares of time in hundredths of a percent, total in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stall {

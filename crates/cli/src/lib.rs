@@ -9,16 +9,20 @@
 //! - [`daemonize`]: the step between a command that found no engine and the engine.
 #![forbid(unsafe_code)]
 
+mod complete;
 mod connect;
+mod contexts;
 mod credentials;
 mod failure;
 mod grammar;
 mod launch;
+mod manual;
 mod names;
 mod plan;
 mod platform;
 mod session;
 mod show;
+mod ssh;
 mod stream;
 mod verbs;
 mod words;
@@ -47,6 +51,19 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 pub fn daemonize(args: Vec<OsString>) -> ExitCode {
     launch::daemonize(&args)
 }
+
+/// `dhow __complete WORDS...`: what the last word may become, for the scripts of `dhow completion`. `engine` has the flags of
+/// `dhow engine`, which this crate does not know.
+pub fn complete(args: &[OsString], engine: fn() -> clap::Command) -> ExitCode {
+    complete::main(args, engine)
+}
+
+/// `dhow manual DIR`: the pages of the manual, for packages. `settings` are those of `daemon.json`: name, kind and what each does.
+pub fn manual(args: &[OsString], engine: fn() -> clap::Command, settings: &[Setting]) -> ExitCode {
+    manual::main(args, engine, settings)
+}
+
+pub use manual::Setting;
 
 fn report(failure: &Failure) {
     match failure {

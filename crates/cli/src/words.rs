@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::connect::{self, Address};
+use crate::connect::{self, Address, Flags};
+use crate::contexts::Contexts;
 use crate::failure::Failure;
 use crate::grammar::{self, About};
 use crate::session::Session;
@@ -33,19 +34,43 @@ pub struct Entry {
     pub words: &'static [&'static str],
     pub about: About,
     pub go: fn(&About, &[OsString], &Global) -> Outcome,
+    /// Its flags, for the manual and for completions.
+    pub command: fn() -> clap::Command,
 }
 
 /// The flags before the verb.
 #[derive(Debug, Default)]
 pub struct Global {
-    host: Option<String>,
+    flags: Flags,
     config: Option<PathBuf>,
 }
 
 impl Global {
     /// Where the engine is.
     pub fn address(&self) -> Result<Address, Failure> {
-        connect::address(self.host.as_deref(), |name| std::env::var(name).ok())
+        connect::address(&self.flags, &self.contexts(), |name| std::env::var(name).ok())
+    }
+
+    /// Named ways to engines.
+    pub fn contexts(&self) -> Contexts {
+        Contexts::open(self.config.as_deref())
+    }
+
+    /// The context that counts.
+    pub fn context(&self) -> Result<String, Failure> {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        connect::current(&self.flags, &self.contexts(), &set)
+    }
+
+    /// What was said about the engine.
+    pub fn flags(&self) -> &Flags {
+        &self.flags
+    }
+
+    /// Refuses a text that is no address of an engine. An empty one is this user's own.
+    pub fn check_host(&self, host: &str) -> Result<(), Failure> {
+        let flags = Flags { host: Some(host.to_owned()).filter(|host| !host.is_empty()), ..Flags::default() };
+        connect::address(&flags, &self.contexts(), |_| None).map(drop)
     }
 
     /// This user's folder of docker's settings, if it is not the usual one.
@@ -101,7 +126,7 @@ pub fn dispatch(args: &[OsString]) -> Outcome {
 }
 
 /// The verb that the first one or two words name, and how many they are.
-fn find(words: &[&str]) -> Option<(&'static Entry, usize)> {
+pub fn find(words: &[&str]) -> Option<(&'static Entry, usize)> {
     let one = *words.first()?;
     let two = words.get(1).map(|second| format!("{one} {second}")).unwrap_or_default();
     let named = |name: &str| verbs::all().iter().find(|entry| entry.words.contains(&name));
@@ -168,14 +193,33 @@ fn group(name: &str) -> String {
     text
 }
 
-enum Start<'a> {
+pub enum Start<'a> {
     Verb(Global, &'a [OsString]),
     Help,
     Version,
 }
 
+/// Flags before the verb that take a value.
+const WITH_VALUE: &[&str] =
+    &["-H", "--host", "-l", "--log-level", "-c", "--context", "--config", "--tlscacert", "--tlscert", "--tlskey"];
+
+impl Global {
+    fn take(&mut self, flag: &str, value: String) {
+        match flag {
+            "-H" | "--host" => self.flags.host = Some(value),
+            "-c" | "--context" => self.flags.context = Some(value),
+            "--config" => self.config = Some(value.into()),
+            "--tlscacert" => self.flags.ca = Some(value.into()),
+            "--tlscert" => self.flags.cert = Some(value.into()),
+            "--tlskey" => self.flags.key = Some(value.into()),
+            // docker's own log.
+            _ => {}
+        }
+    }
+}
+
 /// Reads the flags before the verb.
-fn global(args: &[OsString]) -> Result<Start<'_>, Failure> {
+pub fn global(args: &[OsString]) -> Result<Start<'_>, Failure> {
     let mut global = Global::default();
     let mut rest = args;
     while let Some((first, more)) = rest.split_first() {
@@ -183,6 +227,7 @@ fn global(args: &[OsString]) -> Result<Start<'_>, Failure> {
         let (flag, attached) = match text.split_once('=') {
             Some((flag, value)) if text.starts_with('-') => (flag, Some(value.to_owned())),
             _ if text.starts_with("-H") && text.len() > 2 => ("-H", Some(text[2..].to_owned())),
+            _ if text.starts_with("-c") && text.len() > 2 => ("-c", Some(text[2..].to_owned())),
             _ => (text, None),
         };
         rest = more;
@@ -190,18 +235,19 @@ fn global(args: &[OsString]) -> Result<Start<'_>, Failure> {
             "--help" | "-h" => return Ok(Start::Help),
             "--version" | "-v" => return Ok(Start::Version),
             "-D" | "--debug" => {}
-            "-H" | "--host" | "-l" | "--log-level" | "-c" | "--context" | "--config" => {
+            "--tls" | "--tlsverify" => {
+                let on = attached.as_deref().map_or(Ok(true), grammar::values::switch);
+                let on = on.map_err(|why| Failure::Flags(format!("invalid argument for {flag:?} flag: {why}")))?;
+                *(if flag == "--tls" { &mut global.flags.tls } else { &mut global.flags.tls_verify }) = Some(on);
+            }
+            flag if WITH_VALUE.contains(&flag) => {
                 let value = attached.map(Ok).unwrap_or_else(|| {
                     let (value, more) =
                         rest.split_first().ok_or_else(|| Failure::Flags(format!("flag needs an argument: {flag}")))?;
                     rest = more;
                     Ok::<_, Failure>(value.to_string_lossy().into_owned())
                 })?;
-                match flag {
-                    "-H" | "--host" => global.host = Some(value),
-                    "--config" => global.config = Some(value.into()),
-                    _ => {}
-                }
+                global.take(flag, value);
             }
             flag if flag.starts_with('-') && flag != "-" => {
                 return Err(Failure::Flags(format!(
@@ -226,16 +272,21 @@ fn overview() -> String {
         "\nGroups:\n  \
          container   Manage containers\n  \
          image       Manage images\n  \
+         context     Manage named ways to engines\n  \
          system      Manage the engine\n  \
          engine      Run the engine itself in the foreground (dockerd's flags)\n  \
          registry    Serve images to others: 'dhow registry serve'\n\n\
          Options:\n  \
-         -H, --host string   Address of the engine: unix:///PATH or tcp://IP:PORT\n  \
+         -H, --host string   Address of the engine: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST\n  \
+         -c, --context name  The context that says where the engine is\n      \
+             --config dir    The folder of docker's settings (default ~/.docker)\n      \
+             --tls, --tlsverify, --tlscacert, --tlscert, --tlskey   TLS of tcp://, as with docker\n  \
          -v, --version       Print the version and quit\n      \
              --help          Print this help\n\n\
          Environment:\n  \
          DHOW_HOST        Address of the engine, if -H is not given\n  \
          DOCKER_HOST      The same, if DHOW_HOST is not set either\n  \
+         DOCKER_CONTEXT, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH, DOCKER_CONFIG   As with docker\n  \
          DHOW_DATA_ROOT   --data-root of an engine that is started\n  \
          DHOW_EXEC_ROOT   --exec-root of an engine that is started; its log is EXEC_ROOT/engine.log\n\n\
          Without an address the engine is at unix:///run/dhow/dhow.sock (of an ordinary user:\n\

@@ -13,10 +13,14 @@
 //! - [`Store`]: the only file that knows how both are kept (SQLite).
 //! - [`merge()`]: a configuration with the image's defaults filled in.
 //! - [`user`]: `USER` texts looked up in the container's own files.
+//! - [`health`]: how its health is asked for, and what the answers make of it.
+//! - [`cdi`]: devices of vendors, by the Container Device Interface.
 //! - [`spec`]: the runtime specification of a container.
 //! - [`name`] and [`signal`]: the two small vocabularies people use with containers.
 #![forbid(unsafe_code)]
 
+pub mod cdi;
+pub mod health;
 mod merge;
 mod model;
 pub mod name;
@@ -26,6 +30,7 @@ mod store;
 mod target;
 pub mod user;
 
+pub use health::{Health, HealthCheck, HealthStatus};
 pub use merge::{MergeError, merge};
 pub use model::*;
 pub use store::{Store, StoreError};

@@ -24,6 +24,7 @@ pub fn merge(mut config: Config, image: &oci::image::Config) -> Result<Config, M
     config.exposed_ports.extend(image.exposed_ports.keys().flat_map(|text| exposed_ports(text)));
     merge_command(&mut config, image)?;
     merge_healthcheck(&mut config.healthcheck, image.healthcheck.as_ref());
+    config.shell = config.shell.or_else(|| image.shell.clone());
     merge_volumes(&mut config.mounts, image);
     Ok(config)
 }
@@ -113,7 +114,13 @@ fn merge_volumes(mounts: &mut Vec<MountRequest>, image: &oci::image::Config) {
         if mounts.iter().any(|mount| target::clean(&mount.target).is_some_and(|target| target == path)) {
             continue;
         }
-        let source = MountSource::Volume { name: None, copy_up: true, subpath: None, labels: BTreeMap::new() };
+        let source = MountSource::Volume {
+            name: None,
+            copy_up: true,
+            subpath: None,
+            labels: BTreeMap::new(),
+            options: BTreeMap::new(),
+        };
         mounts.push(MountRequest { target: path, readonly: false, source });
     }
 }

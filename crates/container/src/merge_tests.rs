@@ -110,7 +110,13 @@ fn volumes_of_the_image_are_anonymous_unless_something_is_mounted_there() {
     let anonymous = |target: &str| MountRequest {
         target: target.to_owned(),
         readonly: false,
-        source: MountSource::Volume { name: None, copy_up: true, subpath: None, labels: BTreeMap::new() },
+        source: MountSource::Volume {
+            name: None,
+            copy_up: true,
+            subpath: None,
+            labels: BTreeMap::new(),
+            options: BTreeMap::new(),
+        },
     };
     assert_eq!(merged.mounts, [ours, anonymous("/var/lib/db"), anonymous("/logs")]);
 }

@@ -3,7 +3,7 @@
 use base::{Digest, Id};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the user means. Fields that the image can default are `Option` or empty until [`crate::merge()`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -32,9 +32,16 @@ pub struct Config {
     pub stop_timeout: Option<i64>,
     /// How to ask for its health, as Docker's API writes it (`Test`, `Interval`, ...); `Test` of `["NONE"]` switches the image's off.
     pub healthcheck: Option<serde_json::Value>,
+    /// The shell of a health check that is one line of text; `None`: `/bin/sh -c`.
+    pub shell: Option<Vec<String>>,
 
     pub mounts: Vec<MountRequest>,
     pub network: NetworkMode,
+    /// What is asked of the container's end on a network, by the network's name or id: of the one of `network`, and of further
+    /// ones. Changed by connect and disconnect.
+    pub endpoints: BTreeMap<String, EndpointRequest>,
+    /// Other containers of the engine's own bridge that it knows by names of its own.
+    pub links: Vec<Link>,
     pub ports: Vec<PublishRequest>,
     /// Publish every exposed port to a random one.
     pub publish_all: bool,
@@ -66,15 +73,24 @@ pub struct Config {
     pub readonly_paths: Option<Vec<String>>,
     pub readonly_rootfs: bool,
     pub devices: Vec<DeviceRequest>,
+    /// Devices that a driver knows, or a Container Device Interface specification.
+    pub driver_devices: Vec<DriverDevices>,
+    /// The container may change its own cgroups, and make some below.
+    pub writable_cgroups: bool,
     pub sysctls: BTreeMap<String, String>,
     pub ulimits: Vec<Ulimit>,
     pub oom_score_adj: Option<i32>,
     /// Run a small init as process 1.
     pub init: bool,
+    /// Bytes that its own files may take up.
+    pub storage_size: Option<u64>,
     /// Bytes of /dev/shm; 0 is 64 MiB.
     pub shm_size: u64,
     /// Limits; device rules are added by [`crate::spec`].
     pub resources: oci::runtime::Resources,
+
+    /// The parent of its cgroup: a path, or a slice of systemd's; empty is the engine's own.
+    pub cgroup_parent: String,
 
     pub restart: RestartPolicy,
     /// Remove the container when it ends.
@@ -83,6 +99,16 @@ pub struct Config {
 
     /// The request as it came, to be shown again by inspect; nothing reads it for its meaning.
     pub asked: serde_json::Value,
+}
+
+/// Another container, and the name that it is known by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its id.
+    pub container: String,
+    /// Its name when the link was made.
+    pub name: String,
+    pub alias: String,
 }
 
 /// `80/tcp`
@@ -105,7 +131,7 @@ pub enum Protocol {
 pub struct PublishRequest {
     pub container: PortProtocol,
     /// `None`: all addresses.
-    pub host_ip: Option<Ipv4Addr>,
+    pub host_ip: Option<IpAddr>,
     /// Inclusive; (0, 0) is any ephemeral port.
     pub host_ports: (u16, u16),
 }
@@ -133,7 +159,17 @@ pub enum MountSource {
         recursive_readonly: bool,
     },
     /// `name: None` makes an anonymous volume.
-    Volume { name: Option<String>, copy_up: bool, subpath: Option<String>, labels: BTreeMap<String, String> },
+    Volume {
+        name: Option<String>,
+        copy_up: bool,
+        subpath: Option<String>,
+        labels: BTreeMap<String, String>,
+        /// Of the driver, for a volume that is made.
+        #[serde(default)]
+        options: BTreeMap<String, String>,
+    },
+    /// The files of an image, which cannot be changed.
+    Image { image: String, subpath: Option<String> },
     Tmpfs {
         /// Bytes; `None` is the kernel's default (half of memory).
         size: Option<u64>,
@@ -151,6 +187,25 @@ pub enum NetworkMode {
     Host,
     /// The id of the container whose network is shared.
     Container(String),
+    /// A network that somebody made: its name or id, as it was asked for.
+    User(String),
+}
+
+/// What is asked of a container's end on a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointRequest {
+    /// Further names of the container on this network.
+    pub aliases: Vec<String>,
+    /// `container:alias`: names that only this container knows others by.
+    pub links: Vec<String>,
+    pub ipv4: Option<Ipv4Addr>,
+    pub ipv6: Option<Ipv6Addr>,
+    /// `02:42:ac:11:00:02`; `None` is one that follows from the address.
+    pub mac: Option<String>,
+    pub driver_options: BTreeMap<String, String>,
+    /// The network with the highest one has the default route; then the first by name.
+    pub gateway_priority: i64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +269,21 @@ pub struct DeviceRequest {
     pub access: String,
 }
 
+/// Devices of a driver: `--gpus`, or by their Container Device Interface names (the driver `cdi`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DriverDevices {
+    /// Empty: any that has the capabilities.
+    pub driver: String,
+    /// How many; -1 is all.
+    pub count: i64,
+    /// Which, in place of a count.
+    pub ids: Vec<String>,
+    /// One of these sets, all of it.
+    pub capabilities: Vec<Vec<String>>,
+    pub options: BTreeMap<String, String>,
+}
+
 /// `nofile=1024:2048`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
@@ -239,7 +309,7 @@ pub enum RestartPolicy {
 /// Where output goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogConfig {
-    /// `json-file` (default) or `none`.
+    /// `json-file` (default), `local`, `none`, or one that sends: `journald`, `syslog`, `gelf`, `fluentd`.
     pub driver: String,
     pub options: BTreeMap<String, String>,
 }
@@ -300,8 +370,12 @@ pub struct State {
     pub restart_count: u32,
     /// The user stopped it: `unless-stopped` and `always` leave it so.
     pub stopped_by_user: bool,
+    /// Of one that has a health check and was started.
+    pub health: Option<crate::Health>,
     /// Was it ever started.
     pub has_run: bool,
-    /// The network endpoint, kept by the network noun; opaque here.
-    pub endpoint: Option<serde_json::Value>,
+    /// Where its cgroup is when it has a place of its own, kept by the engine; opaque here.
+    pub group: Option<serde_json::Value>,
+    /// The ends on its networks while it runs, kept by the network noun; opaque here.
+    pub endpoints: Vec<serde_json::Value>,
 }

@@ -13,7 +13,7 @@ mod path;
 mod process;
 
 pub use capability::capabilities;
-pub use files::{hosts_text, resolv_text};
+pub use files::{hosts_text, own_resolv_text, resolv_text};
 pub use process::{exec_process, hostname};
 
 use crate::{CgroupNamespaceMode, Config, Container, IpcMode, MountSource, NetworkMode, PidMode, UtsMode, user};
@@ -100,8 +100,7 @@ pub fn build(container: &Container, around: &Surroundings) -> Result<Spec, SpecE
     let config = &container.config;
     check_extra_hosts(config, around)?;
     let devices = device::collect(container)?;
-    let mut resources = config.resources.clone();
-    resources.devices = device::rules(container, &devices);
+    let resources = limits(container, &devices);
     Ok(Spec {
         oci_version: OCI_VERSION.to_owned(),
         process: Some(process::init(container, around)?),
@@ -124,6 +123,15 @@ pub fn build(container: &Container, around: &Surroundings) -> Result<Spec, SpecE
         }),
         ..Spec::default()
     })
+}
+
+/// What the processes of `container` may use, as its specification says it.
+pub fn resources(container: &Container) -> Result<Resources, SpecError> {
+    Ok(limits(container, &device::collect(container)?))
+}
+
+fn limits(container: &Container, devices: &[device::Found]) -> Resources {
+    Resources { devices: device::rules(container, devices), ..container.config.resources.clone() }
 }
 
 fn maps(container: &Container, around: &Surroundings) -> Vec<IdMapping> {

@@ -103,6 +103,13 @@ impl Store {
         self.write("UPDATE state SET state = ?2 WHERE id = ?1", params![id, state])
     }
 
+    /// Keeps a changed record; its name stays.
+    pub fn save_record(&self, container: &Container) -> Result<(), StoreError> {
+        let id = container.id.to_string();
+        let record = to_text(&id, container)?;
+        self.write("UPDATE container SET record = ?2 WHERE id = ?1", params![id, record])
+    }
+
     /// Keeps another name for a container.
     pub fn rename(&self, id: &Id, name: &str) -> Result<(), StoreError> {
         self.write("UPDATE container SET name = ?2 WHERE id = ?1", params![id.to_string(), name])

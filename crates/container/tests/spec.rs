@@ -135,7 +135,13 @@ fn bind(propagation: &str) -> MountSource {
 }
 
 fn volume() -> MountSource {
-    MountSource::Volume { name: Some("cache".to_owned()), copy_up: true, subpath: None, labels: BTreeMap::new() }
+    MountSource::Volume {
+        name: Some("cache".to_owned()),
+        copy_up: true,
+        subpath: None,
+        labels: BTreeMap::new(),
+        options: BTreeMap::new(),
+    }
 }
 
 #[test]

@@ -2,34 +2,48 @@
 //! everything that belongs to no container is removed.
 
 use crate::Engine;
+use crate::containers::{boots, kill_tree};
 use crate::events::now;
 use crate::sandbox::POOLED;
 use crate::shelf::{Cell, Live};
 use crate::streams::{Hub, lock};
-use container::{Container, RestartPolicy, State, Status};
+use container::{Container, State, Status};
 use keeper::client::Found;
-use keeper::message::Event;
+use keeper::message::{Event, Exit};
 use network::Endpoint;
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
 /// The exit code of a container whose end nobody saw (the machine went down), as Docker's.
-const LOST: i32 = 255;
+const LOST: u8 = 255;
+
+/// What the state of such a container says when the machine did not go down.
+pub(crate) const KEEPER_LOST: &str =
+    "the keeper, which is the parent of all containers, has ended (killed?): this container was killed with it";
 
 /// The endpoints of containers that still run.
 pub(crate) fn endpoints(known: &[(Container, State)], found: &[Found]) -> Vec<Endpoint> {
     let runs =
         |container: &Container| found.iter().any(|f| f.process.key == container.id && f.process.exited.is_none());
-    known.iter().filter(|(container, _)| runs(container)).filter_map(|(_, state)| endpoint(state)).collect()
+    known.iter().filter(|(container, _)| runs(container)).flat_map(|(_, state)| ends(state)).collect()
 }
 
-pub(crate) fn endpoint(state: &State) -> Option<Endpoint> {
-    state.endpoint.clone().and_then(|value| serde_json::from_value(value).ok())
+pub(crate) fn ends(state: &State) -> Vec<Endpoint> {
+    state.endpoints.iter().filter_map(|value| serde_json::from_value(value.clone()).ok()).collect()
 }
 
-/// Puts all records on the shelf, with what the keeper holds of them.
-pub(crate) fn all(engine: &Engine, known: Vec<(Container, State)>, found: Vec<Found>) {
+/// Those of them that are on the engine's own bridge.
+pub(crate) fn on_bridge(networks: &[network::Network], ends: &[Endpoint]) -> Vec<Endpoint> {
+    let own = networks.iter().find(|record| record.name == crate::networks::BRIDGE).map(|record| &record.id);
+    ends.iter().filter(|end| end.network.is_empty() || own == Some(&end.network)).cloned().collect()
+}
+
+/// Puts all records on the shelf, with what the keeper holds of them. Gives those that are to be started.
+pub(crate) fn all(engine: &Engine, known: Vec<(Container, State)>, found: Vec<Found>) -> Vec<Arc<Cell>> {
     let mut found: HashMap<_, _> = found.into_iter().map(|f| (f.process.key, f)).collect();
     let mut restart = Vec::new();
     for (record, state) in known {
@@ -40,26 +54,36 @@ pub(crate) fn all(engine: &Engine, known: Vec<(Container, State)>, found: Vec<Fo
             None if cell.record().config.auto_remove && cell.state().has_run && cell.status() == Status::Exited => {
                 drop(engine.erase(&cell, true));
             }
+            // It waited for its restart.
+            None if cell.status() == Status::Restarting => restart.push(cell),
             None if lost(&cell) => {
                 lose(engine, &cell);
-                restart.push(cell);
+                match cell.record().config.auto_remove {
+                    true => drop(engine.erase(&cell, true)),
+                    false => restart.extend(to_boot(engine, cell, true)),
+                }
             }
-            None => forget_endpoint(engine, &cell),
+            None => {
+                forget_endpoint(engine, &cell);
+                restart.extend(to_boot(engine, cell, false));
+            }
         }
     }
     let orphans: Vec<Found> = found.into_values().collect();
     orphans.into_iter().for_each(|f| drop_orphan(engine, f));
     sweep_folders(engine);
-    for cell in restart {
-        start_again(engine, &cell);
-    }
+    engine.house.shelf.all().iter().for_each(|cell| engine.send_log(cell));
+    restart
 }
 
-fn shelve(engine: &Engine, record: Container, state: State) -> std::sync::Arc<Cell> {
+fn shelve(engine: &Engine, record: Container, state: State) -> Arc<Cell> {
     let house = &engine.house;
     let hub = Hub::new(record.id, &house.plumbing, record.config.tty, record.config.stdin_once);
     if let Err(owner) = house.shelf.claim(&record.name, record.id) {
         tracing::error!("containers {owner} and {} have the same name {:?}", record.id, record.name);
+    }
+    if !record.config.links.is_empty() {
+        house.has_links.store(true, Ordering::Release);
     }
     let cell = Cell::new(record, state, hub);
     house.shelf.put(cell.clone());
@@ -67,18 +91,21 @@ fn shelve(engine: &Engine, record: Container, state: State) -> std::sync::Arc<Ce
 }
 
 fn lost(cell: &Cell) -> bool {
-    matches!(cell.status(), Status::Running | Status::Paused | Status::Restarting | Status::Removing)
+    matches!(cell.status(), Status::Running | Status::Paused | Status::Removing)
 }
 
 /// The process is there, or has ended while no engine was.
-fn resume(engine: &Engine, cell: &std::sync::Arc<Cell>, found: Found) {
+fn resume(engine: &Engine, cell: &Arc<Cell>, found: Found) {
     let house = &engine.house;
     let process = found.process;
-    let group = house.groups.get(&cell.id.to_string());
+    let group = house.groups.of(&cell.id.to_string(), cell.state().group.as_ref());
     // Of one that has ended it may be another's by now.
-    let endpoint = if process.exited.is_some() { None } else { endpoint(&cell.state()) };
+    let endpoints = if process.exited.is_some() { Vec::new() } else { ends(&cell.state()) };
+    let record = cell.record();
+    engine.readopt_ends(&record, &endpoints);
     if let Some(started) = found.started {
-        *lock(&cell.live) = Some(Live { pid: started.pid, pidfd: started.pidfd, group, endpoint });
+        *lock(&cell.live) = Some(Live { pid: started.pid, pidfd: started.pidfd, group, endpoints, names: None });
+        serve_names_again(engine, cell);
         let target = process.log.clone();
         if let Err(e) = cell.hub.connect(started.streams, &target) {
             tracing::error!("cannot take the output of {} over: {e}", cell.id);
@@ -91,49 +118,75 @@ fn resume(engine: &Engine, cell: &std::sync::Arc<Cell>, found: Found) {
         state.has_run = true;
     });
     house.save(cell);
-    if let Some((exit, at)) = process.exited {
-        engine.spawn_exited(cell.clone(), exit, at);
+    match process.exited {
+        Some((exit, at)) => engine.spawn_exited(cell.clone(), exit, at),
+        None if cell.status() == Status::Running => engine.watch_health(cell),
+        None => {}
     }
 }
 
-/// A container that should run, of which the keeper knows nothing.
+/// The name server inside of a container went with the engine that had it.
+fn serve_names_again(engine: &Engine, cell: &Cell) {
+    let mut live = lock(&cell.live);
+    let Some(live) = live.as_mut() else { return };
+    let served = crate::networks::network_namespace(live)
+        .and_then(|netns| engine.serve_names(&cell.record().config, netns.as_fd(), &live.endpoints));
+    match served {
+        Ok(names) => live.names = names,
+        Err(e) => tracing::error!("cannot serve names to {}: {}", cell.id, base::chain(&e)),
+    }
+}
+
+/// A container that should run, of which the keeper knows nothing: the machine went down, or another keeper was killed.
 fn lose(engine: &Engine, cell: &Cell) {
+    if let Some(note) = cell.state().group {
+        let group = engine.house.groups.of(&cell.id.to_string(), Some(&note));
+        if let Err(e) = group.kill().and_then(|()| group.remove()) {
+            tracing::warn!("cannot remove the cgroup of {}: {}", cell.id, base::chain(&e));
+        }
+    }
     cell.change(|state| {
         state.status = Status::Exited;
         state.pid = 0;
-        state.exit_code = LOST;
+        state.exit_code = LOST.into();
+        state.group = None;
         state.finished_at = now();
-        state.endpoint = None;
+        state.error = if state.started_at > boot_time() { KEEPER_LOST.to_owned() } else { String::new() };
+        state.endpoints.clear();
+        crate::containers::at_end(&mut state.health);
     });
     engine.house.save(cell);
 }
 
 /// Of a start that never came to its launch.
 fn forget_endpoint(engine: &Engine, cell: &Cell) {
-    if cell.state().endpoint.is_some() {
-        cell.change_silently(|state| state.endpoint = None);
+    if !cell.state().endpoints.is_empty() {
+        cell.change_silently(|state| state.endpoints.clear());
         engine.house.save(cell);
     }
 }
 
-fn start_again(engine: &Engine, cell: &std::sync::Arc<Cell>) {
-    let config = &cell.record().config;
-    if config.auto_remove {
-        let _ = engine.erase(cell, true);
-        return;
+/// The container, marked as waiting for its start, if its policy has this engine start it.
+fn to_boot(engine: &Engine, cell: Arc<Cell>, lost: bool) -> Option<Arc<Cell>> {
+    if !boots(cell.record().config.restart, &cell.state(), lost) {
+        return None;
     }
-    let wanted = match config.restart {
-        RestartPolicy::Always | RestartPolicy::OnFailure { .. } => true,
-        RestartPolicy::UnlessStopped => !cell.state().stopped_by_user,
-        RestartPolicy::No => false,
-    };
-    if wanted && let Err(e) = engine.start(&cell.id.to_string()) {
-        tracing::warn!("cannot start {} again: {}", cell.id, base::chain(&e));
-    }
+    cell.change(|state| {
+        state.status = Status::Restarting;
+        state.restart_count = 0;
+    });
+    engine.house.save(&cell);
+    Some(cell)
 }
 
-/// A process of the keeper's without a record: an exec of an earlier engine, or a container that was being removed.
+/// A process of the keeper's without a record: an exec of an earlier engine, or a container that was being removed. Of execs
+/// only probes are killed: nobody waits for their answer any more.
 fn drop_orphan(engine: &Engine, found: Found) {
+    if let (Some(started), Some(container)) = (&found.started, found.process.container)
+        && is_probe(engine, container, found.process.key)
+    {
+        kill_tree(started.pid, &started.pidfd);
+    }
     if let Some(started) = &found.started
         && found.process.container.is_none()
     {
@@ -142,6 +195,11 @@ fn drop_orphan(engine: &Engine, found: Found) {
     if found.process.exited.is_some() {
         let _ = engine.house.keeper.release(found.process.key);
     }
+}
+
+fn is_probe(engine: &Engine, container: base::Id, exec: base::Id) -> bool {
+    let health = engine.house.shelf.get(&container).and_then(|cell| cell.state().health);
+    health.is_some_and(|health| health.next == Some(exec))
 }
 
 /// Removes the groups of containers and sandboxes that are gone. Before this engine makes its first one.
@@ -177,21 +235,42 @@ fn sweep_folders(engine: &Engine) {
     }
 }
 
+/// When this machine was started; nanoseconds since the epoch.
+fn boot_time() -> i64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let seconds = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<i64>().ok());
+    seconds.unwrap_or_default().saturating_mul(1_000_000_000)
+}
+
 /// Starts the thread that hears of ends.
 pub(crate) fn listen(engine: &Engine, events: Receiver<Event>) -> io::Result<()> {
     let engine = engine.clone();
-    std::thread::Builder::new().name("listener".into()).stack_size(256 << 10).spawn(move || {
+    std::thread::Builder::new().name("listener".into()).stack_size(1 << 20).spawn(move || {
         for event in events {
             let Event::Exited { key, exit, at } = event;
             engine.heard_exit(key, exit, at);
         }
-        if !engine.house.closing.load(std::sync::atomic::Ordering::Acquire) {
-            // Whatever it still holds, only a new engine can take over.
-            tracing::error!(
-                "the connection to the keeper is lost: this engine ends, the next one adopts the containers"
-            );
-            std::process::exit(1);
+        if !engine.house.closing.load(Ordering::Acquire) {
+            keeper_lost(&engine);
         }
     })?;
     Ok(())
+}
+
+/// The keeper was killed, and nobody hears of its containers' ends any more: they are killed, and their ends recorded.
+fn keeper_lost(engine: &Engine) {
+    let house = &engine.house;
+    tracing::error!("the keeper is gone (killed?): its containers are killed, and this engine begins anew");
+    house.losing_keeper.store(true, Ordering::Release);
+    let lost: Vec<Arc<Cell>> = house.shelf.all().into_iter().filter(|cell| lock(&cell.live).is_some()).collect();
+    for cell in &lost {
+        let killed = lock(&cell.live).as_ref().map(|live| live.group.kill());
+        if let Some(Err(e)) = killed {
+            tracing::warn!("cannot kill what is left of {}: {}", cell.id, base::chain(&e));
+        }
+    }
+    for cell in &lost {
+        engine.exited(cell, Exit::Code(LOST), now());
+    }
+    house.keeper_lost.send_replace(true);
 }

@@ -7,6 +7,10 @@ use base::{Kind, Kinded};
 pub enum Error {
     #[error("No such container: {0}")]
     NoContainer(String),
+    #[error("Could not find the file {path} in container {container}")]
+    NoFile { path: String, container: String },
+    #[error("network {0} not found")]
+    NoNetwork(String),
     #[error("No such exec instance: {0}")]
     NoExec(String),
     #[error("multiple containers match the prefix {0}")]
@@ -25,8 +29,6 @@ pub enum Error {
     NotPaused(String),
     #[error("cannot remove container {0:?}: container is running: stop the container before removing or force remove")]
     Running(String),
-    #[error("cannot {action}: container {name} is paused, unpause it first")]
-    Paused { action: &'static str, name: String },
     #[error("container {0} is marked for removal and cannot be started")]
     Removing(String),
     #[error("{0}")]
@@ -34,7 +36,19 @@ pub enum Error {
     #[error("{0}")]
     Conflict(String),
     #[error("{0}")]
+    Denied(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
     Unsupported(String),
+    #[error("configured logging driver does not support reading")]
+    NoLog,
+    /// The log driver cannot begin.
+    #[error("failed to create task for container: failed to initialize logging driver: {0}")]
+    Logging(String),
+    /// In Docker's words; its cause comes after a colon.
+    #[error("Cannot update container {id}")]
+    Update { id: String, source: cgroup::Error },
     /// The container's process did not start; the door words it as Docker does.
     #[error(transparent)]
     Start(#[from] runtime::Failure),
@@ -46,6 +60,14 @@ pub enum Error {
     Layer(#[from] layer::Error),
     #[error(transparent)]
     Volume(#[from] volume::Error),
+    /// A volume's own file system, in Docker's words.
+    #[error("{0}")]
+    Mount(String),
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
+    /// Of a path inside of a container; as Go writes it.
+    #[error("{call} {path}: {cause}")]
+    Path { call: &'static str, path: String, cause: String },
     #[error(transparent)]
     Network(#[from] network::Error),
     #[error(transparent)]
@@ -56,6 +78,9 @@ pub enum Error {
     Store(#[from] container::StoreError),
     #[error(transparent)]
     Spec(#[from] container::spec::SpecError),
+    /// As Docker, a failure of the engine: the request to start was no wrong one.
+    #[error(transparent)]
+    Devices(#[from] container::cdi::CdiError),
     #[error(transparent)]
     User(#[from] container::user::UserError),
     #[error(transparent)]
@@ -80,13 +105,15 @@ impl From<keeper::client::Error> for Error {
 impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::NoContainer(_) | Error::NoExec(_) => Kind::NotFound,
+            Error::NoContainer(_)
+            | Error::NoNetwork(_)
+            | Error::NotFound(_)
+            | Error::NoFile { .. }
+            | Error::NoExec(_) => Kind::NotFound,
             Error::NameTaken { .. }
             | Error::NotRunning(_)
             | Error::AlreadyPaused(_)
-            | Error::NotPaused(_)
             | Error::Running(_)
-            | Error::Paused { .. }
             | Error::Removing(_)
             | Error::Conflict(_) => Kind::Conflict,
             Error::AmbiguousContainer(_)
@@ -98,14 +125,24 @@ impl Kinded for Error {
             | Error::User(_)
             | Error::Merge(_)
             | Error::Prepare(_) => Kind::Invalid,
-            Error::Unsupported(_) => Kind::Unsupported,
+            Error::Unsupported(_) | Error::NoLog => Kind::Unsupported,
+            Error::Denied(_) => Kind::Denied,
             Error::Image(e) => e.kind(),
             Error::Registry(e) => e.kind(),
             Error::Layer(e) => e.kind(),
             Error::Volume(e) => e.kind(),
+            // As Docker, whatever is wrong with an archive.
+            Error::Archive(_) | Error::Path { .. } | Error::Mount(_) => Kind::Internal,
             Error::Network(e) => e.kind(),
             Error::Cgroup(e) => e.kind(),
-            Error::Store(_) | Error::Keeper(_) | Error::Io { .. } => Kind::Internal,
+            // As dockerd reckons.
+            Error::NotPaused(_)
+            | Error::Logging(_)
+            | Error::Update { .. }
+            | Error::Devices(_)
+            | Error::Store(_)
+            | Error::Keeper(_)
+            | Error::Io { .. } => Kind::Internal,
         }
     }
 }

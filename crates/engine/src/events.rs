@@ -16,6 +16,7 @@ pub enum EventKind {
     Network,
     Volume,
     Daemon,
+    Builder,
 }
 
 /// One thing that happened: Docker's action names (`create`, `start`, `die`, `exec_create: sh`, ...).
@@ -57,6 +58,14 @@ impl Events {
         }
         past.push_back(event.clone());
         let _ = self.live.send(event);
+    }
+
+    pub(crate) fn watchers(&self) -> usize {
+        self.live.receiver_count()
+    }
+
+    pub(crate) fn listeners(&self) -> usize {
+        self.live.receiver_count()
     }
 
     pub(crate) fn subscribe(&self) -> Subscription {

@@ -2,7 +2,7 @@
 
 use crate::containers::Change;
 use crate::shelf::Cell;
-use crate::streams::{Attach, Attachment, Hub, lock};
+use crate::streams::{Attach, Attachment, Hub, Plumbing, lock};
 use crate::{Engine, Error, Result};
 use base::Id;
 use container::Status;
@@ -11,7 +11,8 @@ use keeper::message::{Exit, Stdio};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What an exec is made of.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +59,10 @@ pub(crate) struct Exec {
     create: ExecCreate,
     hub: Arc<Hub>,
     progress: Mutex<Progress>,
+    /// While it runs.
+    process: Mutex<Option<OwnedFd>>,
+    /// It asks for the container's health: nobody else knows its id, and it is forgotten at its end.
+    probe: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,12 +71,47 @@ struct Progress {
     running: bool,
     pid: i32,
     exit_code: Option<i32>,
+    ended_at: Option<Instant>,
 }
 
-/// Execs that have ended and are remembered for inspect, in each container at the most.
-const MOST_ENDED: usize = 64;
+/// How long an exec that has ended is remembered for inspect. Docker looks every 5 minutes, and forgets at the second look.
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// Execs that have ended and are remembered, in each container at the most.
+const MOST_ENDED: usize = 1024;
 /// Execs of one container, before the oldest of those that nobody ever started are forgotten too.
-const MOST_IDLE: usize = 256;
+const MOST_IDLE: usize = 4096;
+
+impl Exec {
+    /// One that asks for the health of `cell`.
+    pub(crate) fn probe(id: Id, cell: &Arc<Cell>, create: ExecCreate, plumbing: &Arc<Plumbing>) -> Exec {
+        Exec { probe: true, ..Exec::new(id, cell, create, plumbing) }
+    }
+
+    fn new(id: Id, cell: &Arc<Cell>, create: ExecCreate, plumbing: &Arc<Plumbing>) -> Exec {
+        let hub = Hub::of_exec(id, plumbing, create.tty);
+        let (progress, process) = (Mutex::default(), Mutex::new(None));
+        Exec { id, cell: cell.clone(), create, hub, progress, process, probe: false }
+    }
+
+    /// `None` until it has ended.
+    pub(crate) fn exit_code(&self) -> Option<i32> {
+        lock(&self.progress).exit_code
+    }
+
+    /// Kills its process with all that came of it.
+    pub(crate) fn kill_tree(&self) {
+        let pid = lock(&self.progress).pid;
+        if let Some(process) = &*lock(&self.process) {
+            crate::containers::kill_tree(pid, process);
+        }
+    }
+
+    /// As Docker tells of it: a program without arguments has a space after it.
+    fn told(&self, what: &str) -> String {
+        let (program, arguments) = self.create.args.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
+        format!("{what}: {program} {}", arguments.join(" "))
+    }
+}
 
 impl Engine {
     /// Prepares an exec; nothing runs yet.
@@ -85,26 +125,37 @@ impl Engine {
         if !create.user.is_empty() {
             container::user::lookup(root(&cell)?.as_fd(), &create.user, &cell.record().config.group_add)?;
         }
-        let id = Id::random();
-        let hub = Hub::new(id, &house.plumbing, create.tty, true);
-        let told = format!("exec_create: {}", create.args.join(" "));
-        let exec = Exec { id, cell: cell.clone(), create, hub, progress: Mutex::default() };
-        lock(&house.execs).insert(id, Arc::new(exec));
-        let mut execs = lock(&cell.execs);
-        execs.push(id);
+        Ok(self.add_exec(Exec::new(Id::random(), &cell, create, &house.plumbing)).id)
+    }
+
+    pub(crate) fn add_exec(&self, exec: Exec) -> Arc<Exec> {
+        let exec = Arc::new(exec);
+        lock(&self.house.execs).insert(exec.id, exec.clone());
+        let mut execs = lock(&exec.cell.execs);
+        execs.push(exec.id);
         self.forget_ended(&mut execs);
         drop(execs);
-        house.tell(&cell, &told, &[("execID", id.to_string())]);
-        Ok(id)
+        self.house.tell(&exec.cell, &exec.told("exec_create"), &[("execID", exec.id.to_string())]);
+        exec
     }
 
     /// `None` when detached. The exit code is set before the output ends.
     pub fn exec_start(&self, id: &str, start: ExecStart) -> Result<Option<Attachment>> {
         let exec = self.find_exec(id)?;
+        self.start_exec(&exec, start)
+    }
+
+    pub(crate) fn start_exec(&self, exec: &Arc<Exec>, start: ExecStart) -> Result<Option<Attachment>> {
+        let id = exec.id;
+        // A process frozen on its way to its program would be waited for until the container is thawed.
+        let _thawed = exec.cell.freezing.read().unwrap_or_else(PoisonError::into_inner);
         running(&exec.cell, &exec.cell.id.to_string())?;
         let mut progress = lock(&exec.progress);
-        if progress.started {
+        if progress.exit_code.is_some() {
             return Err(Error::Conflict(format!("exec command {id} has already run")));
+        }
+        if progress.started {
+            return Err(Error::Conflict(format!("exec command {id} is already running")));
         }
         progress.started = true;
         let create = &exec.create;
@@ -117,9 +168,8 @@ impl Engine {
             stream: !start.detach,
         };
         let attachment = (!start.detach).then(|| exec.hub.attach(attach, stdin));
-        let told = format!("exec_start: {}", create.args.join(" "));
-        self.house.tell(&exec.cell, &told, &[("execID", exec.id.to_string())]);
-        match self.run(&exec, start, stdin) {
+        self.house.tell(&exec.cell, &exec.told("exec_start"), &[("execID", id.to_string())]);
+        match self.run(exec, start, stdin) {
             Ok(pid) => {
                 progress.pid = pid;
                 progress.running = true;
@@ -127,15 +177,23 @@ impl Engine {
             }
             Err(e) => {
                 progress.exit_code = Some(failure_code(&e));
+                progress.ended_at = Some(Instant::now());
                 exec.hub.finish();
                 Err(e)
             }
         }
     }
 
+    /// A terminal's client has typed the keys that detach.
+    pub fn exec_detached(&self, id: &str) {
+        if let Ok(exec) = self.find_exec(id) {
+            self.house.tell(&exec.cell, "exec_detach", &[("execID", exec.id.to_string())]);
+        }
+    }
+
     fn run(&self, exec: &Arc<Exec>, start: ExecStart, stdin: bool) -> Result<i32> {
         let house = &self.house;
-        let record = exec.cell.record();
+        let record = self.linked(&exec.cell.record())?;
         let create = &exec.create;
         let root = root(&exec.cell)?;
         let who = if create.user.is_empty() { &record.config.user } else { &create.user };
@@ -163,6 +221,7 @@ impl Engine {
         let started = house.keeper.exec(exec.id, exec.cell.id, plan, entry, stdio)?;
         let unlogged = logs::Target { driver: logs::Driver::None, ..logs::Target::default() };
         let pid = started.pid;
+        *lock(&exec.process) = Some(started.pidfd);
         exec.hub
             .connect(started.streams, &unlogged)
             .map_err(|source| Error::Io { action: "read the output of an exec".into(), source })?;
@@ -197,13 +256,23 @@ impl Engine {
         drop(lock(&exec.progress));
         exec.hub.wait_drained(crate::containers::MOST_DRAINING);
         let code = exit.shell_code();
+        lock(&exec.process).take();
         let mut progress = lock(&exec.progress);
         progress.running = false;
         progress.exit_code = Some(code);
+        progress.ended_at = Some(Instant::now());
         drop(progress);
         let _ = self.house.keeper.release(exec.id);
         self.house.tell(&exec.cell, "exec_die", &[("execID", exec.id.to_string()), ("exitCode", code.to_string())]);
         exec.hub.finish();
+        if exec.probe {
+            self.forget_exec(exec);
+        }
+    }
+
+    pub(crate) fn forget_exec(&self, exec: &Exec) {
+        lock(&self.house.execs).remove(&exec.id);
+        lock(&exec.cell.execs).retain(|id| *id != exec.id);
     }
 
     /// The execs of a container that have started and not ended.
@@ -215,18 +284,27 @@ impl Engine {
         let all = lock(&self.house.execs);
         let execs: Vec<Arc<Exec>> = ids.iter().filter_map(|id| all.get(id).cloned()).collect();
         drop(all);
-        execs.iter().filter(|exec| lock(&exec.progress).running).map(|exec| exec.id).collect()
+        // One that is held is being started.
+        let runs = |exec: &&Arc<Exec>| exec.progress.try_lock().is_ok_and(|progress| progress.running);
+        execs.iter().filter(runs).map(|exec| exec.id).collect()
     }
 
     fn find_exec(&self, id: &str) -> Result<Arc<Exec>> {
         let missing = || Error::NoExec(id.to_owned());
         let id = id.parse::<Id>().map_err(|_| missing())?;
-        lock(&self.house.execs).get(&id).cloned().ok_or_else(missing)
+        let exec = lock(&self.house.execs).get(&id).cloned();
+        exec.filter(|exec| !is_old(exec)).ok_or_else(missing)
     }
 
-    /// Keeps the list of execs of a container short: the oldest that have ended go.
+    /// Keeps the list of execs of a container short: those that have ended long ago go, and the oldest of too many.
     fn forget_ended(&self, of_container: &mut Vec<Id>) {
         let mut all = lock(&self.house.execs);
+        while let Some(&first) = of_container.first() {
+            if !all.get(&first).is_none_or(|exec| is_old(exec)) {
+                break;
+            }
+            all.remove(&of_container.remove(0));
+        }
         while of_container.len() > MOST_ENDED {
             // One that is held is being started: nobody waits for it here, with all execs locked.
             let now = |id: &Id| all.get(id).map(|exec| exec.progress.try_lock().ok().map(|progress| *progress));
@@ -240,6 +318,11 @@ impl Engine {
             all.remove(&of_container.remove(index));
         }
     }
+}
+
+fn is_old(exec: &Exec) -> bool {
+    let ended = exec.progress.try_lock().ok().and_then(|progress| progress.ended_at);
+    ended.is_some_and(|ended| ended.elapsed() > REMEMBERED)
 }
 
 /// What a container's process sees as `/`.
@@ -277,6 +360,9 @@ fn running(cell: &Cell, shown: &str) -> Result<()> {
         Status::Running => Ok(()),
         Status::Paused => {
             Err(Error::Conflict(format!("Container {shown} is paused, unpause the container before exec")))
+        }
+        Status::Restarting => {
+            Err(Error::Conflict(format!("Container {} is restarting, wait until the container is running", cell.id)))
         }
         _ => Err(Error::NotRunning(cell.id.to_string())),
     }

@@ -12,21 +12,29 @@ mod containers;
 mod error;
 mod events;
 mod exec;
+mod facts;
 mod filters;
 mod groups;
 mod images;
+pub mod logging;
+mod networks;
+mod overview;
 mod rootless;
 mod roots;
+mod sampler;
 mod sandbox;
 mod settings;
 mod shelf;
 mod streams;
 mod system;
 mod timers;
+mod volumes;
+pub mod words;
 
 pub use containers::{
-    Change, Created, Process, Processes, Removal, Sizes, Snapshot, StopRequest, WaitCondition, WaitResult,
+    Change, Created, Process, Processes, Removal, Sizes, Snapshot, StopRequest, Update, WaitCondition, WaitResult,
 };
+pub use containers::{FileSink, FileStat, FilesPut, Replacing};
 pub use error::Error;
 pub use events::{Event, EventKind, Subscription};
 pub use exec::{ExecCreate, ExecSnapshot, ExecStart};
@@ -34,9 +42,14 @@ pub use images::{
     Commit, Distribution, Pausing, Pruned, Pull, PullStep, Pulled, Push, PushStep, Registries, VolumeUsage,
 };
 pub use layer::{Change as FileChange, ChangeKind as FileChangeKind};
+pub use networks::{Attached, Member, NetworkRequest, NetworkView, SubnetRequest};
+pub use overview::Seen;
+pub use sampler::{Look, Looks, Machine, Traffic};
 pub use settings::Settings;
 pub use streams::{Attach, Attachment, Chunk, Input, LogFollow, Output, Stream};
 pub use system::{Counts, Engine, Info};
+pub use volume::Volume;
+pub use volumes::{VolumeMake, VolumeSeen, VolumesPruned};
 
 /// `Result` with the engine's error.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -34,9 +34,11 @@ pub(crate) enum Sort {
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     pub(crate) pid: i32,
-    /// v1 only: on v2 the init is born into its group.
+    /// On v2 only a placed one: else the init is born into a group made for it.
     pub(crate) group: Option<Group>,
     pub(crate) endpoint: Option<Endpoint>,
+    /// Its network namespace, for further ends.
+    pub(crate) network: OwnedFd,
 }
 
 /// What sandboxes are made with.
@@ -58,6 +60,8 @@ pub(crate) struct Wanted {
     pub(crate) bridge: bool,
     /// The namespaces to join, named by index.
     pub(crate) fds: Vec<OwnedFd>,
+    /// A group where the user wants it, and what its processes may use.
+    pub(crate) placed: Option<(Group, Resources)>,
 }
 
 impl Workshop {
@@ -67,7 +71,7 @@ impl Workshop {
 
     fn wanted(&self, sort: Sort) -> Wanted {
         let bridge = sort == Sort::Bridge;
-        Wanted { user: self.own_user(), network: NetworkNamespace::New, bridge, fds: Vec::new() }
+        Wanted { user: self.own_user(), network: NetworkNamespace::New, bridge, ..Wanted::default() }
     }
 
     /// Makes a sandbox; when a step fails nothing is left of it.
@@ -75,17 +79,22 @@ impl Workshop {
         let new_network = wanted.network == NetworkNamespace::New;
         let mut fds = wanted.fds;
         let mut plan = ParkPlan { user: wanted.user, network: wanted.network, cgroup_procs: Vec::new() };
-        let group = match self.groups.version() {
-            cgroup::Version::V1 => Some(self.pooled_group(&mut plan, &mut fds)?),
-            cgroup::Version::V2 => None,
+        let group = match (&wanted.placed, self.groups.version()) {
+            (Some((group, _)), _) => Some(group.clone()),
+            (None, cgroup::Version::V1) => Some(self.pooled_group()?),
+            (None, cgroup::Version::V2) => None,
         };
         let mut undo = Undo::new();
         if let Some(group) = &group {
             undo.push(|| drop(group.remove()));
+            enter(group, &mut plan, &mut fds)?;
         }
         let parked = self.keeper.park(plan, &fds)?;
         let pid = parked.pid;
         undo.push(move || drop(self.keeper.unpark(pid)));
+        if let Some((group, resources)) = &wanted.placed {
+            group.attach(pid, resources)?;
+        }
         let endpoint = if wanted.bridge {
             Some(self.bridge.attach(parked.network.as_fd())?)
         } else if new_network {
@@ -95,25 +104,11 @@ impl Workshop {
             None
         };
         undo.keep();
-        Ok(Sandbox { pid, group, endpoint })
+        Ok(Sandbox { pid, group, endpoint, network: parked.network })
     }
 
-    fn pooled_group(&self, plan: &mut ParkPlan, fds: &mut Vec<OwnedFd>) -> Result<Group> {
-        let group = self.groups.create(&format!("{POOLED}{}", Id::random().short()), &self.ordinary)?;
-        match group.entry() {
-            Ok(sys::CgroupEntry::V1(procs)) => {
-                for file in procs {
-                    plan.cgroup_procs.push(u32::try_from(fds.len()).unwrap_or(u32::MAX));
-                    fds.push(file);
-                }
-            }
-            Ok(_) => {}
-            Err(e) => {
-                let _ = group.remove();
-                return Err(e.into());
-            }
-        }
-        Ok(group)
+    fn pooled_group(&self) -> Result<Group> {
+        Ok(self.groups.create(&format!("{POOLED}{}", Id::random().short()), &self.ordinary)?)
     }
 
     /// Takes a sandbox apart that no container came into.
@@ -132,6 +127,17 @@ impl Workshop {
             tracing::warn!("cannot remove a group: {e}");
         }
     }
+}
+
+/// Has the parked process enter its v1 groups; into a v2 group the container's first process is born.
+fn enter(group: &Group, plan: &mut ParkPlan, fds: &mut Vec<OwnedFd>) -> Result<()> {
+    if let sys::CgroupEntry::V1(procs) = group.entry()? {
+        for file in procs {
+            plan.cgroup_procs.push(u32::try_from(fds.len()).unwrap_or(u32::MAX));
+            fds.push(file);
+        }
+    }
+    Ok(())
 }
 
 /// How long no sandbox was taken before more are made without need.
@@ -163,11 +169,19 @@ impl Shelf {
     }
 }
 
+/// Where systemd makes groups, a sandbox made ahead is in none, and of no use to anybody.
+fn most(settings: &Settings) -> usize {
+    match settings.cgroup_driver {
+        cgroup::Driver::Cgroupfs => settings.pool,
+        cgroup::Driver::Systemd => 0,
+    }
+}
+
 impl Pool {
     /// Starts the thread that keeps the pool filled.
     pub(crate) fn start(workshop: Arc<Workshop>, settings: &Settings) -> std::io::Result<Arc<Pool>> {
         let (shelf, taken, filler) = (Mutex::default(), Condvar::new(), Mutex::default());
-        let pool = Arc::new(Pool { workshop, shelf, taken, most: settings.pool, filler });
+        let pool = Arc::new(Pool { workshop, shelf, taken, most: most(settings), filler });
         let own = pool.clone();
         let filler = std::thread::Builder::new().name("pool".into()).stack_size(512 << 10).spawn(move || own.fill())?;
         *lock(&pool.filler) = Some(filler);

@@ -2,6 +2,7 @@
 
 use crate::Registries;
 use oci::runtime::IdMapping;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +27,22 @@ pub struct Settings {
     pub id_base: u32,
     /// Set in an engine of an ordinary user; `id_base` is 0 then.
     pub rootless: Option<Arc<rootless::Inside>>,
+    /// How a failure is told to users: a container whose start failed keeps these words.
+    pub words: fn(&crate::Error) -> String,
+    /// Who makes containers' groups. Those of systemd are not made ahead: each start waits for it to start a unit.
+    pub cgroup_driver: cgroup::Driver,
+    /// `native.cgroupdriver` and the like.
+    pub exec_options: BTreeMap<String, String>,
+    /// Further names of runtimes that containers may ask for, and their programs.
+    pub runtimes: BTreeMap<String, String>,
+    /// Where subnets of new networks are taken from, and how long their prefixes are; empty: Docker's.
+    pub address_pools: Vec<(ipnet::IpNet, u8)>,
+    /// Options of every new network, by driver.
+    pub network_options: BTreeMap<String, BTreeMap<String, String>>,
+    /// Whether containers of the default bridge do not reach each other.
+    pub is_isolated: bool,
+    /// Where devices are described; empty: the usual folders.
+    pub cdi_folders: Vec<PathBuf>,
     /// Sandboxes (namespaces, address, cgroup) made ahead for each kind of network.
     pub pool: usize,
     /// Words for `info`: `key=value`.

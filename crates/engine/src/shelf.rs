@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// One container: its record, its state, and what is live of it.
@@ -26,6 +27,12 @@ pub(crate) struct Cell {
     pub(crate) hub: Arc<Hub>,
     pub(crate) life: watch::Sender<Life>,
     pub(crate) execs: Mutex<Vec<Id>>,
+    /// Held (alone) while it is frozen, (shared) while an exec is started in it.
+    pub(crate) freezing: RwLock<()>,
+    /// The delay before its latest restart by its policy.
+    pub(crate) backoff: Mutex<Duration>,
+    /// While its health is watched; dropped, the watch is over.
+    pub(crate) watched: Mutex<Option<watch::Sender<()>>>,
 }
 
 /// What waiters watch.
@@ -44,7 +51,10 @@ pub(crate) struct Live {
     pub(crate) pid: i32,
     pub(crate) pidfd: OwnedFd,
     pub(crate) group: crate::groups::Group,
-    pub(crate) endpoint: Option<network::Endpoint>,
+    /// Its ends on networks.
+    pub(crate) endpoints: Vec<network::Endpoint>,
+    /// The name server inside of it, where it has one.
+    pub(crate) names: Option<dns::Guard>,
 }
 
 impl Cell {
@@ -61,6 +71,9 @@ impl Cell {
             hub,
             life: watch::Sender::new(life),
             execs: Mutex::new(Vec::new()),
+            freezing: RwLock::default(),
+            backoff: Mutex::new(Duration::ZERO),
+            watched: Mutex::new(None),
         })
     }
 
@@ -72,9 +85,21 @@ impl Cell {
         self.record().name.clone()
     }
 
+    /// Changes the record, and gives it as it is then.
+    pub(crate) fn change_record(&self, change: impl FnOnce(&mut Container)) -> Arc<Container> {
+        let mut record = self.record.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut record));
+        record.clone()
+    }
+
     pub(crate) fn set_name(&self, name: &str) {
         let mut record = self.record.write().unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(&mut record).name = name.to_owned();
+    }
+
+    pub(crate) fn set_config(&self, config: container::Config) {
+        let mut record = self.record.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut record).config = config;
     }
 
     pub(crate) fn state(&self) -> State {

@@ -5,22 +5,25 @@ use crate::exec::Exec;
 use crate::filters::Filters;
 use crate::groups::Groups;
 use crate::images::{Exchange, Holds};
+use crate::networks::Networks;
 use crate::rootless::HostPorts;
 use crate::roots::Roots;
+use crate::sampler::Sampler;
 use crate::sandbox::{Pool, Workshop};
 use crate::shelf::{Cell, Shelf};
 use crate::streams::{Plumbing, lock};
 use crate::timers::Timers;
-use crate::{Error, Result, Settings, adopt};
+use crate::{Error, Result, Settings, adopt, facts};
 use base::Id;
 use container::Status;
 use keeper::client::{Keeper, Options};
-use network::Bridge;
+use network::{Bridge, Driver, Ground};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
+use tokio::sync::watch;
 
 /// A running engine. Clones share it.
 #[derive(Debug, Clone)]
@@ -40,6 +43,9 @@ pub(crate) struct House {
     pub(crate) records: container::Store,
     pub(crate) groups: Arc<Groups>,
     pub(crate) bridge: Arc<Bridge>,
+    pub(crate) networks: Networks,
+    /// The name server of containers on networks that people made.
+    pub(crate) names: dns::Server,
     pub(crate) keeper: Keeper,
     pub(crate) shelf: Shelf,
     pub(crate) execs: Mutex<HashMap<Id, Arc<Exec>>>,
@@ -48,15 +54,27 @@ pub(crate) struct House {
     pub(crate) events: Events,
     pub(crate) filters: Filters,
     pub(crate) timers: Arc<Timers>,
+    /// For what waits without a thread.
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) sampler: Arc<Sampler>,
+    /// Logs on their way to where their drivers say.
+    pub(crate) sending: Arc<crate::logging::Tasks>,
     /// A user namespace with the maps of all containers, for id-mapped mounts.
     pub(crate) user_namespace: OwnedFd,
     /// Capabilities that this engine itself may give, bit n is number n.
     pub(crate) capability_bound: u64,
+    /// Some container has links: the others need not be asked at each start.
+    pub(crate) has_links: AtomicBool,
     pub(crate) closing: AtomicBool,
+    /// The keeper is gone: nothing can be started any more.
+    pub(crate) losing_keeper: AtomicBool,
+    /// `true` once the ends of its containers are recorded.
+    pub(crate) keeper_lost: watch::Sender<bool>,
     /// RLIMIT_NOFILE (soft, hard) that this engine was started with: containers get it, and not what the engine needs.
     pub(crate) open_files: (u64, u64),
     /// Held (shared) while a container with its volumes is made, (alone) while volumes that nobody names are removed.
     pub(crate) volumes_in_use: RwLock<()>,
+    pub(crate) volume_holds: crate::volumes::VolumeHolds,
     pub(crate) holds: Holds,
 }
 
@@ -77,6 +95,16 @@ pub struct Info {
     pub images: usize,
     pub kernel: String,
     pub operating_system: String,
+    /// The number of its version; empty where it has none.
+    pub os_version: String,
+    /// What the data root is on.
+    pub file_system: &'static str,
+    /// Of this process.
+    pub threads: usize,
+    /// Those who watch events.
+    pub listeners: usize,
+    /// Whether packets on bridges go through iptables, of IPv4 and IPv6.
+    pub bridge_filters: (bool, bool),
     pub architecture: String,
     pub processors: usize,
     /// Bytes
@@ -86,6 +114,7 @@ pub struct Info {
     pub cgroup_version: cgroup::Version,
     /// Whether containers can be limited.
     pub limits: bool,
+    pub cgroup_driver: cgroup::Driver,
     /// Whether this is the engine of an ordinary user.
     pub rootless: bool,
     pub keeper_pid: i32,
@@ -106,7 +135,7 @@ impl Engine {
         let volumes = volume::Store::open(roots.data.join("volumes"))?;
         let name = settings.group_name(&roots.data);
         let groups = Arc::new(match &settings.rootless {
-            None => Groups::of_root(&name)?,
+            None => Groups::of_root(&name, settings.cgroup_driver)?,
             Some(_) => Groups::of_user(&name),
         });
         let known = records.all()?;
@@ -115,7 +144,13 @@ impl Engine {
         adopt::sweep_groups(&groups, &found);
         let used = adopt::endpoints(&known, &found);
         let outer = outer(&settings)?;
-        let bridge = Arc::new(Bridge::up_within(settings.bridge_options(&roots.data), &used, outer)?);
+        let options = settings.bridge_options(&roots.data);
+        let ground = Arc::new(Ground::new(&options.table, outer)?);
+        let network_records = network::Store::open(roots.data.join("networks"))?;
+        let on_bridge = adopt::on_bridge(&network_records.all()?, &used);
+        let bridge = Arc::new(Bridge::first(&ground, options, &on_bridge)?);
+        let networks = Networks::open(network_records, ground, Driver::Bridge(bridge.clone()), &used)?;
+        bridge.check()?;
         let workshop = Arc::new(Workshop {
             keeper: keeper.clone(),
             bridge: bridge.clone(),
@@ -127,12 +162,18 @@ impl Engine {
         let journal =
             keeper.journal().ok_or_else(|| Error::Conflict("the keeper's journal is taken already".into()))?;
         let plumbing = Plumbing::new(journal, keeper.clone()).map_err(io("make the pump"))?;
+        let runtime = tokio::runtime::Handle::try_current()
+            .map_err(|e| Error::Io { action: "serve names".into(), source: std::io::Error::other(e) })?;
+        let names = dns::Server::start(runtime, "/etc/resolv.conf".into());
         let house = House {
             id: engine_id(&roots.data).map_err(io("keep the engine's id"))?,
             user_namespace: user_namespace(&workshop)?,
             capability_bound: capability_bound().map_err(io("read the bounding set"))?,
             pool: Pool::start(workshop, &settings).map_err(io("start the pool"))?,
             timers: Timers::start().map_err(io("start the timers"))?,
+            runtime: tokio_runtime()?,
+            sampler: Arc::default(),
+            sending: Arc::default(),
             exchange: Exchange::new(settings.registries.clone()),
             settings,
             roots,
@@ -141,21 +182,29 @@ impl Engine {
             records,
             groups,
             bridge,
+            networks,
+            names,
             keeper,
             shelf: Shelf::default(),
             execs: Mutex::default(),
             plumbing,
             events: Events::new(),
             filters: Filters::default(),
+            has_links: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            losing_keeper: AtomicBool::new(false),
+            keeper_lost: watch::Sender::new(false),
             open_files,
             volumes_in_use: RwLock::default(),
+            volume_holds: crate::volumes::VolumeHolds::default(),
             holds: Holds::default(),
         };
         let engine = Engine { house: Arc::new(house) };
-        adopt::all(&engine, known, found);
+        let boot = adopt::all(&engine, known, found);
+        engine.unmount_all_idle();
         engine.house.plumbing.start().map_err(io("start the pump"))?;
         adopt::listen(&engine, events).map_err(io("start the listener"))?;
+        engine.boot(boot).map_err(io("start containers again"))?;
         Ok(engine)
     }
 
@@ -179,7 +228,12 @@ impl Engine {
             counts,
             images: house.images.list().map_or(0, |images| images.len()),
             kernel: uname.release().to_string_lossy().into_owned(),
-            operating_system: operating_system(),
+            operating_system: facts::os_release("PRETTY_NAME").unwrap_or_else(|| "Linux".to_owned()),
+            os_version: facts::os_release("VERSION_ID").unwrap_or_default(),
+            file_system: facts::file_system(&house.roots.data),
+            threads: facts::threads(),
+            listeners: house.events.listeners(),
+            bridge_filters: facts::bridge_filters(),
             architecture: uname.machine().to_string_lossy().into_owned(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             memory: total_memory(),
@@ -187,6 +241,7 @@ impl Engine {
             data_root: house.roots.data.display().to_string(),
             cgroup_version: house.groups.version(),
             limits: house.groups.any(),
+            cgroup_driver: house.groups.driver(),
             rootless: house.settings.rootless.is_some(),
             keeper_pid: house.keeper.pid(),
             bridge: house.settings.bridge_name(&house.roots.data),
@@ -200,8 +255,27 @@ impl Engine {
         self.house.groups.any()
     }
 
+    /// What containers can be limited in.
+    pub fn abilities(&self) -> cgroup::Abilities {
+        self.house.groups.abilities()
+    }
+
+    pub fn cgroup_version(&self) -> cgroup::Version {
+        self.house.groups.version()
+    }
+
+    pub fn cgroup_driver(&self) -> cgroup::Driver {
+        self.house.groups.driver()
+    }
+
     pub fn events(&self) -> Subscription {
         self.house.events.subscribe()
+    }
+
+    /// Returns when the keeper is gone: the ends of its containers are recorded, and this engine is of no further use.
+    pub async fn keeper_lost(&self) {
+        let mut lost = self.house.keeper_lost.subscribe();
+        let _ = lost.wait_for(|lost| *lost).await;
     }
 
     /// Before the process ends: containers go on (their keeper stays); without any, bridge and table go, and the keeper ends.
@@ -214,9 +288,7 @@ impl Engine {
         if any {
             return;
         }
-        if let Err(e) = house.bridge.down() {
-            tracing::warn!("cannot take the bridge down: {}", base::chain(&e));
-        }
+        house.networks.down();
         house.groups.close();
     }
 }
@@ -264,11 +336,13 @@ impl House {
 fn outer(settings: &Settings) -> Result<Option<Arc<dyn network::Outer>>> {
     let Some(inside) = &settings.rootless else { return Ok(None) };
     crate::rootless::loopback_up()?;
-    let runtime = tokio::runtime::Handle::try_current().map_err(|e| Error::Io {
-        action: "carry connections to containers".into(),
-        source: std::io::Error::other(e),
-    })?;
-    Ok(Some(Arc::new(HostPorts::new(inside.doors.clone(), runtime))))
+    Ok(Some(Arc::new(HostPorts::new(inside.doors.clone(), tokio_runtime()?))))
+}
+
+/// That of the door that opens the engine.
+fn tokio_runtime() -> Result<tokio::runtime::Handle> {
+    let none = |e| Error::Io { action: "wait for containers".into(), source: std::io::Error::other(e) };
+    tokio::runtime::Handle::try_current().map_err(none)
 }
 
 fn user_namespace(workshop: &Workshop) -> Result<OwnedFd> {
@@ -306,13 +380,7 @@ fn engine_id(data: &std::path::Path) -> std::io::Result<String> {
     }
 }
 
-fn operating_system() -> String {
-    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    name.map_or_else(|| "Linux".to_owned(), |name| name.trim_matches('"').to_owned())
-}
-
-fn total_memory() -> u64 {
+pub(crate) fn total_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).map_or(0, |kib| kib * 1024)

@@ -15,6 +15,8 @@ pub const FULL_NAME: &str = "io.containerd.image.name";
 const TAGGED_AT: &str = "dhow.image.tagged-at";
 /// `trees`: see [`Record::keep`].
 const KEEP: &str = "dhow.image.keep";
+/// The image that a container was made from, which this one was committed from.
+const PARENT: &str = "dhow.image.parent";
 
 /// Most bytes of a manifest, an index or a configuration.
 pub const MAX_DOCUMENT: u64 = 8 * 1024 * 1024;
@@ -25,6 +27,8 @@ pub struct Catalog {
     pub records: BTreeMap<Digest, Arc<Record>>,
     /// By full name with tag or digest.
     pub names: BTreeMap<String, Name>,
+    /// What images were committed from, of those that were.
+    pub parents: BTreeMap<Digest, Digest>,
     /// Entries of the index that could not be read this time, and may be next time.
     pub unread: Vec<Descriptor>,
     /// Made from the rest by [`Catalog::refresh`].
@@ -183,7 +187,11 @@ impl Catalog {
         self.images = self
             .records
             .values()
-            .map(|record| (record.id, Arc::new(image(record, names.get(&record.id).unwrap_or(&none)))))
+            .map(|record| {
+                let parent = self.parents.get(&record.id).filter(|parent| self.records.contains_key(parent));
+                let image = Image { parent: parent.copied(), ..image(record, names.get(&record.id).unwrap_or(&none)) };
+                (record.id, Arc::new(image))
+            })
             .collect();
     }
 
@@ -195,6 +203,9 @@ impl Catalog {
             let mut entry = record.manifest.clone();
             if record.keep == Keep::TreesOnly {
                 entry.annotations.insert(KEEP.to_owned(), "trees".to_owned());
+            }
+            if let Some(parent) = self.parents.get(&record.id) {
+                entry.annotations.insert(PARENT.to_owned(), parent.to_string());
             }
             if names.is_empty() {
                 manifests.push(entry.clone());
@@ -212,8 +223,11 @@ impl Catalog {
         Index { schema_version: 2, media_type: Some(media::INDEX.to_owned()), manifests, ..Index::default() }
     }
 
-    /// Adds the name that an entry of the index carries.
+    /// Adds the name and the parent that an entry of the index carries.
     pub fn name_from(&mut self, entry: &Descriptor, id: Digest) {
+        if let Some(parent) = entry.annotations.get(PARENT).and_then(|text| text.parse().ok()) {
+            self.parents.insert(id, parent);
+        }
         if let Some(reference) = name_in(entry) {
             let tagged_at = entry.annotations.get(TAGGED_AT).map(String::as_str).unwrap_or_default();
             self.name(&reference, id, tagged_at);
@@ -272,6 +286,7 @@ fn image(record: &Record, names: &[(Reference, &str)]) -> Image {
         config: record.config.clone(),
         lowers: record.config.rootfs.diff_ids.iter().rev().map(|diff_id| Lower::Layer(*diff_id)).collect(),
         size: record.size,
+        parent: None,
         tagged_at: names.iter().map(|(_, at)| *at).max().unwrap_or_default().to_owned(),
     }
 }

@@ -61,7 +61,7 @@ impl Store {
         let mut layers: Vec<Descriptor> = parent.layers.iter().map(as_oci).collect();
         layers.extend(changed.then_some(taken.blob));
         let arrived = Arrived::with_own_manifest(bytes, layers, name.into_iter().collect())?;
-        self.add(vec![arrived], &mut arrival)?;
+        self.add(vec![arrived.child_of(commit.parent)], &mut arrival)?;
         drop(arrival);
         self.stores.sync_in_background();
         Ok(id)

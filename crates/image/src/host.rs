@@ -38,6 +38,7 @@ pub fn image() -> Image {
         config,
         lowers: vec![Lower::HostMask, Lower::Folder("/".into())],
         size: 0,
+        parent: None,
         tagged_at: String::new(),
     }
 }

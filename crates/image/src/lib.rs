@@ -71,6 +71,8 @@ pub struct Image {
     pub lowers: Vec<layer::Lower>,
     /// Bytes of all its layers, unpacked.
     pub size: u64,
+    /// The image that it was committed from, if that is here.
+    pub parent: Option<Digest>,
     /// RFC 3339; when it was last tagged here. Empty for an image that never was.
     pub tagged_at: String,
 }

@@ -151,3 +151,18 @@ fn two_commits_of_the_same_are_two_images_on_one_layer() {
     assert_eq!(yard.store.get("new").unwrap().id, second);
     assert_eq!(yard.on_disk().1.len(), 2);
 }
+
+#[test]
+fn a_commit_knows_what_it_was_made_from_as_long_as_that_is_here() {
+    let yard = Yard::new();
+    let app = parent(&yard, Pack::DockerGzip);
+    let rw = rw(&yard);
+    change(&rw);
+    yard.store.commit(&commit(app.id, &rw)).unwrap();
+    assert_eq!(yard.store.get("new").unwrap().parent, Some(app.id));
+    assert_eq!(yard.store.get("app:1").unwrap().parent, None);
+    let yard = yard.reopen();
+    assert_eq!(yard.store.get("new").unwrap().parent, Some(app.id));
+    yard.store.remove("app:1", image::Force::No, &[]).unwrap();
+    assert_eq!(yard.store.get("new").unwrap().parent, None);
+}

@@ -4,6 +4,7 @@
 //!   sha256/HEX/diff       the tree; whiteouts as overlayfs wants them (char 0:0, trusted.overlay.opaque or, of a user, user.overlay.opaque)
 //!   sha256/HEX/size       bytes of its files
 //!   sha256/HEX/unsynced   the boot in which it was unpacked, until its bytes are known to be on disk
+//!   bottom                what every container has unless its image has it, below its layers
 //!   tmp/...               half-unpacked and half-removed trees, removed at start
 //!   mnt/...               where id-mapped layers are attached on kernels older than 6.15
 //! ```
@@ -21,16 +22,18 @@
 //! finds out which way it is.
 #![forbid(unsafe_code)]
 
+mod bottom;
 mod capture;
 mod host;
 mod lower;
 mod mount;
+mod quota;
 mod store;
 mod unpack;
 mod upkeep;
 mod way;
 
-pub use capture::{Change, ChangeKind};
+pub use capture::{Change, ChangeKind, View};
 pub use host::{Submount, host_submounts};
 pub use store::Store;
 pub use upkeep::{Trash, Verified};
@@ -63,6 +66,9 @@ pub enum Error {
     Mount { step: &'static str, source: std::io::Error },
     #[error("an image of {count} layers: overlayfs takes at most {most}")]
     TooManyLayers { count: usize, most: usize },
+    /// In Docker's words.
+    #[error("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")]
+    NoQuota,
     #[error("cannot map the owners of {path}: its file system has no id-mapped mounts (use --userns=host)")]
     NoIdMap { path: PathBuf, source: std::io::Error },
 }
@@ -75,6 +81,8 @@ impl base::Kinded for Error {
             Error::Archive(error) => error.kind(),
             Error::WrongDiffId { .. } | Error::TooManyLayers { .. } => base::Kind::Invalid,
             Error::NoIdMap { .. } => base::Kind::Unsupported,
+            // As Docker: what the engine lies on is not the asker's fault.
+            Error::NoQuota => base::Kind::Internal,
             Error::Mount { .. } => base::Kind::Internal,
         }
     }

@@ -125,6 +125,30 @@ impl Lowers {
         Ok(opened)
     }
 
+    /// One lower as a mount of its own, read-only and attached nowhere; `None` when it is no plain folder.
+    pub fn alone(
+        &self,
+        lower: &Lower,
+        ids: Ids<'_>,
+        diff: impl Fn(&Digest) -> PathBuf,
+    ) -> Result<Option<OwnedFd>, Error> {
+        let path = match lower {
+            Lower::HostMask => return Ok(None),
+            Lower::Layer(digest) => diff(digest),
+            Lower::Folder(path) => path.clone(),
+        };
+        let fd = open_folder(&path, true).map_err(fail("open", &path))?;
+        if let Some(namespace) = ids.namespace {
+            sys::idmap::set_idmap(fd.as_fd(), namespace).map_err(step("map the owners of a layer"))?;
+        }
+        let set = sys::mount::attribute::RDONLY | sys::mount::attribute::NODEV;
+        let propagation = Some(sys::mount::Propagation::Private);
+        let change = sys::mount::Change { set, propagation, ..Default::default() };
+        sys::mount::set_attributes(fd.as_fd(), change, sys::mount::Reach::One)
+            .map_err(step("keep a layer as it is"))?;
+        Ok(Some(fd))
+    }
+
     /// Drops all handles of a layer.
     pub fn forget(&self, digest: &Digest) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);

@@ -62,6 +62,7 @@ fn prepare(rw: &Path, owner: u32, top: &Opened) -> Result<Writable, Error> {
         Err(Errno::NOENT) => {
             dress(rw_fd.as_fd(), owner, top).map_err(fail("prepare", rw))?;
             make("work", 0o700)?;
+            crate::quota::share(rw).map_err(fail("limit what is written to", rw))?;
         }
         _ => forget_volatile(rw)?,
     }

@@ -56,6 +56,7 @@ impl Store {
         for folder in [root.to_owned(), root.join("sha256"), root.join("tmp"), root.join("mnt")] {
             make_folder(&folder)?;
         }
+        crate::bottom::make(root)?;
         base::tree::spread(&root.join("tmp"));
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let store = Store {
@@ -166,7 +167,7 @@ impl Store {
         sync: Sync,
     ) -> Result<OwnedFd, Error> {
         let ids = Ids { namespace: user_namespace, owner };
-        let opened = self.lowers.open(lowers, ids, |digest| self.diff(digest))?;
+        let opened = self.lowers.open(&self.with_bottom(lowers), ids, |digest| self.diff(digest))?;
         crate::mount::mount(&self.lowers, &opened, rw, owner, sync)
     }
 

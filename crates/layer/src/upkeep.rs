@@ -115,7 +115,7 @@ impl Store {
 
     /// Names in the store that are no layers, and what half-made or half-removed trees there are.
     pub fn strangers(&self) -> Result<Vec<PathBuf>, Error> {
-        let known = |name: &str| matches!(name, "sha256" | "tmp" | "mnt");
+        let known = |name: &str| matches!(name, "sha256" | "tmp" | "mnt" | "bottom");
         let mut found = others(&self.root, known)?;
         found.extend(others(&self.root.join("sha256"), |name| format!("sha256:{name}").parse::<Digest>().is_ok())?);
         Ok(found)

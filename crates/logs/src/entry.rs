@@ -5,14 +5,40 @@ use crate::read::Entry;
 use crate::time;
 use memchr::{memchr2, memrchr};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Longest line in one entry, bytes; a longer one becomes several entries, of which only the last has a newline.
 pub const LONGEST: usize = 16 * 1024;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
+/// What stands behind a line and its stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Rest<'a> {
+    /// From [`attributes`].
+    pub attributes: &'a [u8],
+    /// The time as text.
+    pub stamp: &'a [u8],
+}
+
+/// `,"attrs":{...}` of an entry, keys in order; nothing when there are none.
+pub fn attributes(pairs: &BTreeMap<String, String>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (key, value) in pairs {
+        out.extend_from_slice(if out.is_empty() { b",\"attrs\":{\"" } else { b",\"" });
+        escape(&mut out, key.as_bytes());
+        out.extend_from_slice(b"\":\"");
+        escape(&mut out, value.as_bytes());
+        out.push(b'"');
+    }
+    if !out.is_empty() {
+        out.push(b'}');
+    }
+    out
+}
+
 /// Appends the entry of `line` (its newline, if it has one, included).
-pub fn write(out: &mut Vec<u8>, line: &[u8], stream: Stream, stamp: &[u8]) {
+pub fn write(out: &mut Vec<u8>, line: &[u8], stream: Stream, rest: &Rest<'_>) {
     out.extend_from_slice(b"{\"log\":\"");
     for chunk in line.utf8_chunks() {
         escape(out, chunk.valid().as_bytes());
@@ -23,8 +49,10 @@ pub fn write(out: &mut Vec<u8>, line: &[u8], stream: Stream, stamp: &[u8]) {
     }
     out.extend_from_slice(b"\",\"stream\":\"");
     out.extend_from_slice(stream.name().as_bytes());
-    out.extend_from_slice(b"\",\"time\":\"");
-    out.extend_from_slice(stamp);
+    out.push(b'"');
+    out.extend_from_slice(rest.attributes);
+    out.extend_from_slice(b",\"time\":\"");
+    out.extend_from_slice(rest.stamp);
     out.extend_from_slice(b"\"}\n");
 }
 
@@ -110,7 +138,7 @@ fn parse_ours(text: &[u8]) -> Option<Entry> {
         _ => return None,
     };
     let stamp = rest.strip_prefix(b"\",\"time\":\"")?.strip_suffix(b"\"}")?;
-    Some(Entry { stream, time: time::parse(stamp)?, line })
+    Some(Entry { stream, time: time::parse(stamp)?, line, attributes: Vec::new() })
 }
 
 /// Undoes the escapes up to the closing quote; what is behind the quote is the second value.
@@ -155,6 +183,8 @@ fn parse_any(text: &[u8]) -> Option<Entry> {
         stream: Cow<'a, str>,
         #[serde(borrow)]
         time: Cow<'a, str>,
+        #[serde(default)]
+        attrs: BTreeMap<String, String>,
     }
     let record: Record = serde_json::from_slice(text).ok()?;
     let stream = match record.stream.as_ref() {
@@ -162,7 +192,12 @@ fn parse_any(text: &[u8]) -> Option<Entry> {
         "stderr" => Stream::Stderr,
         _ => return None,
     };
-    Some(Entry { stream, time: time::parse(record.time.as_bytes())?, line: record.log.into_owned().into_bytes() })
+    Some(Entry {
+        stream,
+        time: time::parse(record.time.as_bytes())?,
+        line: record.log.into_owned().into_bytes(),
+        attributes: record.attrs.into_iter().collect(),
+    })
 }
 
 #[cfg(test)]
@@ -173,7 +208,7 @@ mod tests {
 
     fn text(line: &[u8]) -> String {
         let mut out = Vec::new();
-        write(&mut out, line, Stream::Stdout, STAMP);
+        write(&mut out, line, Stream::Stdout, &Rest { attributes: b"", stamp: STAMP });
         String::from_utf8(out).unwrap()
     }
 
@@ -183,6 +218,22 @@ mod tests {
             text(b"line\n"),
             "{\"log\":\"line\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:05.123456789Z\"}\n"
         );
+    }
+
+    #[test]
+    fn attributes_stand_before_the_time_and_are_read_back() {
+        let pairs = BTreeMap::from([("b".to_owned(), "2\"".to_owned()), ("a".to_owned(), "<1>".to_owned())]);
+        let mut out = Vec::new();
+        write(&mut out, b"x\n", Stream::Stderr, &Rest { attributes: &attributes(&pairs), stamp: STAMP });
+        assert_eq!(
+            String::from_utf8(out.clone()).unwrap(),
+            "{\"log\":\"x\\n\",\"stream\":\"stderr\",\"attrs\":{\"a\":\"\\u003c1\\u003e\",\"b\":\"2\\\"\"},\
+             \"time\":\"2026-01-02T03:04:05.123456789Z\"}\n"
+        );
+        out.pop();
+        assert_eq!(parse(&out).unwrap().attributes, pairs.into_iter().collect::<Vec<_>>());
+        assert_eq!(time_of(&out), time::parse(STAMP));
+        assert_eq!(attributes(&BTreeMap::new()), b"");
     }
 
     #[test]

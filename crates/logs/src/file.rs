@@ -1,22 +1,35 @@
 //! The log file of one container: opened at its first output, appended to, rotated, cut back.
 
 use crate::Target;
+use crate::format::Format;
 use rustix::fs::{fstat, ftruncate};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 /// The writing end of a container's log.
 #[derive(Debug)]
 pub struct Log {
     target: Target,
+    format: Format,
     file: Option<File>,
+    rotated: bool,
 }
 
 impl Log {
     /// Opens nothing yet.
     pub fn new(target: Target) -> Log {
-        Log { target, file: None }
+        Log { format: Format::of(&target), target, file: None, rotated: false }
+    }
+
+    /// How its entries look.
+    pub fn format(&self) -> &Format {
+        &self.format
+    }
+
+    /// Where it is when it has been rotated since the last time this was asked.
+    pub fn take_rotated(&mut self) -> Option<&Target> {
+        std::mem::take(&mut self.rotated).then_some(&self.target)
     }
 
     /// Bytes after which the file is rotated; 0 is never.
@@ -64,37 +77,21 @@ impl Log {
         }
     }
 
-    /// Shifts `PATH` to `PATH.1`, `PATH.1` to `PATH.2` and so on; the last one is replaced. A gap ends the shift: it is
-    /// where an earlier rotation was cut short, and what is older need not move again.
     fn rotate(&mut self) -> io::Result<()> {
         self.file = None;
-        let last = self.target.max_file.max(1) - 1;
-        if last == 0 {
-            return gone_is_fine(fs::remove_file(&self.target.path));
-        }
-        let gap = (1..last).find(|index| !self.target.rotated(*index).exists()).unwrap_or(last);
-        for index in (0..gap).rev() {
-            gone_is_fine(fs::rename(self.target.rotated(index), self.target.rotated(index + 1)))?;
-        }
-        Ok(())
-    }
-}
-
-fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
+        self.rotated = true;
+        self.target.shift()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Driver;
+    use std::fs;
     use std::path::Path;
 
     fn log(folder: &Path, max_file: u32) -> Log {
-        Log::new(Target { driver: Driver::JsonFile, path: folder.join("log"), max_size: 4, max_file })
+        Log::new(Target { path: folder.join("log"), max_size: 4, max_file, ..Target::default() })
     }
 
     fn put(log: &mut Log, text: &str) {
@@ -136,6 +133,18 @@ mod tests {
         put(&mut log, "d");
         let files = ["log", "log.1", "log.2"].map(|name| read(folder.path(), name).unwrap());
         assert_eq!(files, ["d", "cccc", "bbbb"]);
+    }
+
+    #[test]
+    fn compressed_files_are_shifted_like_others() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("log", "dddd"), ("log.1", "cccc"), ("log.2.gz", "bbbb"), ("log.3.gz", "aaaa")] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        put(&mut log(folder.path(), 4), "e");
+        let files = ["log", "log.1", "log.2", "log.3.gz"].map(|name| read(folder.path(), name).unwrap());
+        assert_eq!(files, ["e", "dddd", "cccc", "bbbb"]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
     }
 
     #[test]

@@ -101,6 +101,8 @@ pub struct Pump {
     feeds: Vec<Option<Feed>>,
     outputs: HashMap<Id, Output>,
     unfinished: Option<Unfinished>,
+    /// Logs that were rotated since this was last asked.
+    rotated: Vec<Target>,
 }
 
 /// One stream.
@@ -157,6 +159,7 @@ impl Pump {
             entries: Vec::new(),
             feeds: Vec::new(),
             outputs: HashMap::new(),
+            rotated: Vec::new(),
         })
     }
 
@@ -164,13 +167,13 @@ impl Pump {
     pub fn add(&mut self, key: Id, stream: Stream, fd: OwnedFd, terminal: bool, target: &Target) -> io::Result<()> {
         let way = match (target.driver, terminal) {
             (Driver::None, _) => Way::Drop,
-            (Driver::JsonFile, true) => Way::Read { partial: Vec::new() },
-            (Driver::JsonFile, false) => Way::Peek { given: 0 },
+            (Driver::JsonFile | Driver::Local, true) => Way::Read { partial: Vec::new() },
+            (Driver::JsonFile | Driver::Local, false) => Way::Peek { given: 0 },
         };
         if !matches!(way, Way::Peek { .. }) {
             set_nonblocking(fd.as_fd())?;
         }
-        let mut log = (target.driver == Driver::JsonFile).then(|| Log::new(target.clone()));
+        let mut log = (target.driver != Driver::None).then(|| Log::new(target.clone()));
         let words = key_of(key);
         let error = self.finish(words, stream, fd.as_fd(), log.as_mut()).err();
         let slot = self.free_slot();
@@ -224,6 +227,11 @@ impl Pump {
     /// Whether the last write to a container's log failed, and why; its output since is lost. Forgotten with its streams.
     pub fn log_error(&self, key: Id) -> Option<&io::Error> {
         self.outputs.get(&key)?.error.as_ref()
+    }
+
+    /// Logs that were rotated since this was last asked: their full files may be [compressed](crate::compress()).
+    pub fn take_rotated(&mut self) -> Vec<Target> {
+        std::mem::take(&mut self.rotated)
     }
 
     /// Whether a container still has a stream here.

@@ -4,8 +4,9 @@ mod source;
 mod tail;
 
 use crate::Target;
-use crate::entry;
+use crate::format;
 use crate::pump::Stream;
+pub use source::FileId;
 use source::Source;
 use std::io;
 
@@ -26,6 +27,23 @@ pub struct Entry {
     /// Nanoseconds since the epoch.
     pub time: i64,
     pub line: Vec<u8>,
+    /// What it says besides, in order of the keys.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// A place in a log: its end at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    file: FileId,
+    offset: u64,
+}
+
+impl Mark {
+    /// The present end of a log; `None` when nothing was written yet.
+    pub fn end_of(target: &Target) -> io::Result<Option<Mark>> {
+        let Some(source) = Source::open(target, 0)? else { return Ok(None) };
+        Ok(Some(Mark { file: source.id(), offset: source.size()? }))
+    }
 }
 
 /// Reads entries in order, across rotated files. After `Ok(None)` more may come: call again when the log has grown.
@@ -41,6 +59,9 @@ pub struct Reader {
     last: i64,
     /// Entries up to this time were given before the file was shortened.
     given: Option<i64>,
+    stop: Option<Mark>,
+    /// Looked at, and not yet given.
+    held: Option<Entry>,
     done: bool,
 }
 
@@ -49,34 +70,69 @@ impl Reader {
     pub fn open(target: &Target, range: Range) -> io::Result<Reader> {
         let source = match range.tail {
             Some(count) => tail::open(target, count)?,
-            None => source::oldest(target)?,
+            None => source::oldest(target, range.since)?,
         };
-        Ok(Reader { target: target.clone(), range, source, last: i64::MIN, given: None, done: false })
+        Ok(Reader {
+            target: target.clone(),
+            range,
+            source,
+            last: i64::MIN,
+            given: None,
+            stop: None,
+            held: None,
+            done: false,
+        })
+    }
+
+    /// The same up to a place.
+    pub fn up_to(target: &Target, range: Range, stop: Mark) -> io::Result<Reader> {
+        Ok(Reader { stop: Some(stop), ..Reader::open(target, range)? })
     }
 
     /// The next entry; `None` at the present end, or for good once `until` has passed.
     #[allow(clippy::should_implement_trait, reason = "after `None` it goes on, as an iterator must not")]
     pub fn next(&mut self) -> io::Result<Option<Entry>> {
+        match self.held.take() {
+            Some(entry) => Ok(Some(entry)),
+            None => self.read(),
+        }
+    }
+
+    /// Leaves the next entry out if it is as `wanted`; says whether it did.
+    pub fn skip_if(&mut self, wanted: impl FnOnce(&Entry) -> bool) -> io::Result<bool> {
+        let Some(entry) = self.next()? else { return Ok(false) };
+        let skip = wanted(&entry);
+        if !skip {
+            self.held = Some(entry);
+        }
+        Ok(skip)
+    }
+
+    fn read(&mut self) -> io::Result<Option<Entry>> {
         while !self.done {
             let Some(source) = &mut self.source else {
-                self.source = Source::open(&self.target.path)?;
+                self.source = source::oldest(&self.target, None)?;
                 if self.source.is_none() {
                     break;
                 }
                 continue;
             };
+            if self.stop.is_some_and(|stop| stop.file == source.id() && source.place() >= stop.offset) {
+                self.done = true;
+                break;
+            }
             let Some(line) = source.line()? else {
                 if self.advance()? {
                     continue;
                 }
                 break;
             };
-            let Some(time) = entry::time_of(line).or_else(|| Some(entry::parse(line)?.time)) else { continue };
+            let Some(time) = format::time_of(&self.target, line) else { continue };
             if self.range.until.is_some_and(|until| time > until) {
                 self.done = true;
             } else if self.range.since.is_none_or(|since| time >= since) && self.given.is_none_or(|given| time > given)
             {
-                let Some(entry) = entry::parse(line) else { continue };
+                let Some(entry) = format::parse(&self.target, line) else { continue };
                 self.last = time;
                 return Ok(Some(entry));
             }

@@ -45,7 +45,13 @@ struct Bench {
 
 fn crash(name: &str, max_size: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let target = Target { driver: Driver::JsonFile, path: folder.path().join("log"), max_size, max_file: 100_000 };
+    let target = Target {
+        driver: Driver::JsonFile,
+        path: folder.path().join("log"),
+        max_size,
+        max_file: 100_000,
+        ..Target::default()
+    };
     let stop = Arc::new(AtomicBool::new(false));
     let started = Arc::new(Barrier::new(3));
     let (out, out_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
@@ -111,6 +117,7 @@ fn be_killed(job: &str) {
         path: Path::new(words[8]).to_owned(),
         max_size: words[7].parse().unwrap(),
         max_file: 100_000,
+        ..Target::default()
     };
     let (out, err) = (open(5, true, false), open(6, true, false));
     let mut pump = pump(Bench { key: words[1].parse().unwrap(), target, journal, out, err });

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 fn target(folder: &Path) -> Target {
-    Target { driver: Driver::JsonFile, path: folder.join("log"), max_size: 0, max_file: 10 }
+    Target { driver: Driver::JsonFile, path: folder.join("log"), max_size: 0, max_file: 10, ..Target::default() }
 }
 
 /// The entries of seconds `range`, as text.

@@ -1,10 +1,10 @@
-//! IPv4 addresses of links (rtnetlink(7), linux/if_addr.h).
+//! Addresses of links (rtnetlink(7), linux/if_addr.h).
 
 use crate::batch::{Batch, CREATE, EXCL};
 use crate::link::Index;
 use crate::socket::DUMP_FLAGS;
 use crate::{Error, Reader, Socket};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 const NEWADDR: u16 = 20;
 const DELADDR: u16 = 21;
@@ -14,6 +14,9 @@ const ADDRESS: u16 = 1;
 const LOCAL: u16 = 2;
 const BROADCAST: u16 = 4;
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+/// IFA_F_NODAD: nobody else has it, so it can be used at once.
+const NO_DETECTION: u8 = 0x02;
 const HEADER: usize = 8;
 
 /// `struct ifaddrmsg`.
@@ -33,6 +36,16 @@ impl Batch {
             a.ipv4(LOCAL, address.addr());
             a.ipv4(ADDRESS, address.addr());
             a.ipv4(BROADCAST, address.broadcast());
+        });
+    }
+
+    /// Gives a link an IPv6 address that nobody else has.
+    pub fn add_address6(&mut self, index: Index, address: Ipv6Net) {
+        let mut fixed = header(index, address.prefix_len());
+        (fixed[0], fixed[2]) = (AF_INET6, NO_DETECTION);
+        self.push("add the IPv6 address", (NEWADDR, CREATE | EXCL), &fixed, |a| {
+            a.bytes(LOCAL, &address.addr().octets());
+            a.bytes(ADDRESS, &address.addr().octets());
         });
     }
 

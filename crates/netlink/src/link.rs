@@ -1,4 +1,4 @@
-//! Links: bridges and veth pairs (rtnetlink(7), linux/if_link.h).
+//! Links: bridges, veth pairs, and links on top of others (rtnetlink(7), linux/if_link.h).
 
 use crate::batch::{Attributes, Batch, CREATE, EXCL};
 use crate::socket::DUMP_FLAGS;
@@ -24,6 +24,10 @@ const INFO_DATA: u16 = 2;
 const INFO_SLAVE_KIND: u16 = 4;
 const INFO_SLAVE_DATA: u16 = 5;
 const BRIDGE_PORT_MODE: u16 = 4;
+const BRIDGE_PORT_ISOLATED: u16 = 33;
+const LINK: u16 = 5;
+const MACVLAN_MODE: u16 = 1;
+const VLAN_ID: u16 = 1;
 const VETH_PEER: u16 = 1;
 
 const UP: u32 = 1;
@@ -61,6 +65,25 @@ pub struct Peer<'a> {
     pub name: &'a str,
     pub mac: [u8; 6],
     pub netns: BorrowedFd<'a>,
+}
+
+/// A link of its own MAC on top of another one of this namespace, made in another namespace.
+#[derive(Debug, Clone, Copy)]
+pub struct Macvlan<'a> {
+    pub parent: Index,
+    pub mode: MacvlanMode,
+    /// Bytes; 0 is the parent's.
+    pub mtu: u32,
+    pub peer: Peer<'a>,
+}
+
+/// Whom the links on one parent can reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MacvlanMode {
+    Private,
+    Vepa,
+    Bridge,
+    Passthru,
 }
 
 /// `struct ifinfomsg`.
@@ -127,6 +150,54 @@ impl Batch {
         });
     }
 
+    /// A port of a bridge that reaches the bridge itself and no other such port (Linux 4.18).
+    pub fn set_isolated(&mut self, name: &str) {
+        self.push("isolate the bridge port", (NEWLINK, 0), &header(0, false), |a| {
+            a.text(IFNAME, name);
+            a.nest(LINKINFO, |a| {
+                a.text(INFO_SLAVE_KIND, "bridge");
+                a.nest(INFO_SLAVE_DATA, |a| a.u8(BRIDGE_PORT_ISOLATED, 1));
+            });
+        });
+    }
+
+    /// Makes a macvlan link in another namespace.
+    pub fn add_macvlan(&mut self, link: &Macvlan<'_>) {
+        self.push("make the macvlan link", (NEWLINK, CREATE | EXCL), &header(0, false), |a| {
+            a.text(IFNAME, link.peer.name);
+            a.bytes(ADDRESS, &link.peer.mac);
+            a.u32(LINK, link.parent);
+            if link.mtu != 0 {
+                a.u32(MTU, link.mtu);
+            }
+            a.u32(NET_NS_FD, link.peer.netns.as_raw_fd().cast_unsigned());
+            a.nest(LINKINFO, |a| {
+                a.text(INFO_KIND, "macvlan");
+                a.nest(INFO_DATA, |a| a.u32(MACVLAN_MODE, link.mode.number()));
+            });
+        });
+    }
+
+    /// Makes a link that leads nowhere; it is up.
+    pub fn add_dummy(&mut self, name: &str) {
+        self.push("make the dummy link", (NEWLINK, CREATE | EXCL), &header(0, true), |a| {
+            a.text(IFNAME, name);
+            a.nest(LINKINFO, |a| a.text(INFO_KIND, "dummy"));
+        });
+    }
+
+    /// Makes a link for one VLAN of another link; it is up.
+    pub fn add_vlan(&mut self, name: &str, parent: Index, id: u16) {
+        self.push("make the VLAN link", (NEWLINK, CREATE | EXCL), &header(0, true), |a| {
+            a.text(IFNAME, name);
+            a.u32(LINK, parent);
+            a.nest(LINKINFO, |a| {
+                a.text(INFO_KIND, "vlan");
+                a.nest(INFO_DATA, |a| a.bytes(VLAN_ID, &id.to_ne_bytes()));
+            });
+        });
+    }
+
     /// Puts a link into a group, for [`Batch::delete_group`].
     pub fn set_group(&mut self, name: &str, group: u32) {
         self.push("put the link into a group", (NEWLINK, 0), &header(0, false), |a| {
@@ -138,6 +209,18 @@ impl Batch {
     /// Removes all links of a group at once: the kernel waits for its readers once, not once per link.
     pub fn delete_group(&mut self, group: u32) {
         self.push("remove the links", (DELLINK, 0), &header(0, false), |a| a.u32(GROUP, group));
+    }
+}
+
+impl MacvlanMode {
+    /// MACVLAN_MODE_* of linux/if_link.h.
+    fn number(self) -> u32 {
+        match self {
+            MacvlanMode::Private => 1,
+            MacvlanMode::Vepa => 2,
+            MacvlanMode::Bridge => 4,
+            MacvlanMode::Passthru => 8,
+        }
     }
 }
 

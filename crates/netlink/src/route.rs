@@ -1,23 +1,28 @@
-//! IPv4 routes of the main table (rtnetlink(7), linux/rtnetlink.h).
+//! Routes of the main table (rtnetlink(7), linux/rtnetlink.h).
 
 use crate::batch::{Batch, CREATE, EXCL};
 use crate::link::Index;
 use crate::socket::DUMP_FLAGS;
 use crate::{Error, Reader, Socket};
 use ipnet::Ipv4Net;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 const NEWROUTE: u16 = 24;
+const DELROUTE: u16 = 25;
 const GETROUTE: u16 = 26;
 
 const DESTINATION: u16 = 1;
 const OUT_LINK: u16 = 4;
 const GATEWAY: u16 = 5;
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 const TABLE_MAIN: u8 = 254;
 const TABLE_LOCAL: u8 = 255;
 const PROTOCOL_BOOT: u8 = 3;
 const TYPE_UNICAST: u8 = 1;
+/// RT_SCOPE_LINK, and RT_SCOPE_NOWHERE: any, where a route is removed.
+const SCOPE_LINK: u8 = 253;
+const SCOPE_NOWHERE: u8 = 255;
 const HEADER: usize = 12;
 
 /// A route of this namespace.
@@ -33,6 +38,29 @@ impl Batch {
     pub fn add_default_route(&mut self, gateway: Ipv4Addr) {
         let fixed = [AF_INET, 0, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, 0, TYPE_UNICAST, 0, 0, 0, 0];
         self.push("set the default route", (NEWROUTE, CREATE | EXCL), &fixed, |a| a.ipv4(GATEWAY, gateway));
+    }
+
+    /// The same of IPv6, out of one link.
+    pub fn add_default_route6(&mut self, gateway: Ipv6Addr, link: Index) {
+        let fixed = [AF_INET6, 0, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, 0, TYPE_UNICAST, 0, 0, 0, 0];
+        self.push("set the default route of IPv6", (NEWROUTE, CREATE | EXCL), &fixed, |a| {
+            a.bytes(GATEWAY, &gateway.octets());
+            a.u32(OUT_LINK, link);
+        });
+    }
+
+    /// Sends everything without a better route out of a link, whoever is there.
+    pub fn add_default_link(&mut self, link: Index) {
+        let fixed = [AF_INET, 0, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, SCOPE_LINK, TYPE_UNICAST, 0, 0, 0, 0];
+        self.push("set the default route", (NEWROUTE, CREATE | EXCL), &fixed, |a| a.u32(OUT_LINK, link));
+    }
+
+    /// Takes the default routes of both families away, one each.
+    pub fn delete_default_routes(&mut self) {
+        for family in [AF_INET, AF_INET6] {
+            let fixed = [family, 0, 0, 0, TABLE_MAIN, 0, SCOPE_NOWHERE, 0, 0, 0, 0, 0];
+            self.push("remove the default route", (DELROUTE, 0), &fixed, |_| {});
+        }
     }
 }
 

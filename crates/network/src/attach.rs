@@ -1,48 +1,66 @@
-//! Puts a container on the bridge, and takes it off.
+//! Puts a container on a bridge, and takes it off.
 
 use crate::bridge::{Bridge, PREFIX, delete_links};
-use crate::container::{self, LINK, Wiring};
-use crate::{Endpoint, Error};
+use crate::container::{self, By, LINK, Way, Wiring};
+use crate::pool::Pool;
+use crate::{Endpoint, Error, Wish};
 use base::{Id, Undo};
-use ipnet::Ipv4Net;
-use std::net::Ipv4Addr;
+use ipnet::{Ipv4Net, Ipv6Net};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 impl Bridge {
     /// Puts a veth into `netns` as eth0, with an address, `lo` up, a default route and `net.ipv4.ip_unprivileged_port_start`=0.
     ///
     /// When a step fails, nothing is left of those before.
     pub fn attach(&self, netns: BorrowedFd<'_>) -> Result<Endpoint, Error> {
+        self.attach_as(netns, &Wish { default_route: true, ..Wish::default() })
+    }
+
+    /// The same, as wished.
+    pub fn attach_as(&self, netns: BorrowedFd<'_>, wish: &Wish) -> Result<Endpoint, Error> {
         self.check_in_passing();
         let mut undo = Undo::new();
-        let address = self.take_address()?;
-        undo.push(move || self.give_back(address));
-        let host_link = format!("{PREFIX}{}", Id::random().short());
-        let prefix = self.subnet().prefix_len();
-        let network =
-            Ipv4Net::new(address, prefix).map_err(|_| Error::Invalid(format!("{address}/{prefix} is no address")))?;
+        let address = self.take_address(wish.ipv4)?;
+        undo.push(move || self.give_back(address, None));
+        let address6 = self.take_address6(wish.ipv6)?;
+        undo.push(move || self.give_back6(address6));
+        let mut endpoint = self.endpoint(wish, address, address6);
+        let network = Ipv4Net::new(address, endpoint.prefix)
+            .map_err(|_| Error::Invalid(format!("{address}/{} is no address", endpoint.prefix)))?;
+        let mac = wish.mac.unwrap_or_else(|| container::mac(address));
         let wiring = Wiring {
-            host_link: &host_link,
-            bridge: self.index,
+            by: By::Veth { host_link: &endpoint.host_link, bridge: self.index, isolated: !self.together },
+            link: &endpoint.link,
+            mac,
             mtu: self.mtu,
             address: network,
-            gateway: self.gateway,
+            address6,
+            way: endpoint.way().filter(|_| wish.default_route),
         };
-        let name = host_link.clone();
+        let name = endpoint.host_link.clone();
         undo.push(move || self.remove_link_or_tell(&name));
-        self.routes.with(|host| Ok(container::wire(netns, host, &wiring)))??;
+        self.ground.routes.with(|host| Ok(container::wire(netns, host, &wiring)))??;
         undo.keep();
-        let mac = container::mac(address).map(|b| format!("{b:02x}")).join(":");
-        Ok(Endpoint {
-            host_link,
-            link: LINK.to_owned(),
+        endpoint.mac = mac.map(|b| format!("{b:02x}")).join(":");
+        Ok(endpoint)
+    }
+
+    fn endpoint(&self, wish: &Wish, address: Ipv4Addr, ipv6: Option<Ipv6Net>) -> Endpoint {
+        Endpoint {
+            id: Id::random().to_string(),
+            network: String::new(),
+            host_link: format!("{PREFIX}{}", Id::random().short()),
+            link: if wish.link.is_empty() { LINK.to_owned() } else { wish.link.clone() },
             address,
-            prefix,
-            gateway: self.gateway,
-            mac,
+            prefix: self.network.prefix_len(),
+            gateway: (!self.internal).then_some(self.gateway()),
+            ipv6,
+            gateway6: self.network6.filter(|_| !self.internal).map(|net| net.addr()),
+            mac: String::new(),
             ports: Vec::new(),
-        })
+        }
     }
 
     /// Takes back what `attach` and `publish` did. The netns may be gone already.
@@ -58,29 +76,73 @@ impl Bridge {
     pub fn detach_all(&self, endpoints: &[Endpoint]) -> Result<(), Error> {
         let ports = endpoints.iter().map(|e| self.unpublish(e)).fold(Ok(()), Result::and);
         let names: Vec<&str> = endpoints.iter().map(|e| e.host_link.as_str()).collect();
-        let links = self.routes.with(|socket| delete_links(socket, &names));
+        let links = self.ground.routes.with(|socket| delete_links(socket, &names));
         if links.is_ok() {
-            endpoints.iter().for_each(|e| self.give_back(e.address));
+            endpoints.iter().for_each(|e| self.give_back(e.address, e.ipv6));
         }
         ports.and(links)
     }
 
-    fn take_address(&self) -> Result<Ipv4Addr, Error> {
-        let take = || self.pool.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let taken = take().or_else(|| {
+    fn take_address(&self, wanted: Option<Ipv4Addr>) -> Result<Ipv4Addr, Error> {
+        let taken = take(&self.pool, wanted.map(Into::into)).or_else(|_| {
             self.send_off();
-            take()
+            take(&self.pool, wanted.map(Into::into))
         });
-        taken.ok_or(Error::AddressesExhausted(self.subnet()))
+        match taken? {
+            IpAddr::V4(address) => Ok(address),
+            IpAddr::V6(address) => Err(Error::AddressOutside(address.into(), self.subnet().into())),
+        }
     }
 
-    pub(crate) fn give_back(&self, address: Ipv4Addr) {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).give_back(address);
+    fn take_address6(&self, wanted: Option<Ipv6Addr>) -> Result<Option<Ipv6Net>, Error> {
+        let (Some(pool), Some(net)) = (&self.pool6, self.network6) else {
+            return match wanted {
+                None => Ok(None),
+                Some(address) => Err(Error::AddressOutside(address.into(), self.subnet().into())),
+            };
+        };
+        let taken = take(pool, wanted.map(Into::into)).or_else(|_| {
+            self.send_off();
+            take(pool, wanted.map(Into::into))
+        });
+        match taken? {
+            IpAddr::V6(address) => Ok(Ipv6Net::new(address, net.prefix_len()).ok()),
+            IpAddr::V4(address) => Err(Error::AddressOutside(address.into(), net.into())),
+        }
+    }
+
+    pub(crate) fn give_back(&self, address: Ipv4Addr, address6: Option<Ipv6Net>) {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).give_back(address.into());
+        self.give_back6(address6);
+    }
+
+    fn give_back6(&self, address: Option<Ipv6Net>) {
+        if let (Some(pool), Some(net)) = (&self.pool6, address) {
+            pool.lock().unwrap_or_else(PoisonError::into_inner).give_back(net.addr().into());
+        }
     }
 
     fn remove_link_or_tell(&self, name: &str) {
-        if let Err(e) = self.routes.with(|socket| delete_links(socket, &[name])) {
+        if let Err(e) = self.ground.routes.with(|socket| delete_links(socket, &[name])) {
             tracing::warn!("cannot remove {name}: {}", base::chain(&e));
+        }
+    }
+}
+
+impl Endpoint {
+    /// The default route it could have.
+    pub fn way(&self) -> Option<Way> {
+        Some(Way { gateway: self.gateway?, gateway6: self.gateway6 })
+    }
+}
+
+pub(crate) fn take(pool: &Mutex<Pool>, wanted: Option<IpAddr>) -> Result<IpAddr, Error> {
+    let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
+    match wanted {
+        Some(address) => pool.take_this(address),
+        None => {
+            let subnet = pool.subnet();
+            pool.take().ok_or(Error::AddressesExhausted(subnet))
         }
     }
 }

@@ -1,18 +1,17 @@
-//! The bridge of one engine: up, down, and what stands between.
+//! The link of a bridge network: up, down, and what stands between.
 
 use crate::forwarding::Doors;
 use crate::leave::Leaving;
 use crate::pool::Pool;
-use crate::ports::Ports;
-use crate::rules::{Published, Rules};
+use crate::rules::Member;
 use crate::stock::Stock;
-use crate::{Endpoint, Error, Options, Outer, container, subnet, sysctl};
+use crate::{Design, Endpoint, Error, Ground, Options, Outer, Plan, container, subnet, sysctl};
 use base::Id;
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink::link::{Index, Link};
 use netlink::{Batch, Socket};
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Links of ours begin so.
 pub(crate) const PREFIX: &str = "dh";
@@ -20,32 +19,27 @@ const DEFAULT_MTU: u32 = 1500;
 /// IFNAMSIZ without the end.
 const LONGEST_NAME: usize = 15;
 
-/// The bridge of one engine. Callable from many threads at once, all of them in the network namespace of [`Bridge::up`].
+/// A bridge of an engine. Callable from many threads at once, all of them in the network namespace of [`Bridge::up`].
 #[derive(Debug)]
 pub struct Bridge {
-    pub(crate) rules: Rules,
-    pub(crate) gateway: Ipv4Addr,
+    pub(crate) ground: Arc<Ground>,
+    pub(crate) name: String,
+    /// The gateway and its subnet.
+    pub(crate) network: Ipv4Net,
+    pub(crate) network6: Option<Ipv6Net>,
     pub(crate) index: Index,
     pub(crate) mtu: u32,
+    pub(crate) internal: bool,
+    /// Whether containers on it reach each other.
+    pub(crate) together: bool,
     pub(crate) pool: Mutex<Pool>,
-    pub(crate) ports: Ports,
+    pub(crate) pool6: Option<Mutex<Pool>>,
     pub(crate) leaving: Leaving,
-    pub(crate) routes: Stock,
-    pub(crate) filters: Stock,
-    /// Held while the table is made anew; those who add to it or take from it hold it shared.
-    pub(crate) rebuilding: RwLock<()>,
-    watched: Mutex<Watched>,
-}
-
-/// What others could have taken away since we looked last.
-#[derive(Debug, Default)]
-struct Watched {
-    table: Option<u64>,
-    doors: Doors,
+    doors: Mutex<Doors>,
 }
 
 impl Bridge {
-    /// Brings the bridge and the table up, or adopts what an earlier engine left: `endpoints` are those still in use;
+    /// Brings a bridge and tables of its own up, or adopts what an earlier engine left: `endpoints` are those still in use;
     /// every other veth on the bridge, address and port element is removed.
     ///
     /// Switches `net.ipv4.ip_forward` on if it is off, and says so in the log. Needs CAP_NET_ADMIN.
@@ -55,105 +49,137 @@ impl Bridge {
 
     /// The same, with ports published by `outer` in place of this network namespace's.
     pub fn up_within(options: Options, endpoints: &[Endpoint], outer: Option<Arc<dyn Outer>>) -> Result<Bridge, Error> {
+        let ground = Arc::new(Ground::new(&options.table, outer)?);
+        let bridge = Bridge::first(&ground, options, endpoints)?;
+        bridge.check()?;
+        Ok(bridge)
+    }
+
+    /// An engine's own bridge on a ground that is checked by the caller, once all networks stand on it.
+    pub fn first(ground: &Arc<Ground>, options: Options, endpoints: &[Endpoint]) -> Result<Bridge, Error> {
         check_name("bridge", &options.bridge, LONGEST_NAME)?;
-        check_name("table", &options.table, 64)?;
         let mtu = if options.mtu == 0 { DEFAULT_MTU } else { options.mtu };
         let asked = options.subnet.map(subnet::check).transpose()?;
-        let routes = Stock::new(Socket::route);
-        let (index, network) = ready_link(&routes, (&options.bridge, mtu), asked, endpoints)?;
-        sysctl::prepare_host(&options.bridge)?;
+        let (index, network) = ready_link(&ground.routes, (&options.bridge, mtu), asked, endpoints)?;
+        let plan = Plan { subnet: network, range: None, subnet6: None, range6: None, reserved: Vec::new() };
+        let design = Design { bridge: options.bridge, plan, mtu, internal: false, together: true, masquerade: true };
+        Bridge::stand(ground, design, index, endpoints)
+    }
+
+    /// The bridge of a user-defined network, new or adopted; the caller checks the ground.
+    pub fn raise(ground: &Arc<Ground>, design: Design, endpoints: &[Endpoint]) -> Result<Bridge, Error> {
+        check_name("bridge", &design.bridge, LONGEST_NAME)?;
+        let mtu = if design.mtu == 0 { DEFAULT_MTU } else { design.mtu };
+        let network = subnet::check(design.plan.subnet)?;
+        let (index, _) = ready_link(&ground.routes, (&design.bridge, mtu), Some(network), endpoints)?;
+        Bridge::stand(ground, Design { mtu, ..design }, index, endpoints)
+    }
+
+    fn stand(ground: &Arc<Ground>, design: Design, index: Index, endpoints: &[Endpoint]) -> Result<Bridge, Error> {
+        let plan = &design.plan;
+        sysctl::prepare_host(&design.bridge, plan.subnet6.is_some())?;
+        if let Some(network6) = plan.subnet6 {
+            let mut batch = Batch::new();
+            batch.add_address6(index, network6);
+            match ground.routes.with(|socket| socket.run(&mut batch)) {
+                Err(e) if !is_present(&e) => return Err(e),
+                _ => {}
+            }
+        }
+        let pool = |net: IpNet, range: Option<IpNet>| Mutex::new(Pool::within(net, range, &plan.reserved));
         let bridge = Bridge {
-            rules: Rules { table: options.table, bridge: options.bridge, subnet: network.trunc() },
-            gateway: network.addr(),
+            ground: ground.clone(),
+            network: plan.subnet,
+            network6: plan.subnet6,
             index,
-            mtu,
-            pool: Mutex::new(Pool::new(network)),
-            ports: Ports::of(outer),
+            mtu: design.mtu,
+            internal: design.internal,
+            together: design.together,
+            pool: pool(plan.subnet.into(), plan.range.map(Into::into)),
+            pool6: plan.subnet6.map(|net| pool(net.into(), plan.range6.map(Into::into))),
             leaving: Leaving::default(),
-            routes,
-            filters: Stock::new(Socket::netfilter),
-            rebuilding: RwLock::default(),
-            watched: Mutex::default(),
+            doors: Mutex::default(),
+            name: design.bridge,
         };
+        let (internal, masquerade) = (design.internal, design.masquerade);
+        let ipv6 = plan.subnet6.is_some();
         bridge.adopt(endpoints)?;
-        bridge.check()?;
+        ground.join(Member { bridge: bridge.name.clone(), internal, masquerade, ipv6 })?;
         Ok(bridge)
     }
 
     /// The subnet, `172.17.0.0/16`.
     pub fn subnet(&self) -> Ipv4Net {
-        self.rules.subnet
+        self.network.trunc()
     }
 
     /// The bridge's own address.
     pub fn gateway(&self) -> Ipv4Addr {
-        self.gateway
+        self.network.addr()
     }
 
-    /// Mends what other programs took away: our nft table (`nft flush ruleset`, a reload of a firewall) and our place in
+    /// Mends what other programs took away: our nft tables (`nft flush ruleset`, a reload of a firewall) and our place in
     /// iptables' chains (a dockerd that came later). Three or four questions to the kernel when all is well.
     ///
     /// [`Bridge::attach`] and [`Bridge::publish`] do this by themselves.
     pub fn check(&self) -> Result<(), Error> {
-        self.check_watched(&mut self.watched.lock().unwrap_or_else(PoisonError::into_inner))
+        self.ground.check()?;
+        self.check_doors(&mut self.doors.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Checks as others attach; somebody who is checking already is enough, and a failure is told, not fatal.
     pub(crate) fn check_in_passing(&self) {
-        if let Ok(mut watched) = self.watched.try_lock()
-            && let Err(e) = self.check_watched(&mut watched)
-        {
-            tracing::warn!("cannot check the rules of {}: {}", self.rules.bridge, base::chain(&e));
+        let doors = || self.doors.try_lock().map_or(Ok(()), |mut doors| self.check_doors(&mut doors));
+        if let Err(e) = self.ground.check_in_passing().and_then(|()| doors()) {
+            tracing::warn!("cannot check the rules of {}: {}", self.name, base::chain(&e));
         }
     }
 
-    fn check_watched(&self, watched: &mut Watched) -> Result<(), Error> {
-        self.filters.with(|socket| {
-            let standing = socket.table_handle(&self.rules.table)?;
-            if standing.is_none() || standing != watched.table {
-                if watched.table.is_some() {
-                    tracing::warn!(
-                        "the nft table {} was removed by another program: it is made anew",
-                        self.rules.table
-                    );
-                }
-                let _alone = self.rebuilding.write().unwrap_or_else(PoisonError::into_inner);
-                let all = self.ports.all();
-                self.rules.build(published(&all)).commit(socket)?;
-                watched.table = socket.table_handle(&self.rules.table)?;
-            }
-            watched.doors.keep_open(socket, &self.rules.bridge)
-        })
+    /// What is internal needs no way through the host.
+    fn check_doors(&self, doors: &mut Doors) -> Result<(), Error> {
+        if self.internal {
+            return Ok(());
+        }
+        self.ground.filters.with(|socket| doors.keep_open(socket, &self.name))
     }
 
-    /// Removes bridge and table, with the veth of every container that is still attached. Goes on after a failure, and
-    /// tells the first. `net.ipv4.ip_forward` stays as it is.
+    /// Removes the bridge, with the veth of every container that is still attached, and with the last bridge the tables.
+    /// Goes on after a failure, and tells the first. `net.ipv4.ip_forward` stays as it is.
     pub fn down(&self) -> Result<(), Error> {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let doors = self.filters.with(|socket| watched.doors.close(socket, &self.rules.bridge));
-        let table = self.filters.with(|socket| self.rules.remove().commit(socket));
-        watched.table = None;
-        for (port, address) in self.ports.all() {
-            self.ports.release(address, &[port]);
-        }
-        let links = self.routes.with(|socket| {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = self.ground.filters.with(|socket| doors.close(socket, &self.name));
+        let ports = self.release_ports();
+        let left = self.ground.leave(&self.name);
+        let links = self.ground.routes.with(|socket| {
             let ports = socket.links(Some(self.index))?;
             let names: Vec<&str> = ports.iter().filter(|l| is_ours(l)).map(|l| l.name.as_str()).collect();
             delete_links(socket, &names)?;
-            delete_links(socket, &[&self.rules.bridge])
+            delete_links(socket, &[&self.name])
         });
-        doors.and(table).and(links)
+        closed.and(ports).and(left).and(links)
     }
 
-    /// Takes over the endpoints in use; what else an earlier engine left goes. The table of [`Bridge::check`] has the
+    fn release_ports(&self) -> Result<(), Error> {
+        let here = |(_, address): &(crate::Port, std::net::IpAddr)| match address {
+            std::net::IpAddr::V4(address) => self.network.contains(address),
+            std::net::IpAddr::V6(address) => self.network6.is_some_and(|net| net.contains(address)),
+        };
+        let ports: Vec<_> = self.ground.ports.all().into_iter().filter(here).collect();
+        self.withdraw(&ports)
+    }
+
+    /// Takes over the endpoints in use; what else an earlier engine left goes. The tables of [`Ground::check`] have the
     /// ports of the endpoints only.
     fn adopt(&self, endpoints: &[Endpoint]) -> Result<(), Error> {
         for endpoint in endpoints {
-            self.pool.lock().unwrap_or_else(PoisonError::into_inner).adopt(endpoint.address);
-            self.ports.adopt(endpoint.address, &endpoint.ports);
+            self.pool.lock().unwrap_or_else(PoisonError::into_inner).adopt(endpoint.address.into());
+            if let (Some(pool), Some(net)) = (&self.pool6, endpoint.ipv6) {
+                pool.lock().unwrap_or_else(PoisonError::into_inner).adopt(net.addr().into());
+            }
+            self.ground.ports.adopt(endpoint);
         }
         let used = |link: &Link| endpoints.iter().any(|e| e.host_link == link.name);
-        self.routes.with(|socket| {
+        self.ground.routes.with(|socket| {
             let ports = socket.links(Some(self.index))?;
             let stale: Vec<&str> = ports.iter().filter(|l| is_ours(l) && !used(l)).map(|l| l.name.as_str()).collect();
             delete_links(socket, &stale)
@@ -161,9 +187,13 @@ impl Bridge {
     }
 }
 
-/// Borrows a list of ports in the form the rules take.
-pub(crate) fn published(ports: &[(crate::Port, Ipv4Addr)]) -> impl Iterator<Item = Published<'_>> + Clone {
-    ports.iter().map(|(port, address)| (port, *address))
+/// Removes links of user-defined networks that no record speaks of any more.
+pub fn remove_bridge(ground: &Ground, name: &str) -> Result<(), Error> {
+    ground.routes.with(|socket| delete_links(socket, &[name]))
+}
+
+fn is_present(error: &Error) -> bool {
+    matches!(error, Error::Netlink { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists)
 }
 
 /// Removes links by name, several at once; one that is gone already is no failure.
@@ -252,7 +282,7 @@ fn settle_address(routes: &Stock, link: &Link, network: Ipv4Net, standing: &[Ipv
     routes.with(|socket| socket.run(&mut batch))
 }
 
-fn check_name(what: &str, name: &str, longest: usize) -> Result<(), Error> {
+pub(crate) fn check_name(what: &str, name: &str, longest: usize) -> Result<(), Error> {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     let begins = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     if plain && begins && name.len() <= longest {

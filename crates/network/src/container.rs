@@ -1,13 +1,13 @@
-//! The container's side of a network namespace: its settings, its link, its address, its route.
+//! The container's side of a network namespace: its settings, its links, their addresses, its routes.
 
 use crate::{Error, sysctl};
-use ipnet::Ipv4Net;
-use netlink::link::{Index, Peer, VethPair};
+use ipnet::{Ipv4Net, Ipv6Net};
+use netlink::link::{Index, Macvlan, MacvlanMode, Peer, VethPair};
 use netlink::{Batch, Socket};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 
-/// The container's end.
+/// The container's end, unless told otherwise.
 pub(crate) const LINK: &str = "eth0";
 /// LOOPBACK_IFINDEX: `lo` is the first link of every namespace.
 const LOOPBACK: Index = 1;
@@ -15,11 +15,30 @@ const LOOPBACK: Index = 1;
 /// What a container is to be attached with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wiring<'a> {
-    pub(crate) host_link: &'a str,
-    pub(crate) bridge: Index,
+    pub(crate) by: By<'a>,
+    /// The container's end.
+    pub(crate) link: &'a str,
+    pub(crate) mac: [u8; 6],
+    /// Bytes; 0 is that of the link beneath.
     pub(crate) mtu: u32,
     pub(crate) address: Ipv4Net,
-    pub(crate) gateway: Ipv4Addr,
+    pub(crate) address6: Option<Ipv6Net>,
+    /// The default route, when this link has it.
+    pub(crate) way: Option<Way>,
+}
+
+/// What leads out of the container.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum By<'a> {
+    Veth { host_link: &'a str, bridge: Index, isolated: bool },
+    Macvlan { parent: Index, mode: MacvlanMode },
+}
+
+/// Where packets without a better route go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    pub gateway: Ipv4Addr,
+    pub gateway6: Option<Ipv6Addr>,
 }
 
 /// `02:42` and the address, as Docker has it: an address that is given out again needs no new ARP entry.
@@ -38,30 +57,83 @@ pub fn loopback_up(netns: BorrowedFd<'_>) -> Result<(), Error> {
     })
 }
 
-/// Makes the veth pair through `host`, a socket of the host's namespace, and sets its other end up in `netns`.
+/// Makes the link through `host`, a socket of the host's namespace, and sets it up in `netns`.
 pub(crate) fn wire(netns: BorrowedFd<'_>, host: &mut Socket, wiring: &Wiring<'_>) -> Result<(), Error> {
     inside(netns, || {
         sysctl::prepare_container()?;
-        let mut pair = Batch::new();
-        pair.add_veth(&VethPair {
-            name: wiring.host_link,
-            master: Some(wiring.bridge),
-            mtu: wiring.mtu,
-            peer: Peer { name: LINK, mac: mac(wiring.address.addr()), netns },
-        });
-        pair.set_hairpin(wiring.host_link);
-        host.run(&mut pair)?;
+        host.run(&mut making(netns, wiring))?;
         let mut socket = Socket::route()?;
-        let index = socket.link_index(LINK)?.ok_or_else(|| Error::io("find eth0", std::io::ErrorKind::NotFound))?;
+        let index = index_of(&socket, wiring.link)?;
         let mut batch = Batch::new();
         batch.set_up(LOOPBACK);
         batch.add_address(index, wiring.address);
         batch.set_up(index);
-        batch.add_default_route(wiring.gateway);
+        if let Some(address6) = wiring.address6 {
+            sysctl::allow_ipv6(wiring.link)?;
+            batch.add_address6(index, address6);
+        }
+        if let Some(way) = wiring.way {
+            add_way(&mut batch, way, index);
+        }
         Ok(socket.run(&mut batch)?)
     })
 }
 
-fn inside(netns: BorrowedFd<'_>, work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+fn making(netns: BorrowedFd<'_>, wiring: &Wiring<'_>) -> Batch {
+    let mut batch = Batch::new();
+    let peer = Peer { name: wiring.link, mac: wiring.mac, netns };
+    match wiring.by {
+        By::Veth { host_link, bridge, isolated } => {
+            batch.add_veth(&VethPair { name: host_link, master: Some(bridge), mtu: wiring.mtu, peer });
+            batch.set_hairpin(host_link);
+            if isolated {
+                batch.set_isolated(host_link);
+            }
+        }
+        By::Macvlan { parent, mode } => batch.add_macvlan(&Macvlan { parent, mode, mtu: wiring.mtu, peer }),
+    }
+    batch
+}
+
+fn add_way(batch: &mut Batch, way: Way, link: Index) {
+    batch.add_default_route(way.gateway);
+    if let Some(gateway6) = way.gateway6 {
+        batch.add_default_route6(gateway6, link);
+    }
+}
+
+/// Gives the default routes to `link`, or to nobody.
+pub fn set_way(netns: BorrowedFd<'_>, way: Option<(&str, Way)>) -> Result<(), Error> {
+    inside(netns, || {
+        let mut socket = Socket::route()?;
+        let mut old = Batch::new();
+        old.delete_default_routes();
+        socket.run_where_present(&mut old)?;
+        let Some((link, way)) = way else { return Ok(()) };
+        let mut batch = Batch::new();
+        add_way(&mut batch, way, index_of(&socket, link)?);
+        Ok(socket.run(&mut batch)?)
+    })
+}
+
+/// Removes a link of a container; one that is gone already is no failure.
+pub(crate) fn remove_link(netns: BorrowedFd<'_>, link: &str) -> Result<(), Error> {
+    inside(netns, || {
+        let mut batch = Batch::new();
+        batch.delete_link(link);
+        Ok(Socket::route()?.run_where_present(&mut batch)?)
+    })
+}
+
+/// The names of the links in a namespace.
+pub fn link_names(netns: BorrowedFd<'_>) -> Result<Vec<String>, Error> {
+    inside(netns, || Ok(Socket::route()?.links(None)?.into_iter().map(|link| link.name).collect()))
+}
+
+fn index_of(socket: &Socket, link: &str) -> Result<Index, Error> {
+    socket.link_index(link)?.ok_or_else(|| Error::io(format!("find {link}"), std::io::ErrorKind::NotFound))
+}
+
+pub(crate) fn inside<T>(netns: BorrowedFd<'_>, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     netlink::netns::within(netns, work).map_err(|e| Error::io("enter the network namespace", e))?
 }

@@ -3,7 +3,7 @@
 use crate::Protocol;
 use base::{Kind, Kinded};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Why a network operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -11,12 +11,16 @@ pub enum Error {
     #[error("cannot {action}")]
     Netlink { action: String, source: std::io::Error },
     #[error("no address is left in {0}")]
-    AddressesExhausted(ipnet::Ipv4Net),
+    AddressesExhausted(ipnet::IpNet),
+    #[error("the address {0} is in use")]
+    AddressTaken(IpAddr),
+    #[error("the address {0} is not in the subnet {1}")]
+    AddressOutside(IpAddr, ipnet::IpNet),
     #[error("every subnet of the pool overlaps a route of this host: choose one with --bip")]
     SubnetsExhausted,
     /// `owner`: the program that has it, when it can be told ("nginx (pid 812)"), or the container ("container 172.17.0.2").
-    #[error("port {ip}:{port}/{protocol} is taken{}", owner.as_deref().map(|o| format!(" by {o}")).unwrap_or_default())]
-    PortTaken { ip: Ipv4Addr, port: u16, protocol: Protocol, owner: Option<String> },
+    #[error("port {}/{protocol} is taken{}", std::net::SocketAddr::new(*ip, *port), owner.as_deref().map(|o| format!(" by {o}")).unwrap_or_default())]
+    PortTaken { ip: IpAddr, port: u16, protocol: Protocol, owner: Option<String> },
     #[error("all ports of the range {0}-{1} are taken")]
     PortsExhausted(u16, u16),
     #[error("invalid network option: {0}")]
@@ -49,8 +53,8 @@ impl Kinded for Error {
             Error::Netlink { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => Kind::Invalid,
             Error::Netlink { source, .. } => Kinded::kind(source),
             Error::AddressesExhausted(_) | Error::SubnetsExhausted => Kind::Unavailable,
-            Error::PortTaken { .. } | Error::PortsExhausted(..) => Kind::Conflict,
-            Error::Invalid(_) => Kind::Invalid,
+            Error::PortTaken { .. } | Error::PortsExhausted(..) | Error::AddressTaken(_) => Kind::Conflict,
+            Error::Invalid(_) | Error::AddressOutside(..) => Kind::Invalid,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::bridge::{Bridge, delete_links};
 use crate::{Endpoint, Error};
+use ipnet::Ipv6Net;
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +25,7 @@ pub(crate) struct Leaving {
 struct Departure {
     link: String,
     address: Ipv4Addr,
+    address6: Option<Ipv6Net>,
     since: Instant,
 }
 
@@ -35,8 +37,12 @@ impl Bridge {
     /// the network namespace, is removed by one of the next calls, [`Bridge::down`] or the next [`Bridge::up`].
     pub fn leave(&self, endpoint: &Endpoint) -> Result<(), Error> {
         let ports = self.unpublish(endpoint);
-        let departure =
-            Departure { link: endpoint.host_link.clone(), address: endpoint.address, since: Instant::now() };
+        let departure = Departure {
+            link: endpoint.host_link.clone(),
+            address: endpoint.address,
+            address6: endpoint.ipv6,
+            since: Instant::now(),
+        };
         self.leaving.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(departure);
         self.see_off(AT_ONCE, PATIENCE);
         ports
@@ -50,21 +56,21 @@ impl Bridge {
     fn see_off(&self, most: usize, patience: Duration) {
         let (mut gone, mut stuck) = (Vec::new(), Vec::new());
         for departure in self.earliest(most) {
-            match self.routes.with(|socket| socket.link_index(&departure.link)) {
+            match self.ground.routes.with(|socket| socket.link_index(&departure.link)) {
                 Ok(None) => gone.push(departure),
                 _ if departure.since.elapsed() >= patience => stuck.push(departure),
                 _ => self.leaving.queue.lock().unwrap_or_else(PoisonError::into_inner).push_front(departure),
             }
         }
         let links: Vec<&str> = stuck.iter().map(|d| d.link.as_str()).collect();
-        match self.routes.with(|socket| delete_links(socket, &links)) {
+        match self.ground.routes.with(|socket| delete_links(socket, &links)) {
             Ok(()) => gone.extend(stuck),
             Err(e) => {
                 tracing::warn!("cannot remove the links of ended containers: {}", base::chain(&e));
                 self.leaving.queue.lock().unwrap_or_else(PoisonError::into_inner).extend(stuck);
             }
         }
-        gone.iter().for_each(|departure| self.give_back(departure.address));
+        gone.iter().for_each(|departure| self.give_back(departure.address, departure.address6));
     }
 
     fn earliest(&self, most: usize) -> Vec<Departure> {

@@ -1,45 +1,59 @@
-//! The default bridge network of an engine: addresses, veth pairs, masquerade and published ports.
+//! The networks of an engine: bridges and macvlan networks, their addresses, the ends of containers on them, published ports.
 //!
-//! Everything is made by netlink, in an nft table of our own; nothing else on the host is touched but
-//! `net.ipv4.ip_forward`, settings of the bridge itself (`route_localnet`, IPv6 off) and, where the policy of iptables'
-//! chain FORWARD would drop our packets, a few rules there (module `forwarding`).
+//! Everything is made by netlink, in nft tables of our own; nothing else on the host is touched but `net.ipv4.ip_forward`
+//! (and that of IPv6 with the first network that has it), settings of the bridges themselves (`route_localnet`, IPv6 off)
+//! and, where the policy of iptables' chain FORWARD would drop our packets, a few rules there (module `forwarding`).
 //!
 //! ```text
-//!  Bridge::up ──> attach ──> publish ──> unpublish ──> leave or detach ──> Bridge::down
-//!  bridge, table   address,    map elements, bound sockets
-//!                  veth pair
+//!  Ground::new ──> Bridge::first, Bridge::raise ──> attach ──> publish ──> unpublish ──> leave or detach ──> Bridge::down
+//!                  bridge, set elements             address,   map elements, bound sockets
+//!                                                   veth pair
 //! ```
 //!
-//! - *bridge*: the host's link that all containers of an engine are plugged into; its address is their gateway.
-//! - *endpoint*: a container's end on the bridge: eth0, an address, published ports.
+//! - *ground*: what all networks of an engine stand on: the tables, the published ports. With the first network the tables
+//!   come, with the last one they go; networks and ports in between are elements of sets and maps.
+//! - *bridge*: a link of the host that all containers of a network are plugged into; its address is their gateway.
+//! - *endpoint*: a container's end on a network: eth0, an address, published ports.
 //! - *published port*: a port of the host that leads to a container's. While published it is held by a bound socket
 //!   (module `reservation`), so that other programs are told it is taken.
+//! - *record*: a network as its maker wants it ([`Network`]), kept by [`Store`]; [`Driver`] is what is on the host of it.
 //!
-//! Several engines live side by side: bridge, table and subnet are each engine's own. The kernel's state survives the
-//! engine; the next [`Bridge::up`] adopts it. A bridge has at most 1,023 ports (BR_MAX_PORTS), hence as many containers.
+//! Several engines live side by side: bridges, tables and subnets are each engine's own. The kernel's state survives the
+//! engine; the next one adopts it. A bridge has at most 1,023 ports (BR_MAX_PORTS), hence as many containers.
 //! Start reading at [`Bridge`]; `rules` has the packets' ways.
 #![forbid(unsafe_code)]
 
 mod attach;
 mod bridge;
 mod container;
+mod driver;
 mod error;
 mod forwarding;
+mod ground;
 mod leave;
+mod macvlan;
 mod model;
+mod name_server;
 mod outer;
 mod owner;
 mod pool;
 mod ports;
 mod publish;
+mod record;
 mod reservation;
 mod rules;
 mod stock;
 mod subnet;
 mod sysctl;
 
-pub use bridge::Bridge;
-pub use container::loopback_up;
+pub use bridge::{Bridge, remove_bridge};
+pub use container::{Way, link_names, loopback_up, set_way};
+pub use driver::Driver;
 pub use error::Error;
-pub use model::{Endpoint, Options, Port, PortRequest, Protocol};
+pub use ground::Ground;
+pub use macvlan::{MacvlanDesign, MacvlanNetwork};
+pub use model::{Design, Endpoint, Options, Plan, Port, PortRequest, Protocol, Wish};
+pub use name_server::{NAME_SERVER, lead_names};
+pub use netlink::link::MacvlanMode;
 pub use outer::{Outer, OuterPort};
+pub use record::{Ipam, Network, Store, Subnet};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a bridge is made with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +17,71 @@ pub struct Options {
     pub mtu: u32,
 }
 
-/// A container's end on the bridge.
+/// What a user-defined network's bridge is made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Design {
+    /// At most 15 bytes.
+    pub bridge: String,
+    pub plan: Plan,
+    /// Bytes; 0 is the default 1500.
+    pub mtu: u32,
+    /// No way out of it and none in.
+    pub internal: bool,
+    /// Whether containers on it reach each other. Where not, a published port of one is still reached by the others through the
+    /// host, unless br_netfilter is on: it would have such packets go from port to port of the bridge.
+    pub together: bool,
+    /// Whether what leaves it has the host's address.
+    pub masquerade: bool,
+}
+
+/// Which addresses a network has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The gateway's address and the subnet.
+    pub subnet: ipnet::Ipv4Net,
+    /// Where addresses are given out from; `None` is the whole subnet.
+    pub range: Option<ipnet::Ipv4Net>,
+    pub subnet6: Option<ipnet::Ipv6Net>,
+    pub range6: Option<ipnet::Ipv6Net>,
+    /// Never given out by themselves.
+    pub reserved: Vec<IpAddr>,
+}
+
+/// What is asked of an end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// The name of the container's end; empty is `eth0`.
+    pub link: String,
+    pub ipv4: Option<Ipv4Addr>,
+    pub ipv6: Option<Ipv6Addr>,
+    /// `None` is `02:42` and the IPv4 address.
+    pub mac: Option<[u8; 6]>,
+    /// Whether everything without a better route leaves by it.
+    pub default_route: bool,
+}
+
+/// A container's end on a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// The host's end of the veth pair.
+    /// 64 hex digits.
+    #[serde(default)]
+    pub id: String,
+    /// The id of its network; empty on an engine's own bridge.
+    #[serde(default)]
+    pub network: String,
+    /// The host's end of the veth pair; empty where there is none.
     pub host_link: String,
     /// The container's end, `eth0`.
     pub link: String,
     pub address: Ipv4Addr,
     pub prefix: u8,
-    pub gateway: Ipv4Addr,
+    /// `None`: nothing leads out of this network.
+    pub gateway: Option<Ipv4Addr>,
+    /// The IPv6 address with its prefix.
+    #[serde(default)]
+    pub ipv6: Option<ipnet::Ipv6Net>,
+    #[serde(default)]
+    pub gateway6: Option<Ipv6Addr>,
     pub mac: String,
     pub ports: Vec<Port>,
 }
@@ -44,10 +99,20 @@ pub enum Protocol {
 pub struct PortRequest {
     pub container_port: u16,
     pub protocol: Protocol,
-    /// `None` is all addresses.
-    pub host_ip: Option<Ipv4Addr>,
+    /// `None` is all addresses, of both families where the network has both.
+    pub host_ip: Option<IpAddr>,
     /// An inclusive range to pick one from; `(0, 0)` is any ephemeral port.
     pub host_ports: (u16, u16),
+}
+
+impl Endpoint {
+    /// Its address of the family that `like` is of.
+    pub(crate) fn address_like(&self, like: IpAddr) -> Option<IpAddr> {
+        match like {
+            IpAddr::V4(_) => Some(self.address.into()),
+            IpAddr::V6(_) => self.ipv6.map(|net| net.addr().into()),
+        }
+    }
 }
 
 /// A published port.
@@ -55,8 +120,8 @@ pub struct PortRequest {
 pub struct Port {
     pub container_port: u16,
     pub protocol: Protocol,
-    /// 0.0.0.0 is all addresses.
-    pub host_ip: Ipv4Addr,
+    /// 0.0.0.0 and :: are all addresses.
+    pub host_ip: IpAddr,
     pub host_port: u16,
 }
 

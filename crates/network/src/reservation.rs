@@ -6,7 +6,7 @@
 use crate::{Error, Protocol};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, ipproto, sockopt};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 /// A held port. `socket` is `None` when the kernel has no sockets of this protocol.
@@ -18,10 +18,10 @@ pub(crate) struct Reservation {
 }
 
 /// Holds `port` of `ip`, or any free one for port 0. `Ok(None)`: it is taken.
-pub(crate) fn hold(protocol: Protocol, ip: Ipv4Addr, port: u16) -> Result<Option<Reservation>, Error> {
-    let at = SocketAddrV4::new(ip, port);
+pub(crate) fn hold(protocol: Protocol, ip: IpAddr, port: u16) -> Result<Option<Reservation>, Error> {
+    let at = SocketAddr::new(ip, port);
     let failed = |e: Errno| Error::io(format!("bind {at}/{protocol}"), e);
-    let socket = match open(protocol) {
+    let socket = match open(protocol, ip) {
         Ok(socket) => socket,
         Err(Errno::PROTONOSUPPORT | Errno::SOCKTNOSUPPORT) if protocol == Protocol::Sctp => {
             return Ok((port != 0).then_some(Reservation { port, socket: None }));
@@ -36,7 +36,7 @@ pub(crate) fn hold(protocol: Protocol, ip: Ipv4Addr, port: u16) -> Result<Option
         other => other.map_err(failed)?,
     }
     let name = rustix::net::getsockname(&socket).map_err(failed)?;
-    let port = SocketAddrV4::try_from(name).map_err(failed)?.port();
+    let port = SocketAddr::try_from(name).map_err(failed)?.port();
     if protocol == Protocol::Udp {
         // Packets that come by no rule of ours would lie here for ever; the kernel's least buffer holds one or two.
         sockopt::set_socket_recv_buffer_size(&socket, 1).map_err(failed)?;
@@ -44,21 +44,27 @@ pub(crate) fn hold(protocol: Protocol, ip: Ipv4Addr, port: u16) -> Result<Option
     Ok(Some(Reservation { port, socket: Some(socket) }))
 }
 
-fn open(protocol: Protocol) -> Result<OwnedFd, Errno> {
+fn open(protocol: Protocol, ip: IpAddr) -> Result<OwnedFd, Errno> {
     let (kind, protocol) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
         Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
         Protocol::Sctp => (SocketType::STREAM, ipproto::SCTP),
     };
-    rustix::net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, Some(protocol))
+    let family = if ip.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, Some(protocol))?;
+    if ip.is_ipv6() {
+        // The same port of IPv4 is held, or not, by a socket of its own.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    Ok(socket)
 }
 
 /// A server that has just ended leaves connections in TIME_WAIT, which forbid a plain bind for a minute. SO_REUSEADDR
 /// gets past them, but would let the next program past us as well, as long as nobody listens. So: bind with it, listen
 /// (the kernel then takes the port as exclusive, inet_csk_listen_start), stop listening, and take SO_REUSEADDR back.
-fn hold_over_old_connections(at: SocketAddrV4) -> Result<Option<OwnedFd>, Error> {
+fn hold_over_old_connections(at: SocketAddr) -> Result<Option<OwnedFd>, Error> {
     let tried = || -> Result<OwnedFd, Errno> {
-        let socket = open(Protocol::Tcp)?;
+        let socket = open(Protocol::Tcp, at.ip())?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
         rustix::net::bind(&socket, &at)?;
         rustix::net::listen(&socket, 0)?;
@@ -76,9 +82,9 @@ fn hold_over_old_connections(at: SocketAddrV4) -> Result<Option<OwnedFd>, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
-    const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
     fn nobody_can_bind_a_held_port_until_it_is_let_go() {
@@ -111,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_not_ours_is_an_error_of_its_own() {
-        let error = hold(Protocol::Tcp, Ipv4Addr::new(192, 0, 2, 77), 80).unwrap_err();
+        let error = hold(Protocol::Tcp, Ipv4Addr::new(192, 0, 2, 77).into(), 80).unwrap_err();
         assert_eq!(base::Kinded::kind(&error), base::Kind::Invalid);
     }
 }

@@ -36,17 +36,44 @@ fn last_mapped(map: &str) -> u32 {
     if end == 0 { MOST } else { (end - 1).min(MOST) }
 }
 
-/// Settings of the host: forwarding on; the bridge takes replies to connections from 127.0.0.1, and no IPv6.
+/// Settings of the host: forwarding on; the bridge takes replies to connections from 127.0.0.1, and IPv6 only when it has a subnet of it.
 ///
 /// Forwarding stays on at the end: others may have come to rely on it.
-pub(crate) fn prepare_host(bridge: &str) -> Result<(), Error> {
+pub(crate) fn prepare_host(bridge: &str, ipv6: bool) -> Result<(), Error> {
     if read("ipv4/ip_forward").is_none_or(|v| v != "1") {
         set("ipv4/ip_forward", "1")?;
         tracing::info!("net.ipv4.ip_forward is now 1: this host forwards packets between its networks");
     }
     set(&format!("ipv4/conf/{bridge}/route_localnet"), "1")?;
     set_if_there(&format!("ipv6/conf/{bridge}/accept_ra"), "0")?;
-    set_if_there(&format!("ipv6/conf/{bridge}/disable_ipv6"), "1")
+    if !ipv6 {
+        return set_if_there(&format!("ipv6/conf/{bridge}/disable_ipv6"), "1");
+    }
+    set(&format!("ipv6/conf/{bridge}/disable_ipv6"), "0")?;
+    if read("ipv6/conf/all/forwarding").is_none_or(|v| v != "1") {
+        // What accepts router advertisements as a host would stop doing so as a router (2 is: nevertheless).
+        for link in accepting_links() {
+            set_if_there(&format!("ipv6/conf/{link}/accept_ra"), "2")?;
+        }
+        set("ipv6/conf/all/forwarding", "1")?;
+        tracing::info!("net.ipv6.conf.all.forwarding is now 1: this host forwards packets between its networks");
+    }
+    Ok(())
+}
+
+/// Links that take addresses and routes from router advertisements.
+fn accepting_links() -> Vec<String> {
+    let links = fs::read_dir("/proc/sys/net/ipv6/conf").into_iter().flatten().flatten();
+    let names = links.filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .filter(|name| !matches!(name.as_str(), "all" | "default" | "lo"))
+        .filter(|name| read(&format!("ipv6/conf/{name}/accept_ra")).is_some_and(|v| v == "1"))
+        .collect()
+}
+
+/// Lets a link of a container have IPv6 addresses.
+pub(crate) fn allow_ipv6(link: &str) -> Result<(), Error> {
+    set(&format!("ipv6/conf/{link}/disable_ipv6"), "0")
 }
 
 /// The ports the kernel picks from for port 0.

@@ -20,7 +20,7 @@ fn a_container_gets_address_route_and_settings() {
     let container = world.bare_container(&bridge);
     let endpoint = &container.endpoint;
     assert_eq!((endpoint.address, endpoint.prefix), (Ipv4Addr::new(172, 17, 0, 2), 16));
-    assert_eq!((endpoint.gateway, endpoint.mac.as_str()), (bridge.gateway(), "02:42:ac:11:00:02"));
+    assert_eq!((endpoint.gateway, endpoint.mac.as_str()), (Some(bridge.gateway()), "02:42:ac:11:00:02"));
     assert!(endpoint.host_link.len() <= 15);
     within(&container.netns, || {
         let mut socket = netlink::Socket::route().unwrap();

@@ -70,7 +70,7 @@ fn a_port_of_one_address_is_reached_at_that_address_only() {
     let world = World::new();
     let bridge = world.up(&[]);
     let mut container = world.container(&bridge);
-    let at = |ip, port| PortRequest { host_ip: Some(ip), ..request(Protocol::Tcp, port) };
+    let at = |ip: Ipv4Addr, port| PortRequest { host_ip: Some(ip.into()), ..request(Protocol::Tcp, port) };
     publish(&world, &bridge, &mut container, &[at(LOCAL, 8081), at(HOST, 8082)]);
     assert_eq!(reach(&world.host, (LOCAL, 8081)), bridge.gateway().to_string());
     assert_eq!(reach(&world.other, (HOST, 8082)), OTHER.to_string());
@@ -84,7 +84,7 @@ fn nobody_on_the_wire_or_in_a_container_reaches_127_0_0_1_of_the_host() {
     let world = World::new();
     let bridge = world.up(&[]);
     let mut container = world.container(&bridge);
-    let local = PortRequest { host_ip: Some(LOCAL), ..request(Protocol::Tcp, 8081) };
+    let local = PortRequest { host_ip: Some(LOCAL.into()), ..request(Protocol::Tcp, 8081) };
     publish(&world, &bridge, &mut container, &[local]);
     let listener = world.on_host(|| TcpListener::bind((LOCAL, 99)).unwrap());
     std::thread::spawn(move || serve_tcp(&listener));

@@ -1,7 +1,7 @@
 //! Lists, page by page: tags, and what refers to a manifest.
 
 use crate::error::{Error, Refusal};
-use crate::hosts::same_origin;
+use crate::hosts::{Capability, same_origin};
 use crate::repository::{Inner, Repository};
 use crate::session::{Ask, Session, Target};
 use crate::setup;
@@ -45,8 +45,13 @@ impl Repository {
 }
 
 impl Inner {
+    /// Of the first endpoint that has the repository, as a pull takes it.
     async fn tags(&self) -> Result<Vec<String>, Error> {
-        let session = self.pushing().await?;
+        let sessions = self.sessions(Capability::Resolve).await?;
+        self.ask_each(sessions, |_, session| self.tags_at(session)).await
+    }
+
+    async fn tags_at(&self, session: Session) -> Result<Vec<String>, Error> {
         let mut ask = Ask::new(Method::GET, self.at("tags/list")).scope(self.scope("pull"));
         ask.query = vec![("n", PAGE.to_owned())];
         let mut all = Vec::new();

@@ -20,9 +20,14 @@ struct Dns {
 /// A name without addresses.
 #[derive(Debug, thiserror::Error)]
 #[error("lookup {host}: {reason}")]
-pub(crate) struct NameError {
+pub struct NameError {
     host: String,
     reason: String,
+}
+
+/// The addresses of a host, which may itself be one: as registries are found, and never by getaddrinfo.
+pub async fn lookup(host: &str) -> Result<Vec<IpAddr>, NameError> {
+    Names::default().lookup(host).await
 }
 
 impl Names {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// A kind of TLS set-up. Equal ones share their connections.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Tls {
+pub struct Tls {
     pub verify: Verify,
     /// More roots: PEM files with any number of certificates each.
     pub roots: Vec<Vec<u8>>,
@@ -19,7 +19,7 @@ pub(crate) struct Tls {
 
 /// What is asked of a server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) enum Verify {
+pub enum Verify {
     /// A chain to one of the machine's roots or ours, and the right name.
     #[default]
     Chain,
@@ -28,7 +28,7 @@ pub(crate) enum Verify {
 
 /// A client's certificate chain and its key, as PEM.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Identity {
+pub struct Identity {
     pub chain: Vec<u8>,
     pub key: Vec<u8>,
 }
@@ -39,7 +39,8 @@ impl Tls {
         Tls { identity: None, ..self.clone() }
     }
 
-    pub(crate) fn config(&self) -> Result<ClientConfig, Error> {
+    /// The set-up of connections.
+    pub fn config(&self) -> Result<ClientConfig, Error> {
         let provider = Arc::new(ring::default_provider());
         let wrong = |error: rustls::Error| Error::Invalid(format!("cannot set up TLS: {error}"));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));

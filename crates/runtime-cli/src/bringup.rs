@@ -16,7 +16,7 @@ use crate::notify::{self, Notify};
 use crate::store::Container;
 use crate::words::Global;
 use crate::words::options::{Create, Restore};
-use crate::{hooks, pid_file};
+use crate::{hooks, pid_file, seal};
 use draft::Draft;
 use oci::state::Status;
 use request::Request;
@@ -37,7 +37,9 @@ pub struct Up {
 
 /// Makes the container that `options` ask for.
 pub fn bring_up(global: &Global, options: &Create, mode: Mode) -> Result<Up> {
+    let zygote = seal::zygote()?;
     let mut request = Request::read(global, options, mode)?;
+    zygote.prepare(request.spec()).map_err(|e| Error::because("cannot have a network namespace made", &e))?;
     let ends = request.ends()?;
     let signals = Signals::take().map_err(|e| Error::because("cannot take signals", &e))?;
     let mut draft = Draft::begin(&mut request)?;
@@ -45,7 +47,7 @@ pub fn bring_up(global: &Global, options: &Create, mode: Mode) -> Result<Up> {
         (Some(host), Mode::Detached | Mode::Foreground) => Some(Notify::open(draft.folder(), host)?),
         _ => None,
     };
-    let (pid, pidfd, master) = draft.bear(&request, ends.streams(), &signals)?;
+    let (pid, pidfd, master) = draft.bear(zygote, &request, ends.streams(), &signals)?;
     let foreground = ends.hand_over("standard", pidfd.as_fd(), master)?;
     pid_file::write(options.pid_file.as_deref(), pid)?;
     if mode != Mode::Create

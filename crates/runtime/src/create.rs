@@ -19,8 +19,8 @@ pub use join::{Joining, join};
 use crate::failure::at;
 use crate::stage::{Errand, Place, Sort};
 use crate::wire::{self, Word};
-use crate::{Extent, Failure, Inputs, PrepareError, ProcessPlan, Rules, Step};
-use crate::{ids, launch, limits, listener, park};
+use crate::{Extent, Failure, Inputs, PrepareError, ProcessPlan, Rules, Step, Zygote};
+use crate::{ids, launch, limits, listener};
 use oci::runtime::{Linux, NamespaceKind, Spec};
 use oci::state::State;
 use rustix::event::{PollFd, PollFlags};
@@ -29,13 +29,14 @@ use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
+use serde::{Deserialize, Serialize};
 use spaces::Spaces;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use sys::CgroupEntry;
 use sys::mount::Change;
-use sys::process::{Birth, SingleThread};
+use sys::process::Birth;
 
 /// Why a container could not be created.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +65,7 @@ pub struct Creation<'a> {
 }
 
 /// How a container is brought up, where there is a choice.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Way {
     /// Without rights on the host: id maps by newuidmap(1) and newgidmap(1) (or one line each, written directly), mount sources opened
     /// by the process itself inside its user namespace, devices bound instead of made.
@@ -84,6 +85,8 @@ pub struct Way {
 pub struct Newborn<'a> {
     creation: Creation<'a>,
     begun: Beginning,
+    /// On its way out; waited for when nothing else is to be done.
+    zygote: Zygote,
 }
 
 /// A process on its way to its program. Dropped before it is done, it ends: its end of the socket tells it.
@@ -111,9 +114,9 @@ pub enum Milestone {
 }
 
 impl<'a> Creation<'a> {
-    /// Forks the process. `cgroup`: where it is born (v2), or what it enters (v1); [`CgroupEntry::Inherit`] when the caller
-    /// will put it somewhere.
-    pub fn fork(self, thread: &SingleThread, cgroup: &CgroupEntry) -> Result<Newborn<'a>, CreateError> {
+    /// Has the process forked. `cgroup`: where it is born (v2), or what it enters (v1); [`CgroupEntry::Inherit`] when the
+    /// caller will put it somewhere.
+    pub fn fork(self, mut zygote: Zygote, cgroup: &CgroupEntry) -> Result<Newborn<'a>, CreateError> {
         let spaces = Spaces::open(self.spec)?;
         let (procs, born) = cgroup.ways();
         let birth = Birth {
@@ -134,12 +137,12 @@ impl<'a> Creation<'a> {
             way: self.way,
             state: self.state,
         };
-        let (pid, pidfd, socket) = park::fork(thread, &birth, place, Some(&errand))?;
+        let (pid, pidfd, socket) = zygote.bear(&birth, &place, &errand)?;
         let process = self.spec.process.as_ref();
         let mut begun = Beginning::new(pid, pidfd, socket, process.is_some_and(|process| process.terminal));
         begun.gated = self.gate.is_some();
         begun.listener = listener::Agent::of(self.spec, self.state, pid);
-        let newborn = Newborn { creation: self, begun };
+        let newborn = Newborn { creation: self, begun, zygote };
         let arrived = match newborn.creation.spec.namespace(NamespaceKind::User) {
             Some(user) if user.is_new() => newborn.map_ids(),
             // Before it is there, its user namespace and ids are still ours.
@@ -177,7 +180,9 @@ impl Newborn<'_> {
 
     /// Lets it go on with everything. Does not wait for it. On failure the process is dead and reaped.
     pub fn furnish(self) -> Result<Beginning, CreateError> {
-        match self.order() {
+        let ordered = self.order();
+        drop(self.zygote);
+        match ordered {
             Ok(()) => Ok(self.begun),
             Err(e) => {
                 self.begun.kill();

@@ -102,7 +102,7 @@ fn replace(
         network: Network::Join(spaces.network.as_fd()),
         cgroup_procs: parked.cgroup_procs.iter().map(AsFd::as_fd).collect(),
     };
-    park::fork(thread, &birth, place, None)
+    park::fork(thread, &birth, place)
 }
 
 /// Gives pipes to the user of the container, who could not open /dev/stdout and its like otherwise.

@@ -42,6 +42,7 @@ mod seal;
 mod stage;
 mod tiny_init;
 mod wire;
+mod zygote;
 
 pub use exec::{Target, exec};
 pub use hooks::{HookError, Interruption, run_hooks};
@@ -52,6 +53,7 @@ pub use plan::*;
 pub use prepare::{PrepareError, known_capabilities};
 pub use seal::seal_self;
 pub use tiny_init::init_main;
+pub use zygote::{ZYGOTE, Zygote, zygote_main};
 
 use std::os::fd::OwnedFd;
 

@@ -1,7 +1,8 @@
 //! The keeper's end of a parked process: one that waits in its user and network namespaces and cgroups for a plan.
 
+use crate::create::Way;
 use crate::failure::at;
-use crate::stage::{Between, Errand, Groups, Network, Place, User, named};
+use crate::stage::{Between, Groups, Network, Place, User, named};
 use crate::wire::{self, Word};
 use crate::{Failure, FdIndex, NetworkNamespace, ParkPlan, Step, UserNamespace, ids, stage};
 use rustix::event::{PollFd, PollFlags};
@@ -49,7 +50,7 @@ pub fn park(thread: &SingleThread, plan: &ParkPlan, fds: &[OwnedFd]) -> Result<P
     let cgroup_procs =
         procs.iter().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>().map_err(at(Step::Park, "cgroup"))?;
     let place = Place { user, network, cgroup_procs: procs };
-    let (pid, pidfd, socket) = fork(thread, &Birth { namespaces, ..Birth::default() }, place, None)?;
+    let (pid, pidfd, socket) = fork(thread, &Birth { namespaces, ..Birth::default() }, place)?;
     let parking = Parking { pid, pidfd, socket, user: plan.user.clone(), cgroup_procs };
     if namespaces.contains(Namespaces::NEWUSER) {
         parking.map_ids()?;
@@ -75,34 +76,39 @@ fn places<'a>(plan: &ParkPlan, fds: &'a [OwnedFd]) -> Result<(User<'a>, Network<
 }
 
 /// Forks a process that goes to its `place` and waits there for an order.
-///
-/// A pid namespace belongs to the user namespace in which it is made, and only root of that one may mount a proc of it: to
-/// be the first of a pid namespace in a user namespace that exists, a process has to be forked from inside of that. And a
-/// network namespace may belong to a user namespace over which a new one has no power: it is joined before that is made.
 pub(crate) fn fork(
     thread: &SingleThread,
     birth: &Birth<'_>,
     mut place: Place<'_>,
-    errand: Option<&Errand<'_>>,
 ) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
+    if joins_first(birth, &mut place, Way::default())? {
+        return fork_inside(thread, birth, place);
+    }
+    let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
+    match sys::fork(thread, birth).map_err(at(Step::Clone, "init"))? {
+        Fork::Child(child) => stage::parked(&child, theirs, place, None),
+        Fork::Parent { pid, pidfd } => Ok((pid, pidfd, ours)),
+    }
+}
+
+/// Whether a process for this `place` is to be forked from inside of namespaces that are joined first. What is ours already is
+/// taken out of the way.
+///
+/// A pid namespace belongs to the user namespace in which it is made, and only root of that one may mount a proc of it: to
+/// be the first of a pid namespace in a user namespace that exists, a process has to be forked from inside of that. And a
+/// network namespace may belong to a user namespace over which a new one has no power: it is joined before that is made.
+pub(crate) fn joins_first(birth: &Birth<'_>, place: &mut Place<'_>, way: Way) -> Result<bool, Failure> {
     if let Network::Join(namespace) = place.network
         && is_ours(namespace).map_err(at(Step::JoinNamespace, "network"))?
     {
         place.network = Network::Stay;
     }
     // Without root's rights a pid namespace is joined from inside of its user namespace only.
-    let joins_rootless = birth.pid_namespace.is_some() && errand.is_some_and(|errand| errand.way.rootless);
+    let joins_rootless = birth.pid_namespace.is_some() && way.rootless;
     let elsewhere = birth.namespaces.contains(Namespaces::NEWPID) || joins_rootless;
     let user_first = matches!(place.user, User::Join(_)) && elsewhere;
     let network_first = matches!((place.user, place.network), (User::Born, Network::Join(_)));
-    if user_first || network_first {
-        return fork_inside(thread, birth, place, errand);
-    }
-    let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
-    match sys::fork(thread, birth).map_err(at(Step::Clone, "init"))? {
-        Fork::Child(child) => stage::parked(&child, theirs, place, errand),
-        Fork::Parent { pid, pidfd } => Ok((pid, pidfd, ours)),
-    }
+    Ok(user_first || network_first)
 }
 
 /// Whether the caller is in this network namespace (namespaces(7): device and inode tell).
@@ -114,17 +120,12 @@ fn is_ours(namespace: BorrowedFd<'_>) -> io::Result<bool> {
 /// Forks by way of a process that joins what has to be joined first. It lives for a few system calls: the caller waits for it.
 ///
 /// That one stays out of the container's cgroup, which may be frozen, or have room for a single process.
-fn fork_inside(
-    thread: &SingleThread,
-    birth: &Birth<'_>,
-    place: Place<'_>,
-    errand: Option<&Errand<'_>>,
-) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
+fn fork_inside(thread: &SingleThread, birth: &Birth<'_>, place: Place<'_>) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
     let (ours, theirs) = wire::pair().map_err(at(Step::Park, "socket"))?;
     let (hear, tell) = wire::pair().map_err(at(Step::Park, "socket"))?;
     match sys::fork(thread, &Birth::default()).map_err(at(Step::Clone, "process between"))? {
         Fork::Child(_) => {
-            stage::fork_sibling(thread, birth, place, Between { tell: tell.as_fd(), control: theirs, errand })
+            stage::fork_from_inside(thread, birth, place, Between { tell: tell.as_fd(), control: theirs, errand: None })
         }
         Fork::Parent { pidfd, .. } => {
             drop((theirs, tell));
@@ -143,7 +144,7 @@ pub(crate) fn adopt(hear: BorrowedFd<'_>, between: BorrowedFd<'_>) -> Result<(i3
 }
 
 /// Waits for the word or the end of the process between: the socket alone would not tell of an end after the fork.
-fn await_forked(hear: BorrowedFd<'_>, between: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+pub(crate) fn await_forked(hear: BorrowedFd<'_>, between: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
     let mut ready = [hear, between].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
     rustix::io::retry_on_intr(|| rustix::event::poll(&mut ready, None)).map_err(at(Step::Park, "socket"))?;
     match wire::listen(hear) {
@@ -154,7 +155,7 @@ fn await_forked(hear: BorrowedFd<'_>, between: BorrowedFd<'_>) -> Result<OwnedFd
 }
 
 /// The number of a process as this one sees it (proc_pid_fdinfo(5), `Pid:`).
-fn pid_of(pidfd: BorrowedFd<'_>) -> io::Result<i32> {
+pub(crate) fn pid_of(pidfd: BorrowedFd<'_>) -> io::Result<i32> {
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
     let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
     number.filter(|pid| *pid > 0).ok_or_else(|| io::ErrorKind::InvalidData.into())

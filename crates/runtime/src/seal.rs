@@ -4,12 +4,12 @@
 //! that could be written to, the next call of the runtime would run a container's code with the host's rights.
 
 use rustix::fs::{CWD, Mode, OFlags, SealFlags, StatVfsMountFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags};
 use rustix::mount::OpenTreeFlags;
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use sys::mount::{Change, Reach, attribute};
@@ -23,15 +23,51 @@ const SELF: &str = "/proc/self/exe";
 /// That is a read-only mount of the same file which is in nobody's mount namespace, so that nobody can make it writable; or,
 /// without the right to mount, a sealed copy in memory.
 pub fn seal_self() -> io::Result<()> {
-    if is_sealed()? {
-        return name_process();
+    match program()? {
+        Program::Ours => name_process(),
+        Program::Sealed(program) => {
+            let Err(error) = execute(&program);
+            Err(error)
+        }
     }
-    let program = match read_only_mount() {
-        Err(Errno::PERM | Errno::NOSYS | Errno::INVAL) => copy()?,
-        other => other?,
-    };
-    let Err(error) = execute(&program);
-    Err(error)
+}
+
+/// This program, where it cannot be written to.
+#[derive(Debug)]
+pub(crate) enum Program {
+    /// It runs from there.
+    Ours,
+    Sealed(OwnedFd),
+}
+
+impl Program {
+    /// For an execve in a forked child.
+    pub(crate) fn path(&self) -> String {
+        match self {
+            Self::Ours => SELF.to_owned(),
+            Self::Sealed(program) => format!("/proc/self/fd/{}", program.as_raw_fd()),
+        }
+    }
+
+    /// Over an execve.
+    pub(crate) fn stay_open(&self) -> io::Result<()> {
+        match self {
+            Self::Ours => Ok(()),
+            Self::Sealed(program) => Ok(rustix::io::fcntl_setfd(program, FdFlags::empty())?),
+        }
+    }
+}
+
+/// Finds or makes a place for it.
+pub(crate) fn program() -> io::Result<Program> {
+    if is_sealed()? {
+        return Ok(Program::Ours);
+    }
+    match read_only_mount() {
+        Err(Errno::PERM | Errno::NOSYS | Errno::INVAL) => copy(),
+        other => Ok(other?),
+    }
+    .map(Program::Sealed)
 }
 
 fn is_sealed() -> io::Result<bool> {

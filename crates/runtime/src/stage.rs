@@ -154,6 +154,16 @@ pub(crate) struct Between<'a> {
 /// The short life of a process that joins namespaces only to fork, as its sibling, one that is born inside.
 ///
 /// It keeps the host root's ids, so it may put that one into a cgroup.
+pub(crate) fn fork_from_inside(thread: &SingleThread, birth: &Birth<'_>, place: Place<'_>, between: Between<'_>) -> ! {
+    let rootless = between.errand.filter(|errand| errand.way.rootless);
+    let score = rootless.and_then(|errand| errand.spec.process.as_ref()?.oom_score_adj);
+    match conceal(score).and_then(|()| join(&place)) {
+        Ok(()) => fork_sibling(thread, birth, place.entered(), between),
+        Err(failure) => end_between(between.tell, &failure),
+    }
+}
+
+/// Forks a child of the caller's own parent, and ends.
 pub(crate) fn fork_sibling(
     thread: &SingleThread,
     birth: &Birth<'_>,
@@ -161,19 +171,16 @@ pub(crate) fn fork_sibling(
     Between { tell, control, errand }: Between<'_>,
 ) -> ! {
     let birth = Birth { sibling: true, ..*birth };
-    let rootless = errand.filter(|errand| errand.way.rootless);
-    let score = rootless.and_then(|errand| errand.spec.process.as_ref()?.oom_score_adj);
-    let forked = conceal(score)
-        .and_then(|()| join(&place))
-        .and_then(|()| sys::fork(thread, &birth).map_err(at(Step::Clone, "init")));
-    match forked {
-        Ok(Fork::Child(child)) => parked(&child, control, place.entered(), errand),
+    match sys::fork(thread, &birth).map_err(at(Step::Clone, "init")) {
+        Ok(Fork::Child(child)) => parked(&child, control, place, errand),
         Ok(Fork::Parent { pidfd, .. }) => tell_forked(tell, pidfd.as_fd()),
-        Err(failure) => {
-            wire::report(tell, &failure);
-            sys::process::exit(1)
-        }
+        Err(failure) => end_between(tell, &failure),
     }
+}
+
+fn end_between(tell: BorrowedFd<'_>, failure: &Failure) -> ! {
+    wire::report(tell, failure);
+    sys::process::exit(1)
 }
 
 /// The end of a process between.
@@ -219,13 +226,14 @@ fn wait_in_place(course: &Course<'_>, place: &Place<'_>) -> Result<Option<Order>
     course.close_all_but(own.numbers().collect())?;
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(at(Step::Park, "death signal"))?;
     course.say_ready()?;
-    let order = match wire::await_order(course.control()).map_err(at(Step::Park, "plan"))? {
+    let order = match wire::await_order::<Box<crate::Plan>>(course.control()).map_err(at(Step::Park, "plan"))? {
         None => return Ok(None),
         Some(wire::Order::This(plan, fds)) => (own, plan, fds),
         Some(wire::Order::Own) => {
             let (plan, fds) = course.compile()?;
             (own, plan, fds)
         }
+        Some(wire::Order::Network) => return Err(Failure::new(Step::Park, Errno::PROTO, "plan")),
     };
     course.stop_watching_keeper()?;
     course.unbind()?;

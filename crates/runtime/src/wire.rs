@@ -1,9 +1,11 @@
 //! What a keeper and the process it forked say to each other over their socket pair (SOCK_SEQPACKET: one packet, one word).
 
 use crate::failure::at;
-use crate::{Extent, Failure, Plan, Step};
+use crate::{Extent, Failure, Step};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -21,6 +23,8 @@ pub(crate) const TERMINAL: u8 = b't';
 pub(crate) const FORKED: u8 = b'2';
 /// Caller: the specification is to be compiled by the child itself, which has it from the fork.
 const OWN: u8 = b's';
+/// Caller, to a zygote: a new network namespace will be wanted.
+pub(crate) const NETWORK: u8 = b'n';
 /// Caller: go on.
 pub(crate) const PROCEED: u8 = b'p';
 /// Child: namespaces and mounts are there; it waits for [`PROCEED`].
@@ -52,7 +56,7 @@ pub(crate) fn say(socket: BorrowedFd<'_>, word: u8, fds: &[BorrowedFd<'_>]) -> i
 }
 
 /// Hands over a plan and descriptors, however many and however long.
-pub(crate) fn order(socket: BorrowedFd<'_>, plan: &Plan, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn order<T: Serialize>(socket: BorrowedFd<'_>, plan: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let plan = postcard::to_stdvec(plan).map_err(io::Error::other)?;
     let inline = plan.len() <= INLINE_LIMIT;
     let memfd = if inline { None } else { Some(sys::sealed_memfd("dhow-plan", &plan)?) };
@@ -80,23 +84,27 @@ pub(crate) fn order_own(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 /// What a child is ordered to do.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum Order<T> {
     /// Plan and descriptors.
-    This(Box<Plan>, Vec<OwnedFd>),
+    This(T, Vec<OwnedFd>),
     /// What the specification says that it has from the fork.
     Own,
+    /// A new network namespace, made ahead.
+    Network,
 }
 
 /// Waits for the order; `None` when the keeper closed the socket.
-pub(crate) fn await_order(socket: BorrowedFd<'_>) -> io::Result<Option<Order>> {
+pub(crate) fn await_order<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option<Order<T>>> {
     let mut bytes = vec![0; HEADER + INLINE_LIMIT];
     let mut fds = Vec::new();
     let read = sys::recv_with_fds(socket, &mut bytes, &mut fds, RecvFlags::empty())?;
     if read == 0 {
         return Ok(None);
     }
-    if bytes.get(..read) == Some(&[OWN]) {
-        return Ok(Some(Order::Own));
+    match bytes.get(..read) {
+        Some(&[OWN]) => return Ok(Some(Order::Own)),
+        Some(&[NETWORK]) => return Ok(Some(Order::Network)),
+        _ => {}
     }
     let broken = || io::Error::from(io::ErrorKind::InvalidData);
     let (header, plan) = bytes.get(..read).and_then(<[u8]>::split_first_chunk::<HEADER>).ok_or_else(broken)?;

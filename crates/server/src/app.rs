@@ -1,9 +1,11 @@
 //! What every handler has at hand.
 
+use crate::metrics::Meter;
+use crate::options::Options;
 use crate::status::Refusal;
 use engine::Engine;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use tracing::Instrument;
 
 /// The engine, and what the door itself knows. Clones share it.
 #[derive(Debug, Clone)]
@@ -14,28 +16,28 @@ pub struct App {
 
 #[derive(Debug)]
 struct Shared {
-    /// Lasts as long as the data root.
-    identity: String,
-    debug: AtomicBool,
+    options: RwLock<Arc<Options>>,
+    meter: Arc<Meter>,
 }
 
 impl App {
-    pub fn new(engine: Engine, debug: bool) -> App {
-        let identity = engine.info().id;
-        App { engine, shared: Arc::new(Shared { identity, debug: AtomicBool::new(debug) }) }
+    pub fn new(engine: Engine, options: Options) -> App {
+        let shared = Shared { options: RwLock::new(Arc::new(options)), meter: Arc::default() };
+        App { engine, shared: Arc::new(shared) }
     }
 
-    /// The engine's own id.
-    pub fn identity(&self) -> &str {
-        &self.shared.identity
+    /// What the engine was told, as it holds now.
+    pub fn options(&self) -> Arc<Options> {
+        self.shared.options.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn debug(&self) -> bool {
-        self.shared.debug.load(Ordering::Relaxed)
+    pub fn set_options(&self, options: Options) {
+        *self.shared.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options);
     }
 
-    pub fn set_debug(&self, debug: bool) {
-        self.shared.debug.store(debug, Ordering::Relaxed);
+    /// What is counted of requests.
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.shared.meter
     }
 
     /// Runs what blocks on the kernel or the disk on a thread that may block. It goes on when the client goes away.
@@ -46,7 +48,8 @@ impl App {
         F: FnOnce(&Engine) -> Result<T, E> + Send + 'static,
     {
         let engine = self.engine.clone();
-        match tokio::task::spawn_blocking(move || work(&engine)).await {
+        let span = tracing::Span::current();
+        match tokio::task::spawn_blocking(move || span.in_scope(|| work(&engine))).await {
             Ok(result) => result.map_err(Into::into),
             Err(_) => Err(Refusal::internal("the engine failed in the middle of this request; its log tells more")),
         }
@@ -59,7 +62,7 @@ impl App {
         F: Future<Output = engine::Result<T>> + Send + 'static,
         W: FnOnce(Engine) -> F,
     {
-        match tokio::spawn(work(self.engine.clone())).await {
+        match tokio::spawn(work(self.engine.clone()).in_current_span()).await {
             Ok(result) => result.map_err(Into::into),
             Err(_) => Err(Refusal::internal("the engine failed in the middle of this request; its log tells more")),
         }

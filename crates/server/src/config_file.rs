@@ -1,160 +1,85 @@
-//! `daemon.json`: the flags' names and values in a file, as dockerd has it. A name in both places is refused.
+//! `daemon.json` and the flags, joined: the same names and values, as dockerd has it. A name in both places is refused.
 
-use crate::flags::Flags;
-use crate::registries::RegistryOptions;
-use rootless::Folders;
+use crate::flags::{Flags, Told};
+use crate::keys::{self, KEYS, Kind, Meaning};
+use crate::options::{self, Options, OptionsError, Usual};
 use serde_json::{Map, Value};
-use std::path::{Path, PathBuf};
-
-/// What is not told.
-struct Usual {
-    /// Read when there is one and no other is named.
-    config_file: PathBuf,
-    data_root: PathBuf,
-    exec_root: PathBuf,
-    /// In the exec root when that is told.
-    socket: PathBuf,
-}
-
-impl Usual {
-    /// Root has the machine's folders, everybody else his own.
-    fn of_this_user(flags: &Flags) -> Result<Usual, OptionsError> {
-        if !rootless::is_ordinary_user() {
-            return Ok(Usual {
-                config_file: "/etc/dhow/daemon.json".into(),
-                data_root: "/var/lib/dhow".into(),
-                exec_root: "/run/dhow".into(),
-                socket: "/run/dhow/dhow.sock".into(),
-            });
-        }
-        let folders = Folders::find();
-        let data_root = if flags.data_root.is_some() { Ok(PathBuf::new()) } else { Folders::data_root() };
-        Ok(Usual {
-            config_file: Folders::config().unwrap_or_default().join("daemon.json"),
-            data_root: data_root?,
-            exec_root: folders.exec_root(),
-            socket: folders.socket(),
-        })
-    }
-}
-
-/// All that an engine is told, by flags and file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    pub data_root: PathBuf,
-    pub exec_root: PathBuf,
-    /// Never empty.
-    pub hosts: Vec<String>,
-    pub insecure_tcp: bool,
-    pub bip: Option<ipnet::Ipv4Net>,
-    pub bridge: Option<String>,
-    /// Bytes; 0 is the default.
-    pub mtu: u32,
-    pub log_level: String,
-    pub debug: bool,
-    pub pidfile: Option<PathBuf>,
-    pub labels: Vec<String>,
-    pub registries: RegistryOptions,
-    /// Bytes.
-    pub disk_budget: Option<u64>,
-    /// The file that was read, if there was one.
-    pub file: Option<PathBuf>,
-}
-
-/// Why the options cannot be used. Texts after dockerd's (moby, daemon/config/config.go).
-#[derive(Debug, thiserror::Error)]
-pub enum OptionsError {
-    #[error("unable to configure the engine with file {path}")]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("unable to configure the engine with file {path}")]
-    Json { path: PathBuf, source: serde_json::Error },
-    #[error(
-        "unable to configure the engine with file {path}: the following directives don't match any configuration option: {keys}"
-    )]
-    Unknown { path: PathBuf, keys: String },
-    #[error(
-        "unable to configure the engine with file {path}: the following directives are specified both as a flag and in the configuration file: {keys}"
-    )]
-    Both { path: PathBuf, keys: String },
-    #[error(transparent)]
-    Folders(#[from] rootless::Error),
-    #[error("invalid value for {key}: {value}")]
-    Value { key: &'static str, value: String },
-}
+use std::path::Path;
 
 /// Joins flags and file.
 pub fn load(flags: &Flags) -> Result<Options, OptionsError> {
     let usual = Usual::of_this_user(flags)?;
     let path = flags.config_file.clone().unwrap_or_else(|| usual.config_file.clone());
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
+    let file = match std::fs::read(&path) {
+        Ok(bytes) => Some(read(&path, &bytes)?),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && flags.config_file.is_none() => None,
         Err(source) => return Err(OptionsError::Read { path, source }),
     };
-    let file = text.as_deref().map(|text| read(&path, text)).transpose()?;
-    if let Some(file) = &file {
-        refuse_both(&path, flags, file)?;
+    let read_from = file.as_ref().map(|_| path.clone());
+    let mut told = file.unwrap_or_default();
+    refuse_both(&path, &flags.told, &told)?;
+    for (key, value) in &flags.told {
+        merge(&mut told, key, value);
     }
-    join(flags, &file.clone().unwrap_or_default(), &usual, file.map(|_| path))
+    check(&told)?;
+    options::of(&told, &usual, read_from)
 }
 
-type File = Map<String, Value>;
+/// Runtimes may be named in both places (moby, daemon/config, skipDuplicates).
+const MERGED: &str = "runtimes";
 
-fn read(path: &Path, text: &str) -> Result<File, OptionsError> {
+fn merge(told: &mut Told, key: &str, value: &Value) {
+    match (told.get_mut(key), value) {
+        (Some(Value::Object(before)), Value::Object(more)) if key == MERGED => before.extend(more.clone()),
+        _ => drop(told.insert(key.to_owned(), value.clone())),
+    }
+}
+
+/// Text with a byte order mark, as editors of another system write it, is read, too.
+fn decoded(bytes: &[u8]) -> Option<String> {
+    if let Some(rest) = bytes.strip_prefix(&[0xff, 0xfe]) {
+        let units: Vec<u16> = rest.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        return String::from_utf16(&units).ok();
+    }
+    let bytes = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
+    String::from_utf8(bytes.to_vec()).ok()
+}
+
+fn read(path: &Path, bytes: &[u8]) -> Result<Told, OptionsError> {
+    let text = decoded(bytes).ok_or_else(|| OptionsError::Encoding { path: path.to_owned() })?;
     if text.trim().is_empty() {
-        return Ok(File::new());
+        return Ok(Told::new());
     }
-    let mut file: File =
-        serde_json::from_str(text).map_err(|source| OptionsError::Json { path: path.to_owned(), source })?;
-    // They stand in an object of their own, by the names of the flags.
-    if let Some(Value::Object(proxies)) = file.get("proxies").cloned() {
-        file.remove("proxies");
-        file.extend(proxies);
+    let file: Map<String, Value> =
+        serde_json::from_str(&text).map_err(|source| OptionsError::Json { path: path.to_owned(), source })?;
+    let mut told = Told::new();
+    for (key, value) in file {
+        match value {
+            // They stand in an object of their own (`proxies`), by the names of the flags.
+            Value::Object(inner) if !keys::is_flat(&key) => told.extend(inner),
+            value => drop(told.insert(key, value)),
+        }
     }
-    let known = flag_values(&Flags::default());
-    let is_known = |key: &str| known.iter().any(|(name, _)| *name == key);
-    let unknown: Vec<&str> = file.keys().map(String::as_str).filter(|key| !is_known(key)).collect();
+    let unknown: Vec<&str> = told.keys().map(String::as_str).filter(|key| keys::find(key).is_none()).collect();
     if unknown.is_empty() {
-        return Ok(file);
+        return Ok(told);
     }
     Err(OptionsError::Unknown { path: path.to_owned(), keys: unknown.join(", ") })
 }
 
-/// What each flag was set to, by its name in the file.
-fn flag_values(flags: &Flags) -> Vec<(&'static str, Option<String>)> {
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|p| p.display().to_string());
-    let list = |list: &[String]| Some(format!("[{}]", list.join(" "))).filter(|_| !list.is_empty());
-    let flag = |set: bool| set.then(|| "true".to_owned());
-    vec![
-        ("data-root", path(&flags.data_root)),
-        ("exec-root", path(&flags.exec_root)),
-        ("hosts", list(&flags.hosts)),
-        ("insecure-tcp", flag(flags.insecure_tcp)),
-        ("bip", flags.bip.clone()),
-        ("bridge", flags.bridge.clone()),
-        ("mtu", flags.mtu.map(|mtu| mtu.to_string())),
-        ("log-level", flags.log_level.clone()),
-        ("debug", flag(flags.debug)),
-        ("pidfile", path(&flags.pidfile)),
-        ("labels", list(&flags.labels)),
-        ("registry-mirrors", list(&flags.registry_mirrors)),
-        ("insecure-registries", list(&flags.insecure_registries)),
-        ("max-concurrent-downloads", flags.max_concurrent_downloads.map(|number| number.to_string())),
-        ("max-concurrent-uploads", flags.max_concurrent_uploads.map(|number| number.to_string())),
-        ("http-proxy", flags.http_proxy.clone()),
-        ("https-proxy", flags.https_proxy.clone()),
-        ("no-proxy", flags.no_proxy.clone()),
-        ("disk-budget", flags.disk_budget.clone()),
-    ]
+fn refuse_both(path: &Path, flags: &Told, file: &Told) -> Result<(), OptionsError> {
+    let both = KEYS.iter().filter(|key| key.file != MERGED).filter_map(|key| {
+        let (flag, value) = (flags.get(key.file)?, file.get(key.file)?);
+        Some(format!("{}: (from flag: {}, from file: {})", key.file, shown(key.file, flag), shown(key.file, value)))
+    });
+    let both = both.collect::<Vec<_>>().join(", ");
+    if both.is_empty() { Ok(()) } else { Err(OptionsError::Both { path: path.to_owned(), keys: both }) }
 }
 
-fn refuse_both(path: &Path, flags: &Flags, file: &File) -> Result<(), OptionsError> {
-    let both = flag_values(flags).into_iter().filter_map(|(key, flag)| {
-        let (flag, value) = (flag?, file.get(key)?);
-        Some(format!("{key}: (from flag: {flag}, from file: {})", plain(value)))
-    });
-    let keys = both.collect::<Vec<_>>().join(", ");
-    if keys.is_empty() { Ok(()) } else { Err(OptionsError::Both { path: path.to_owned(), keys }) }
+/// A value as Go prints it, a proxy without its password.
+fn shown(key: &str, value: &Value) -> String {
+    let text = plain(value);
+    if key.ends_with("-proxy") { crate::registries::masked(&text) } else { text }
 }
 
 /// A value as Go prints it.
@@ -162,102 +87,59 @@ fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(values) => format!("[{}]", values.iter().map(plain).collect::<Vec<_>>().join(" ")),
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key}:{}", plain(value))).collect();
+            format!("map[{}]", fields.join(" "))
+        }
         other => other.to_string(),
     }
 }
 
-fn join(flags: &Flags, file: &File, usual: &Usual, path: Option<PathBuf>) -> Result<Options, OptionsError> {
-    let text = |key: &'static str| of_file(file, key, |value| value.as_str().map(str::to_owned));
-    let is_set = |key: &'static str| of_file(file, key, Value::as_bool).map(|set| set.unwrap_or(false));
-    let list = |key: &'static str| of_file(file, key, texts).map(Option::unwrap_or_default);
-    let folder = |flag: &Option<PathBuf>, key, usual: &Path| -> Result<PathBuf, OptionsError> {
-        Ok(flag.clone().or(text(key)?.map(PathBuf::from)).unwrap_or_else(|| usual.to_owned()))
-    };
-    let exec_root = folder(&flags.exec_root, "exec-root", &usual.exec_root)?;
-    let mut hosts = if flags.hosts.is_empty() { list("hosts")? } else { flags.hosts.clone() };
-    if hosts.is_empty() {
-        let told = exec_root != usual.exec_root;
-        let socket = if told { exec_root.join("dhow.sock") } else { usual.socket.clone() };
-        hosts.push(format!("unix://{}", socket.display()));
+/// Refuses what would be a promise that is not kept, and values of another kind.
+fn check(told: &Told) -> Result<(), OptionsError> {
+    for (key, value) in told.iter().filter(|(_, value)| !value.is_null()) {
+        let Some(key) = keys::find(key) else { continue };
+        let is_kind = match key.kind {
+            Kind::Switch => value.is_boolean(),
+            Kind::Text => value.is_string(),
+            Kind::Number => value.is_i64() || value.is_u64(),
+            Kind::Size => value.is_string() || value.is_u64(),
+            Kind::List | Kind::Pool => value.is_array(),
+            Kind::Object => true,
+            Kind::Pairs | Kind::Feature | Kind::UlimitPair | Kind::RuntimePath | Kind::NetworkOption => {
+                value.is_object()
+            }
+        };
+        if !is_kind {
+            return Err(OptionsError::Value { key: key.file, value: value.to_string() });
+        }
+        if let Meaning::Only(values, why) = key.meaning
+            && !values.contains(&plain(value).as_str())
+        {
+            return Err(OptionsError::NotKept { key: key.file, value: plain(value), why });
+        }
     }
-    let mtu = of_file(file, "mtu", |value| value.as_u64().and_then(|mtu| u32::try_from(mtu).ok()))?;
-    let bip = flags.bip.clone().or(text("bip")?);
-    let log_level = flags.log_level.clone().or(text("log-level")?).unwrap_or_else(|| "info".to_owned());
-    let labels = if flags.labels.is_empty() { list("labels")? } else { flags.labels.clone() };
-    if let Some(label) = labels.iter().find(|label| !label.contains('=')) {
-        return Err(OptionsError::Value { key: "label", value: format!("{label:?} is no key=value") });
+    Ok(())
+}
+
+/// Says of each setting of which nothing comes why that is so.
+pub fn say_what_is_idle(idle: &[&'static str]) {
+    for name in idle {
+        if let Some(Meaning::Idle(why)) = keys::find(name).map(|key| key.meaning) {
+            tracing::info!("the setting {name} changes nothing: {why}");
+        }
     }
-    Ok(Options {
-        data_root: folder(&flags.data_root, "data-root", &usual.data_root)?,
-        exec_root,
-        hosts,
-        insecure_tcp: flags.insecure_tcp || is_set("insecure-tcp")?,
-        bip: bip.map(|bip| subnet(&bip)).transpose()?,
-        bridge: flags.bridge.clone().or(text("bridge")?),
-        mtu: flags.mtu.or(mtu).unwrap_or(0),
-        log_level,
-        debug: flags.debug || is_set("debug")?,
-        pidfile: flags.pidfile.clone().or(text("pidfile")?.map(PathBuf::from)),
-        labels,
-        registries: registries(flags, file)?,
-        disk_budget: disk_budget(flags, file)?,
-        file: path,
-    })
 }
 
-fn registries(flags: &Flags, file: &File) -> Result<RegistryOptions, OptionsError> {
-    let text = |flag: &Option<String>, key: &'static str| -> Result<Option<String>, OptionsError> {
-        let told = of_file(file, key, |value| value.as_str().map(str::to_owned))?;
-        Ok(flag.clone().or(told))
-    };
-    let list = |flag: &[String], key: &'static str| -> Result<Vec<String>, OptionsError> {
-        let told = of_file(file, key, texts)?.unwrap_or_default();
-        Ok(if flag.is_empty() { told } else { flag.to_vec() })
-    };
-    let number = |flag: Option<i64>, key: &'static str| -> Result<Option<i64>, OptionsError> {
-        Ok(flag.or(of_file(file, key, Value::as_i64)?))
-    };
-    Ok(RegistryOptions {
-        mirrors: list(&flags.registry_mirrors, "registry-mirrors")?,
-        insecure: list(&flags.insecure_registries, "insecure-registries")?,
-        downloads: number(flags.max_concurrent_downloads, "max-concurrent-downloads")?,
-        uploads: number(flags.max_concurrent_uploads, "max-concurrent-uploads")?,
-        http_proxy: text(&flags.http_proxy, "http-proxy")?,
-        https_proxy: text(&flags.https_proxy, "https-proxy")?,
-        no_proxy: text(&flags.no_proxy, "no-proxy")?,
-    })
-}
-
-/// A size with a unit, or in the file also a number of bytes.
-fn disk_budget(flags: &Flags, file: &File) -> Result<Option<u64>, OptionsError> {
-    const KEY: &str = "disk-budget";
-    let told = of_file(file, KEY, |value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => number.as_u64().map(|number| number.to_string()),
-        _ => None,
-    })?;
-    let Some(text) = flags.disk_budget.clone().or(told) else { return Ok(None) };
-    let wrong = || OptionsError::Value { key: KEY, value: format!("{text:?} is no size, as 20GB is") };
-    base::size::bytes(&text).map(Some).ok_or_else(wrong)
-}
-
-fn of_file<T>(file: &File, key: &'static str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, OptionsError> {
-    let Some(value) = file.get(key).filter(|value| !value.is_null()) else { return Ok(None) };
-    read(value).map(Some).ok_or_else(|| OptionsError::Value { key, value: value.to_string() })
-}
-
-fn texts(value: &Value) -> Option<Vec<String>> {
-    value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
-}
-
-fn subnet(text: &str) -> Result<ipnet::Ipv4Net, OptionsError> {
-    text.parse().map_err(|_| OptionsError::Value { key: "bip", value: format!("invalid CIDR address: {text}") })
+/// The settings of which nothing comes.
+pub fn idle(told: &Told) -> Vec<&'static str> {
+    let is_idle = |key: &&keys::Key| matches!(key.meaning, Meaning::Idle(_));
+    KEYS.iter().filter(is_idle).map(|key| key.file).filter(|file| told.contains_key(*file)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
 
     fn options(arguments: &[&str], file: &str) -> Result<Options, String> {
         let folder = tempfile::tempdir().expect("a folder");
@@ -265,13 +147,13 @@ mod tests {
         std::fs::write(&path, file).expect("a file");
         let words =
             ["engine", "--config-file", path.to_str().expect("a path")].into_iter().chain(arguments.iter().copied());
-        let flags = Flags::try_parse_from(words).expect("flags");
-        load(&flags).map_err(|error| base::chain(&error).replace(path.to_str().expect("a path"), "FILE"))
+        let flags = Flags::read(words).expect("flags");
+        load(&flags).map_err(|e| e.to_string().replace(path.to_str().expect("a path"), "FILE"))
     }
 
     #[test]
     fn flags_and_file_are_joined() {
-        let file = r#"{"data-root": "/d", "hosts": ["unix:///a"], "debug": true, "mtu": 1400, "labels": ["a=b"], "bip": "10.1.0.1/24"}"#;
+        let file = r#"{"data-root": "/d", "hosts": ["unix:///a"], "bip": "10.1.0.1/24", "debug": true, "mtu": 1400, "labels": []}"#;
         let options = options(&["--exec-root", "/e"], file).expect("options");
         assert_eq!((options.data_root, options.exec_root), ("/d".into(), "/e".into()));
         assert_eq!((options.hosts, options.debug, options.mtu), (vec!["unix:///a".to_owned()], true, 1400));
@@ -296,6 +178,28 @@ mod tests {
     }
 
     #[test]
+    fn all_that_dockerd_knows_is_known_here() {
+        let file = r#"{"experimental": true, "features": {"buildkit": true}, "storage-driver": "overlay2", "icc": true,
+            "builder": {"gc": {"enabled": true}}, "exec-opts": ["native.cgroupdriver=systemd"], "iptables": true,
+            "log-driver": "json-file", "log-opts": {"max-size": "10m"}, "live-restore": true, "userland-proxy": false,
+            "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 64000, "Soft": 64000}}, "selinux-enabled": false,
+            "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}], "runtimes": {"x": {"path": "/x"}}}"#;
+        let options = options(&["--add-runtime", "y=/y"], file).expect("options");
+        assert_eq!(options.runtimes.keys().collect::<Vec<_>>(), ["x", "y"]);
+        assert_eq!(options.idle, ["userland-proxy", "features", "builder", "experimental"]);
+        assert!(options.live_restore);
+    }
+
+    #[test]
+    fn files_of_other_systems_are_read() {
+        let text: Vec<u8> =
+            [0xff, 0xfe].into_iter().chain("{\"a\": 1}".encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        assert_eq!(decoded(&text).as_deref(), Some("{\"a\": 1}"));
+        assert_eq!(decoded(b"\xef\xbb\xbf{}").as_deref(), Some("{}"));
+        assert_eq!(decoded(b"\xf8"), None);
+    }
+
+    #[test]
     fn faults_are_told_as_dockerd_does() {
         for (arguments, file, words) in [
             (
@@ -314,13 +218,26 @@ mod tests {
                 "unable to configure the engine with file FILE: the following directives are specified both as a flag and in the configuration file: hosts: (from flag: [fd://], from file: [unix:///a fd://])",
             ),
             (&["--bip", "x"], "{}", "invalid value for bip: invalid CIDR address: x"),
-            (&["--label", "x"], "{}", "invalid value for label: \"x\" is no key=value"),
+            (&["--label", "x"], "{}", "bad attribute format: x"),
+            (&["--label", "a=1", "--label", "a=2"], "{}", "conflict labels for a=2 and a=1"),
+            (&["--log-format", "xml"], "{}", "invalid log format: xml"),
             (&[], r#"{"mtu": "x"}"#, "invalid value for mtu: \"x\""),
+            (
+                &[],
+                r#"{"labels": {"a": "b"}}"#,
+                "unable to configure the engine with file FILE: the following directives don't match any configuration option: a",
+            ),
+            (&[], r#"{"debug": "yes"}"#, "invalid value for debug: \"yes\""),
             (&["--disk-budget", "much"], "{}", "invalid value for disk-budget: \"much\" is no size, as 20GB is"),
             (
-                &["--http-proxy", "http://a"],
+                &["--authorization-plugin", "opa"],
+                "{}",
+                "cannot set authorization-plugins to [opa]: there are no plugins: nothing would be authorized",
+            ),
+            (
+                &["--http-proxy", "http://u:secret@a"],
                 r#"{"proxies": {"http-proxy": "http://b"}}"#,
-                "unable to configure the engine with file FILE: the following directives are specified both as a flag and in the configuration file: http-proxy: (from flag: http://a, from file: http://b)",
+                "unable to configure the engine with file FILE: the following directives are specified both as a flag and in the configuration file: http-proxy: (from flag: http://xxxxx:xxxxx@a, from file: http://b)",
             ),
         ] {
             assert_eq!(options(arguments, file), Err(words.to_owned()));
@@ -328,5 +245,10 @@ mod tests {
         assert!(options(&[], "{").is_err());
         let missing = Flags { config_file: Some("/nowhere/daemon.json".into()), ..Flags::default() };
         assert!(matches!(load(&missing), Err(OptionsError::Read { .. })));
+    }
+
+    #[test]
+    fn a_path_of_the_file_is_kept() {
+        assert!(options(&[], "{}").expect("options").file.is_some_and(|path| path.ends_with("daemon.json")));
     }
 }

@@ -1,4 +1,4 @@
-//! One accepted connection, over a unix socket or tcp.
+//! One accepted connection, over a unix socket, tcp, or tcp with TLS.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -6,26 +6,27 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 /// A client's connection. After a hijack the server gets it back as it is.
 #[derive(Debug)]
 pub enum Conn {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Conn {
-    /// Another descriptor of the same connection, with a readiness of its own.
+    /// Another descriptor of the same connection, with a readiness of its own. Of one with TLS it is the bare one below it:
+    /// good for watching, not for talking.
     pub fn duplicate(&self) -> io::Result<Conn> {
         match self {
             Conn::Unix(stream) => {
                 let own = stream.as_fd().try_clone_to_owned()?;
                 UnixStream::from_std(own.into()).map(Conn::Unix)
             }
-            Conn::Tcp(stream) => {
-                let own = stream.as_fd().try_clone_to_owned()?;
-                TcpStream::from_std(own.into()).map(Conn::Tcp)
-            }
+            Conn::Tcp(stream) => below(stream),
+            Conn::Tls(stream) => below(stream.get_ref().0),
         }
     }
 
@@ -34,6 +35,7 @@ impl Conn {
         match self {
             Conn::Unix(stream) => stream.ready(interest).await,
             Conn::Tcp(stream) => stream.ready(interest).await,
+            Conn::Tls(stream) => stream.get_ref().0.ready(interest).await,
         }
     }
 
@@ -43,8 +45,14 @@ impl Conn {
         let _: io::Result<()> = match self {
             Conn::Unix(stream) => stream.try_io(interest, nothing),
             Conn::Tcp(stream) => stream.try_io(interest, nothing),
+            Conn::Tls(stream) => stream.get_ref().0.try_io(interest, nothing),
         };
     }
+}
+
+fn below(stream: &TcpStream) -> io::Result<Conn> {
+    let own = stream.as_fd().try_clone_to_owned()?;
+    TcpStream::from_std(own.into()).map(Conn::Tcp)
 }
 
 impl AsyncRead for Conn {
@@ -52,6 +60,7 @@ impl AsyncRead for Conn {
         match self.get_mut() {
             Conn::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Conn::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Conn::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -61,6 +70,7 @@ impl AsyncWrite for Conn {
         match self.get_mut() {
             Conn::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Conn::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Conn::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -72,6 +82,7 @@ impl AsyncWrite for Conn {
         match self.get_mut() {
             Conn::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Conn::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Conn::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -83,6 +94,7 @@ impl AsyncWrite for Conn {
         match self.get_mut() {
             Conn::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Conn::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Conn::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -90,6 +102,7 @@ impl AsyncWrite for Conn {
         match self.get_mut() {
             Conn::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Conn::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Conn::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -13,16 +13,22 @@ pub struct Filters(BTreeMap<String, Vec<String>>);
 impl Filters {
     /// Reads the filters of a request; keys that are not in `known` are refused.
     pub fn of(query: &Query, known: &[&str]) -> Result<Filters, Refusal> {
+        let filters = Filters::of_any(query)?;
+        if let Some(key) = filters.0.keys().find(|key| !known.contains(&key.as_str())) {
+            return Err(Refusal::invalid(format!("invalid filter '{key}'")));
+        }
+        Ok(filters)
+    }
+
+    /// The same where Docker takes every key, and those that mean nothing there choose nothing.
+    pub fn of_any(query: &Query) -> Result<Filters, Refusal> {
         let text = query.get("filters");
         if text.is_empty() {
             return Ok(Filters::default());
         }
         let wrong = |_| Refusal::invalid("invalid filter");
-        let shapes: BTreeMap<String, Shape> = serde_json::from_str(text).map_err(wrong)?;
-        if let Some(key) = shapes.keys().find(|key| !known.contains(&key.as_str())) {
-            return Err(Refusal::invalid(format!("invalid filter '{key}'")));
-        }
-        Ok(Filters(shapes.into_iter().map(|(key, shape)| (key, shape.values())).collect()))
+        let shapes: Option<BTreeMap<String, Shape>> = serde_json::from_str(text).map_err(wrong)?;
+        Ok(Filters(shapes.into_iter().flatten().map(|(key, shape)| (key, shape.values())).collect()))
     }
 
     pub fn get(&self, key: &str) -> &[String] {
@@ -41,7 +47,7 @@ impl Filters {
             _ if values.is_empty() => Ok(None),
             (true, false) => Ok(Some(true)),
             (false, true) => Ok(Some(false)),
-            _ => Err(Refusal::invalid(format!("invalid filter '{key}={values:?}'"))),
+            _ => Err(Refusal::invalid(format!("invalid filter '{key}=[{}]'", values.join(" ")))),
         }
     }
 
@@ -101,7 +107,8 @@ impl Shape {
     fn values(self) -> Vec<String> {
         match self {
             Shape::List(values) => values,
-            Shape::Map(values) => values.into_iter().filter(|(_, on)| *on).map(|(value, _)| value).collect(),
+            // As Docker: what stands there is asked for, whatever its truth value says.
+            Shape::Map(values) => values.into_keys().collect(),
         }
     }
 }

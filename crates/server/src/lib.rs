@@ -11,30 +11,44 @@
 //! - `present/`: what the engine knows, in Docker's shapes.
 //! - `stream/`: hijacked connections, frames, bodies that go on.
 //! - `status` and `words`: errors; the only place with Docker's exact texts.
-//! - `run`: the process `dhow engine`: flags, `daemon.json`, signals.
+//! - `run`: the process `dhow engine`: signals and the end. `keys` is the table of all settings, `flags` and `config_file` read them,
+//!   `options` has them typed, `defaults` are those that containers get, `reload` takes some up on SIGHUP.
+//! - `metrics` (Prometheus), `traces` (OTLP) and `diary` (the log): what the engine tells about itself.
 #![forbid(unsafe_code)]
 
+mod again;
 mod app;
 mod auth;
 mod config_file;
 mod conn;
+mod defaults;
 mod diary;
 mod filters;
 mod flags;
+mod keys;
 mod listen;
+mod metrics;
 mod notify;
+mod options;
 mod pattern;
+mod pid_file;
 mod present;
 mod query;
 mod registries;
+mod reload;
 mod routes;
 mod run;
 mod serve;
+mod signals;
 mod status;
 mod stream;
 mod times;
+mod tls;
+mod traces;
 mod translate;
 mod version;
 mod words;
 
+pub use flags::command;
+pub use keys::settings;
 pub use run::main;

@@ -1,4 +1,4 @@
-//! Where the engine listens: unix sockets, tcp when explicitly allowed, and sockets given by a service manager.
+//! Where the engine listens: unix sockets, tcp with TLS or when explicitly allowed, and sockets given by a service manager.
 
 use crate::conn::Conn;
 use rootless::{Doors, Protocol};
@@ -8,10 +8,14 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use tokio::net::{TcpListener, UnixListener};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio_rustls::TlsAcceptor;
 
-/// The group that may use the socket, as with Docker.
+/// The group that may use the socket unless another one is named, as with Docker.
 const GROUP: &str = "docker";
+/// How long a client may take to shake hands.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The first socket that a service manager gives (sd_listen_fds(3)).
 const FIRST_GIVEN: u32 = 3;
 
@@ -20,8 +24,8 @@ const FIRST_GIVEN: u32 = 3;
 pub enum Address {
     Unix(PathBuf),
     Tcp(SocketAddr),
-    /// Every socket of the service manager.
-    Given,
+    /// The sockets of the service manager: the one of this number, or every one.
+    Given(Option<u32>),
 }
 
 /// Why an address cannot be listened on.
@@ -30,7 +34,7 @@ pub enum ListenError {
     #[error("invalid bind address {0:?}: use unix:///path, tcp://address:port or fd://")]
     Address(String),
     #[error(
-        "cannot listen on {0}: whoever reaches it is root on this machine; add --insecure-tcp if that is what you want"
+        "cannot listen on {0} without --tlsverify: whoever reaches it is root on this machine; say --tls=false or --insecure-tcp if that is what you want"
     )]
     Insecure(SocketAddr),
     #[error("cannot listen on {path}: another engine answers there")]
@@ -41,6 +45,8 @@ pub enum ListenError {
     NoneGiven,
     #[error("cannot listen on {0}: an engine without root listens on IPv4 addresses only")]
     NotOutside(SocketAddr),
+    #[error("cannot give the socket to the group {0}: there is no such group")]
+    Group(String),
 }
 
 impl fmt::Display for Address {
@@ -48,7 +54,8 @@ impl fmt::Display for Address {
         match self {
             Address::Unix(path) => write!(f, "unix://{}", path.display()),
             Address::Tcp(address) => write!(f, "tcp://{address}"),
-            Address::Given => f.write_str("fd://"),
+            Address::Given(None) => f.write_str("fd://"),
+            Address::Given(Some(number)) => write!(f, "fd://{number}"),
         }
     }
 }
@@ -62,8 +69,11 @@ impl std::str::FromStr for Address {
         if let Some(path) = text.strip_prefix("unix://").or_else(|| text.starts_with('/').then_some(text)) {
             return if path.starts_with('/') { Ok(Address::Unix(path.into())) } else { Err(wrong()) };
         }
-        if text.starts_with("fd://") {
-            return Ok(Address::Given);
+        if let Some(number) = text.strip_prefix("fd://") {
+            return match number {
+                "" | "*" => Ok(Address::Given(None)),
+                number => number.parse().map(|number| Address::Given(Some(number))).map_err(|_| wrong()),
+            };
         }
         let rest = text.strip_prefix("tcp://").ok_or_else(wrong)?.trim_end_matches('/');
         let rest =
@@ -75,54 +85,112 @@ impl std::str::FromStr for Address {
 }
 
 /// A socket that takes connections.
-#[derive(Debug)]
 pub enum Listener {
     Unix(UnixListener),
-    Tcp(TcpListener),
+    Tcp(TcpListener, Option<TlsAcceptor>),
 }
 
-impl Listener {
-    /// The next connection.
-    pub async fn accept(&self) -> io::Result<Conn> {
+/// Somebody who knocked.
+pub enum Arrival {
+    Ready(Conn),
+    /// Hands are to be shaken first, which takes as long as the client likes: not where others wait to be accepted.
+    Shaking(TcpStream, TlsAcceptor),
+}
+
+impl Arrival {
+    /// The connection that requests come over.
+    pub async fn conn(self) -> io::Result<Conn> {
         match self {
-            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| Conn::Unix(stream)),
-            Listener::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                // Keystrokes must not wait for company.
-                stream.set_nodelay(true)?;
-                Ok(Conn::Tcp(stream))
+            Arrival::Ready(conn) => Ok(conn),
+            Arrival::Shaking(stream, acceptor) => {
+                let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+                shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map(|tls| Conn::Tls(Box::new(tls)))
             }
         }
     }
 }
 
-/// Whether tcp without any authentication is allowed.
+impl Listener {
+    /// The next one who knocks.
+    pub async fn accept(&self) -> io::Result<Arrival> {
+        match self {
+            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| Arrival::Ready(Conn::Unix(stream))),
+            Listener::Tcp(listener, tls) => {
+                let (stream, _) = listener.accept().await?;
+                // Keystrokes must not wait for company.
+                stream.set_nodelay(true)?;
+                Ok(match tls {
+                    Some(acceptor) => Arrival::Shaking(stream, acceptor.clone()),
+                    None => Arrival::Ready(Conn::Tcp(stream)),
+                })
+            }
+        }
+    }
+}
+
+/// Whether tcp is allowed where no client is asked who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InsecureTcp {
     Refused,
     Allowed,
 }
 
-/// Opens `address`; more than one listener for [`Address::Given`]. `host`: who opens the host's ports for an engine in a network
-/// namespace of its own, where containers alone could reach it.
-pub async fn open(address: &Address, tcp: InsecureTcp, host: Option<&Doors>) -> Result<Vec<Listener>, ListenError> {
+/// How addresses are opened.
+#[derive(Clone)]
+pub struct Manner<'a> {
+    pub tcp: InsecureTcp,
+    /// Speaks TLS on tcp.
+    pub tls: Option<TlsAcceptor>,
+    /// Whether that asks clients for a certificate.
+    pub asks_clients: bool,
+    /// Who may use unix sockets, if that was told.
+    pub group: Option<&'a str>,
+    /// Who opens the host's ports for an engine in a network namespace of its own, where containers alone could reach it.
+    pub host: Option<&'a Doors>,
+}
+
+impl Manner<'_> {
+    /// Refuses, or warns of, a port that lets in everybody.
+    fn check(&self, socket: SocketAddr) -> Result<(), ListenError> {
+        if self.asks_clients {
+            return Ok(());
+        }
+        if self.tcp == InsecureTcp::Refused {
+            return Err(ListenError::Insecure(socket));
+        }
+        tracing::warn!(%socket, "the API is open to whoever reaches this address: that is root access to this machine");
+        if socket.ip().is_loopback() {
+            tracing::warn!(%socket, "scripts in a browser on this machine reach it, too");
+        }
+        Ok(())
+    }
+}
+
+/// Opens `address`; more than one listener for [`Address::Given`].
+pub async fn open(address: &Address, manner: &Manner<'_>) -> Result<Vec<Listener>, ListenError> {
     let failed = |source| ListenError::Bind { address: address.clone(), source };
     match address {
-        Address::Unix(path) => Ok(vec![Listener::Unix(unix(path).await?)]),
-        Address::Tcp(socket) if tcp == InsecureTcp::Refused => Err(ListenError::Insecure(*socket)),
+        Address::Unix(path) => Ok(vec![Listener::Unix(unix(path, manner.group).await?)]),
         Address::Tcp(socket) => {
-            tracing::warn!(%socket, "the API is open to whoever reaches this address: that is root access to this machine");
-            let listener = match (host, socket) {
+            manner.check(*socket)?;
+            let listener = match (manner.host, socket) {
                 (None, socket) => TcpListener::bind(socket).await,
                 (Some(host), SocketAddr::V4(socket)) => outside(host, *socket),
                 (Some(_), SocketAddr::V6(_)) => return Err(ListenError::NotOutside(*socket)),
             };
-            Ok(vec![Listener::Tcp(listener.map_err(failed)?)])
+            Ok(vec![Listener::Tcp(listener.map_err(failed)?, manner.tls.clone())])
         }
-        Address::Given => given()
+        Address::Given(number) => given(*number, manner.tls.as_ref())
             .map_err(failed)
             .and_then(|found| if found.is_empty() { Err(ListenError::NoneGiven) } else { Ok(found) }),
     }
+}
+
+/// Where Prometheus asks. Nothing can be done there, so that nobody is asked who he is.
+pub async fn metrics(socket: SocketAddr, host: Option<&Doors>) -> Result<Listener, ListenError> {
+    let manner = Manner { tcp: InsecureTcp::Allowed, tls: None, asks_clients: true, group: None, host };
+    let mut opened = open(&Address::Tcp(socket), &manner).await?;
+    opened.pop().ok_or(ListenError::NoneGiven)
 }
 
 fn outside(host: &Doors, at: SocketAddrV4) -> io::Result<TcpListener> {
@@ -130,7 +198,7 @@ fn outside(host: &Doors, at: SocketAddrV4) -> io::Result<TcpListener> {
 }
 
 /// A unix socket with mode 0660, a user's with 0600. A file that a dead engine left is replaced, one that somebody answers on is not.
-async fn unix(path: &Path) -> Result<UnixListener, ListenError> {
+async fn unix(path: &Path, group: Option<&str>) -> Result<UnixListener, ListenError> {
     let failed = |source| ListenError::Bind { address: Address::Unix(path.to_owned()), source };
     if tokio::net::UnixStream::connect(path).await.is_ok() {
         return Err(ListenError::Taken { path: path.to_owned() });
@@ -145,18 +213,31 @@ async fn unix(path: &Path) -> Result<UnixListener, ListenError> {
     rustix::process::umask(old);
     let listener = listener.map_err(failed)?;
     if !rootless::is_ordinary_user() {
-        give_to_group(path).map_err(failed)?;
+        let found = found_group(group)?;
+        give_to_group(path, found).map_err(failed)?;
     }
     Ok(listener)
 }
 
-/// Opens the socket to the group `docker`. In a user namespace that id would be another group's.
-fn give_to_group(path: &Path) -> io::Result<()> {
-    let group = std::fs::read_to_string("/etc/group").ok().and_then(|text| group_id(&text, GROUP));
+/// The number of a group that was named, which must be there, or of `docker`, which need not.
+fn found_group(named: Option<&str>) -> Result<Option<u32>, ListenError> {
+    let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    match named {
+        None => Ok(group_id(&text, GROUP)),
+        Some("") => Ok(None),
+        Some(name) => {
+            let found = name.parse().ok().or_else(|| group_id(&text, name));
+            found.map(Some).ok_or_else(|| ListenError::Group(name.to_owned()))
+        }
+    }
+}
+
+/// Opens the socket to a group. In a user namespace its id would be another group's.
+fn give_to_group(path: &Path, group: Option<u32>) -> io::Result<()> {
     if let Some(group) = group
         && let Err(error) = chown(path, None, Some(group))
     {
-        tracing::warn!(%error, "the socket cannot be given to the group {GROUP}");
+        tracing::warn!(%error, "the socket cannot be given to the group {group}");
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
 }
@@ -181,18 +262,19 @@ fn group_id(text: &str, name: &str) -> Option<u32> {
 
 /// The sockets of sd_listen_fds(3): LISTEN_FDS of them from descriptor 3 on, when LISTEN_PID is this process, or
 /// the one that became the host side of a user's engine.
-fn given() -> io::Result<Vec<Listener>> {
+fn given(asked: Option<u32>, tls: Option<&TlsAcceptor>) -> io::Result<Vec<Listener>> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     let told = number("LISTEN_PID");
     let is_parent = rootless::is_ordinary_user() && told == Some(std::os::unix::process::parent_id());
     if told != Some(std::process::id()) && !is_parent {
         return Ok(Vec::new());
     }
-    (FIRST_GIVEN..FIRST_GIVEN + number("LISTEN_FDS").unwrap_or(0).min(64)).map(adopt).collect()
+    let all = FIRST_GIVEN..FIRST_GIVEN + number("LISTEN_FDS").unwrap_or(0).min(64);
+    all.filter(|number| asked.is_none_or(|asked| asked == *number)).map(|number| adopt(number, tls)).collect()
 }
 
 /// A listening socket by its number. Opened anew through pidfd_getfd(2), so that a wrong number is an error and not a stolen descriptor.
-fn adopt(number: u32) -> io::Result<Listener> {
+fn adopt(number: u32, tls: Option<&TlsAcceptor>) -> io::Result<Listener> {
     let wrong = |_| io::Error::from(io::ErrorKind::InvalidInput);
     let fd = own_fd(i32::try_from(number).map_err(wrong)?)?;
     let is_unix = rustix::net::sockopt::socket_domain(&fd)? == rustix::net::AddressFamily::UNIX;
@@ -203,7 +285,12 @@ fn adopt(number: u32) -> io::Result<Listener> {
     }
     let listener = std::net::TcpListener::from(fd);
     listener.set_nonblocking(true)?;
-    Ok(Listener::Tcp(TcpListener::from_std(listener)?))
+    if tls.is_none() {
+        tracing::warn!(
+            "the service manager's tcp socket is open to whoever reaches it: that is root access to this machine"
+        );
+    }
+    Ok(Listener::Tcp(TcpListener::from_std(listener)?, tls.cloned()))
 }
 
 /// A second descriptor of what this process has open as `number`.
@@ -226,8 +313,9 @@ mod tests {
         assert_eq!(read("tcp://:99"), Some(Address::Tcp(([0, 0, 0, 0], 99).into())));
         assert_eq!(read("tcp://127.0.0.1"), Some(Address::Tcp(([127, 0, 0, 1], 2375).into())));
         assert_eq!(read("tcp://[::1]:99"), Some(Address::Tcp("[::1]:99".parse().expect("an address"))));
-        assert_eq!(read("fd://"), Some(Address::Given));
-        for text in ["", "unix://relative", "tcp://example.com:1", "http://x", "npipe://x"] {
+        assert_eq!(read("fd://"), Some(Address::Given(None)));
+        assert_eq!(read("fd://4"), Some(Address::Given(Some(4))));
+        for text in ["", "fd://x", "unix://relative", "tcp://example.com:1", "http://x", "npipe://x"] {
             assert_eq!(read(text), None, "{text}");
         }
     }
@@ -238,28 +326,32 @@ mod tests {
         assert_eq!(group_id(text, "docker"), Some(998));
         assert_eq!(group_id(text, "wheel"), None);
         assert_eq!(group_id("docker:x:nope:", "docker"), None);
+        assert_eq!(found_group(Some("root")).ok(), Some(Some(0)));
+        assert_eq!(found_group(Some("4711")).ok(), Some(Some(4711)));
+        assert!(found_group(Some("no-such-group")).is_err_and(|error| error.to_string().contains("no-such-group")));
     }
 
     #[tokio::test]
     async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("deep/e.sock");
-        drop(unix(&path).await.expect("a first listener"));
-        let second = unix(&path).await.expect("the stale file is replaced");
-        assert!(matches!(unix(&path).await, Err(ListenError::Taken { .. })));
+        drop(unix(&path, None).await.expect("a first listener"));
+        let second = unix(&path, None).await.expect("the stale file is replaced");
+        assert!(matches!(unix(&path, None).await, Err(ListenError::Taken { .. })));
         assert_eq!(std::fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o660);
         drop(second);
         std::fs::remove_file(&path).expect("removed");
         std::fs::write(&path, "precious").expect("a file");
-        assert!(unix(&path).await.is_err());
+        assert!(unix(&path, None).await.is_err());
         assert_eq!(std::fs::read(&path).expect("still there"), b"precious");
     }
 
     #[tokio::test]
     async fn tcp_must_be_asked_for_twice() {
         let address = Address::Tcp(([127, 0, 0, 1], 0).into());
-        let refused = open(&address, InsecureTcp::Refused, None).await.expect_err("refused");
+        let manner = |tcp| Manner { tcp, tls: None, asks_clients: false, group: None, host: None };
+        let refused = open(&address, &manner(InsecureTcp::Refused)).await.err().expect("refused");
         assert!(refused.to_string().contains("--insecure-tcp"), "{refused}");
-        assert!(open(&address, InsecureTcp::Allowed, None).await.is_ok());
+        assert!(open(&address, &manner(InsecureTcp::Allowed)).await.is_ok());
     }
 }

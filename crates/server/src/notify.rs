@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 /// Sends `state` (`READY=1`, `STOPPING=1`) to NOTIFY_SOCKET, if that is set.
 pub fn service_manager(state: &str) {
@@ -21,6 +22,22 @@ fn send(name: &OsStr, state: &str) -> io::Result<()> {
         None => SocketAddr::from_pathname(name)?,
     };
     UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(|_| ())
+}
+
+/// Tells that the settings are read again, and since when on the clock that the service manager looks at.
+pub fn reloading() {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+    service_manager(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+}
+
+/// How often the service manager wants to hear that the engine lives (sd_watchdog_enabled(3)): half of its patience.
+pub fn watchdog() -> Option<Duration> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    number("WATCHDOG_USEC")
+        .filter(|patience| is_ours && *patience > 1)
+        .map(|patience| Duration::from_micros(patience / 2))
 }
 
 /// Writes one byte to the descriptor `number`.

@@ -1,6 +1,6 @@
 //! Options about registries: read from flags and file, checked in dockerd's words.
 
-use crate::config_file::OptionsError;
+use crate::options::OptionsError;
 use std::path::PathBuf;
 
 /// Folders that say how single registries are reached, the strongest first.

@@ -1,21 +1,26 @@
 //! The engine as a process: options, listeners, signals, and the end.
 
+use crate::again;
 use crate::app::App;
-use crate::config_file::{self, Options, OptionsError};
+use crate::config_file;
 use crate::diary;
 use crate::flags::Flags;
-use crate::listen::{self, Address, InsecureTcp, ListenError, Listener};
-use crate::{notify, registries, routes, serve};
-use axum::Router;
-use clap::Parser;
+use crate::listen::{self, Address, InsecureTcp, ListenError, Listener, Manner};
+use crate::metrics;
+use crate::options::{Options, OptionsError};
+use crate::pid_file::{PidFile, PidFileError};
+use crate::serve::{self, Door, Limits};
+use crate::signals::{Signals, Told};
+use crate::tls::TlsError;
+use crate::traces::{self, Traces};
+use crate::{notify, registries, reload, routes, version, words};
 use clap::error::ErrorKind;
 use engine::{Engine, Settings};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The first host id of those that containers' ids are mapped to.
 const ID_BASE: u32 = 0x7000_0000;
@@ -37,10 +42,12 @@ enum RunError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Rootless(#[from] rootless::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
     #[error("invalid log level {0:?}: use trace, debug, info, warn, error or fatal")]
     LogLevel(String),
-    #[error("cannot write the pid file {path}: process {pid} is still running")]
-    StillRunning { path: PathBuf, pid: u32 },
     #[error("cannot open the engine")]
     Open(#[from] engine::Error),
     #[error("cannot {action}")]
@@ -54,7 +61,7 @@ fn io(action: &'static str) -> impl Fn(std::io::Error) -> RunError {
 /// Runs `dhow engine ARGS...` (without argv 0 and `engine`) until it is told to end.
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let words = std::iter::once(OsString::from("dhow engine")).chain(args);
-    let flags = match Flags::try_parse_from(words) {
+    let flags = match Flags::read(words) {
         Ok(flags) => flags,
         Err(error) => {
             let _ = error.print();
@@ -73,9 +80,17 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 
 fn run(flags: &Flags) -> Result<ExitCode, RunError> {
     let options = config_file::load(flags)?;
-    set_level(&options)?;
+    let traces = traces::from_environment();
+    begin_diary(&options, traces.as_ref())?;
     let addresses = addresses(&options)?;
     options.registries.meant()?;
+    options.tls.acceptor()?;
+    if flags.validate {
+        eprintln!("configuration OK");
+        return Ok(ExitCode::SUCCESS);
+    }
+    config_file::say_what_is_idle(&options.idle);
+    options.oldest_version.into_iter().for_each(version::serve_from);
     let inside = match place(&options)? {
         Place::Machine => None,
         Place::Own(inside) => Some(Arc::new(inside)),
@@ -91,7 +106,11 @@ fn run(flags: &Flags) -> Result<ExitCode, RunError> {
         .enable_all()
         .build()
         .map_err(io("start the threads"))?;
+    let exporter = traces.map(|traces| runtime.spawn(traces.export()));
     let ended = runtime.block_on(live(flags, &options, addresses, inside.clone()));
+    if let Some(exporter) = exporter {
+        runtime.block_on(traces::flush(exporter));
+    }
     runtime.shutdown_timeout(GRACE);
     inside.iter().for_each(|inside| inside.end());
     ended.map(|()| ExitCode::SUCCESS)
@@ -122,9 +141,10 @@ fn place(options: &Options) -> Result<Place, RunError> {
     })
 }
 
-fn set_level(options: &Options) -> Result<(), RunError> {
+fn begin_diary(options: &Options, traces: Option<&Traces>) -> Result<(), RunError> {
     let level = diary::level(&options.log_level, options.debug);
-    diary::set_level(level.ok_or_else(|| RunError::LogLevel(options.log_level.clone()))?);
+    let level = level.ok_or_else(|| RunError::LogLevel(options.log_level.clone()))?;
+    diary::begin(level, options.log_format, traces.map(Traces::layer));
     Ok(())
 }
 
@@ -132,7 +152,8 @@ fn set_level(options: &Options) -> Result<(), RunError> {
 fn addresses(options: &Options) -> Result<Vec<Address>, RunError> {
     let addresses: Vec<Address> = options.hosts.iter().map(|host| host.parse()).collect::<Result<_, _>>()?;
     for address in &addresses {
-        if let (Address::Tcp(socket), false) = (address, options.insecure_tcp) {
+        let refused = !options.insecure_tcp && !options.tls.asks_clients();
+        if let (Address::Tcp(socket), true) = (address, refused) {
             return Err(ListenError::Insecure(*socket).into());
         }
     }
@@ -151,11 +172,22 @@ fn settings(options: &Options, inside: Option<Arc<rootless::Inside>>) -> Result<
         binary,
         hidden: options.file.iter().cloned().chain([own_folder]).chain(registries::hosts_folders()).collect(),
         id_base: if inside.is_some() { 0 } else { ID_BASE },
+        words: words::told,
+        cgroup_driver: match options.exec_options.get("native.cgroupdriver").map(String::as_str) {
+            Some("systemd") => cgroup::Driver::Systemd,
+            _ => cgroup::Driver::Cgroupfs,
+        },
         rootless: inside,
         pool: POOL,
         labels: options.labels.clone(),
         registries: options.registries.meant()?,
         disk_budget: options.disk_budget,
+        exec_options: options.exec_options.clone(),
+        runtimes: options.runtimes.clone(),
+        address_pools: options.address_pools.clone(),
+        network_options: options.network_options.clone(),
+        is_isolated: !options.icc,
+        cdi_folders: options.cdi_folders.clone(),
     })
 }
 
@@ -171,15 +203,31 @@ async fn live(
     let settings = settings(options, inside.clone())?;
     let opened = tokio::task::spawn_blocking(move || Engine::open(settings)).await;
     let engine = opened.map_err(|e| RunError::Io { action: "open the engine", source: std::io::Error::other(e) })??;
-    let app = App::new(engine.clone(), options.debug);
+    let app = App::new(engine.clone(), options.clone());
     let served = match listen(options, addresses, &app, inside.as_deref()).await {
-        Ok(_open) => serve_until_told(flags, &app, &mut signals).await,
+        Ok(_open) => tokio::select! {
+            served = serve_until_told(flags, &app, &mut signals) => served.map(|()| Served::Told),
+            () = again::keeper_lost(&engine) => Ok(Served::KeeperLost),
+        },
         Err(e) => Err(e),
     };
     notify::service_manager("STOPPING=1");
+    let told = app.options();
+    if served.is_ok() && !told.live_restore {
+        engine.stop_all(told.shutdown_timeout).await;
+    }
     let closed = tokio::task::spawn_blocking(move || engine.close()).await;
     closed.map_err(|e| RunError::Io { action: "close the engine", source: std::io::Error::other(e) })?;
-    served
+    match served? {
+        Served::Told => Ok(()),
+        Served::KeeperLost => again::begin(inside.as_deref()).map_err(io("begin anew without the lost keeper")),
+    }
+}
+
+/// Why an engine serves no longer.
+enum Served {
+    Told,
+    KeeperLost,
 }
 
 /// What takes connections until it is dropped.
@@ -200,12 +248,24 @@ async fn listen(
     app: &App,
     inside: Option<&rootless::Inside>,
 ) -> Result<Open, RunError> {
-    let tcp = if options.insecure_tcp { InsecureTcp::Allowed } else { InsecureTcp::Refused };
-    let router = routes::router(app.clone());
+    let host = inside.map(|inside| &*inside.doors);
+    let manner = Manner {
+        tcp: if options.insecure_tcp { InsecureTcp::Allowed } else { InsecureTcp::Refused },
+        tls: options.tls.acceptor()?,
+        asks_clients: options.tls.asks_clients(),
+        group: options.group.as_deref(),
+        host,
+    };
+    let door = Door { router: routes::router(app.clone()), limits: Limits::default(), meter: app.meter().clone() };
     let mut open = Open { tasks: Vec::new(), files: Files(Vec::new()) };
+    if let Some(socket) = options.metrics {
+        let router = metrics::router(app.clone());
+        open.tasks.push(tokio::spawn(accept(listen::metrics(socket, host).await?, Door { router, ..door.clone() })));
+        tracing::info!("metrics are at http://{socket}/metrics");
+    }
     for address in addresses {
-        for listener in listen::open(&address, tcp, inside.map(|inside| &*inside.doors)).await? {
-            open.tasks.push(tokio::spawn(accept(listener, router.clone())));
+        for listener in listen::open(&address, &manner).await? {
+            open.tasks.push(tokio::spawn(accept(listener, door.clone())));
         }
         tracing::info!("API listen on {address}");
         if let Address::Unix(path) = &address {
@@ -225,68 +285,51 @@ async fn serve_until_told(flags: &Flags, app: &App, signals: &mut Signals) -> Re
     if let Some(number) = flags.ready_fd {
         notify::parent(number).map_err(io("write to --ready-fd"))?;
     }
-    while signals.next().await == Told::Reload {
-        reload(flags, app);
+    let watched = notify::watchdog().map(|every| tokio::spawn(reassure(every)));
+    loop {
+        match signals.next().await {
+            Told::End => break,
+            Told::Reload => {
+                notify::reloading();
+                match reload::reload(flags, app) {
+                    Ok(()) => tracing::info!("configuration read again, log level {}", app.options().log_level),
+                    Err(error) => tracing::error!("the configuration stays as it was: {}", base::chain(&error)),
+                }
+                notify::service_manager("READY=1");
+            }
+            Told::Dump => metrics::say(app),
+        }
     }
+    watched.iter().for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }
 
-async fn accept(listener: Listener, router: Router) {
+/// Tells the service manager again and again that this thread still gets to run.
+async fn reassure(every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        notify::service_manager("WATCHDOG=1");
+    }
+}
+
+async fn accept(listener: Listener, door: Door) {
     loop {
         match listener.accept().await {
-            Ok(conn) => {
-                tokio::spawn(serve::connection(conn, router.clone()));
+            Ok(arrival) => {
+                let door = door.clone();
+                tokio::spawn(async move {
+                    match arrival.conn().await {
+                        Ok(conn) => serve::connection(conn, door).await,
+                        Err(error) => tracing::info!(%error, "a client is not let in"),
+                    }
+                });
             }
             Err(error) => {
                 // Out of descriptors, most often: others must be closed before it is of use to try again.
                 tracing::warn!(%error, "a connection cannot be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-        }
-    }
-}
-
-/// Takes a new log level, and how registries are reached, from the configuration file; all else needs a new start.
-fn reload(flags: &Flags, app: &App) {
-    let again = config_file::load(flags).map_err(RunError::from).and_then(|options| {
-        set_level(&options)?;
-        app.engine.set_registries(options.registries.meant()?);
-        app.set_debug(options.debug);
-        Ok(options.log_level)
-    });
-    match again {
-        Ok(level) => tracing::info!("configuration read again, log level {level}"),
-        Err(error) => tracing::error!("the configuration stays as it was: {}", base::chain(&error)),
-    }
-}
-
-/// What a signal asks for.
-#[derive(Debug, PartialEq, Eq)]
-enum Told {
-    End,
-    Reload,
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn catch() -> std::io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.terminate.recv() => Told::End,
-            _ = self.interrupt.recv() => Told::End,
-            _ = self.hang_up.recv() => Told::Reload,
         }
     }
 }
@@ -302,50 +345,20 @@ impl Drop for Files {
     }
 }
 
-/// A file with this process's id, removed at the end.
-#[derive(Debug)]
-struct PidFile(PathBuf);
-
-impl PidFile {
-    fn write(path: &Path) -> Result<PidFile, RunError> {
-        let own = std::process::id();
-        let before = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
-        if let Some(pid) = before.filter(|pid| *pid != own && Path::new(&format!("/proc/{pid}")).exists()) {
-            return Err(RunError::StillRunning { path: path.to_owned(), pid });
-        }
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(io("make the pid file's folder"))?;
-        }
-        std::fs::write(path, own.to_string()).map_err(io("write the pid file"))?;
-        Ok(PidFile(path.to_owned()))
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_pid_file_of_a_living_process_is_respected() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("deep/pid");
-        drop(PidFile::write(&path).expect("written"));
-        assert!(!path.exists());
-        std::fs::write(&path, "1\n").expect("a file");
-        assert!(matches!(PidFile::write(&path), Err(RunError::StillRunning { pid: 1, .. })));
-        std::fs::write(&path, "4000000000").expect("a file");
-        assert!(PidFile::write(&path).is_ok());
+    fn good_options_can_be_checked_without_an_engine() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let words = ["engine", "--validate", "--config-file", file.path().to_str().expect("a path")];
+        assert!(run(&Flags::read(words).expect("flags")).is_ok());
     }
 
     #[test]
     fn bad_options_end_before_anything_is_opened() {
-        let run = |words: &[&str]| run(&Flags::try_parse_from(["engine"].iter().chain(words)).expect("flags"));
+        let run = |words: &[&str]| run(&Flags::read(["engine"].iter().chain(words)).expect("flags"));
         let empty = tempfile::NamedTempFile::new().expect("a file");
         let file = empty.path().to_str().expect("a path");
         for words in [
@@ -354,6 +367,7 @@ mod tests {
             &["--max-concurrent-downloads", "0"],
             &["-H", "tcp://127.0.0.1:0"],
             &["-l", "loud"],
+            &["--tlsverify", "--tlscert", "/nowhere/cert.pem", "-H", "tcp://127.0.0.1:0"],
         ] {
             let words: Vec<&str> = ["--config-file", file].iter().chain(words).copied().collect();
             assert!(run(&words).is_err(), "{words:?}");

@@ -1,6 +1,7 @@
 //! One HTTP connection: the version is taken off the path, the body is read, the router answers, every answer gets its headers.
 
 use crate::conn::Conn;
+use crate::metrics::Meter;
 use crate::routes;
 use crate::status::Refusal;
 use crate::stream::body;
@@ -8,39 +9,128 @@ use crate::version;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderName, HeaderValue, Request, Uri, header};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tower::ServiceExt;
+use tracing::Instrument;
+
+/// What one client may take of the engine before it has said anything of use.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long the header of a request may take, also the first one: whoever sends it letter by letter (slowloris) is cut off.
+    /// Also how long an idle connection is kept.
+    pub header: Duration,
+    /// Bytes of a request's header.
+    pub header_bytes: usize,
+    /// Requests of one HTTP/2 connection at once.
+    pub streams: u32,
+    /// Bytes of an HTTP/2 request's header (CVE-2023-44487 and the CONTINUATION floods of 2024 are why there are limits).
+    pub header_list: u32,
+    /// HTTP/2 streams that were opened and reset before anybody saw them.
+    pub resets: usize,
+}
+
+impl Default for Limits {
+    /// The times and numbers of Go's server, as dockerd sets it up.
+    fn default() -> Limits {
+        Limits {
+            header: Duration::from_secs(300),
+            header_bytes: 1 << 20,
+            streams: 250,
+            header_list: 1 << 18,
+            resets: 20,
+        }
+    }
+}
+
+/// What all connections share.
+#[derive(Clone)]
+pub struct Door {
+    pub router: Router,
+    pub limits: Limits,
+    pub meter: Arc<Meter>,
+}
 
 /// Serves one connection until it is closed or hijacked.
-pub async fn connection(conn: Conn, router: Router) {
+pub async fn connection(conn: Conn, door: Door) {
+    let limits = door.limits;
+    let spoke = Arc::new(AtomicBool::new(false));
+    let heard = spoke.clone();
     let service = hyper::service::service_fn(move |request| {
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(answer(request, router).await) }
+        heard.store(true, Ordering::Relaxed);
+        let door = door.clone();
+        async move { Ok::<_, Infallible>(answer(request, door).await) }
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    // Names of headers as Go writes them, for those who read them with grep.
-    builder.http1().title_case_headers(true);
-    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(conn), service).await {
+    let builder = builder(limits);
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(conn), service);
+    tokio::pin!(served);
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        // Before the first bytes it is not even known which HTTP it is, and no timer of it runs.
+        () = tokio::time::sleep(limits.header) => {
+            if !spoke.load(Ordering::Relaxed) {
+                return tracing::debug!("a connection without a request is closed");
+            }
+            served.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::trace!(%error, "a connection ended early");
     }
 }
 
-async fn answer(request: Request<Incoming>, router: Router) -> Response {
+fn builder(limits: Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    // Names of headers as Go writes them, for those who read them with grep.
+    builder
+        .http1()
+        .title_case_headers(true)
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header)
+        .max_buf_size(limits.header_bytes);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.header_list)
+        .max_pending_accept_reset_streams(limits.resets)
+        .keep_alive_interval(limits.header)
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+async fn answer(request: Request<Incoming>, door: Door) -> Response {
     let started = std::time::Instant::now();
-    let line = format!("{} {}", request.method(), request.uri());
-    let mut response = match prepare(request).await {
-        Ok(request) => match router.oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        },
-        Err(refusal) => refusal.into_response(),
-    };
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let span = tracing::info_span!(
+        target: "dhow::trace", "request",
+        otel.name = %format_args!("{method} {}", uri.path()), otel.parent = parent,
+        http.route = uri.path(), http.status = tracing::field::Empty,
+    );
+    let _under_way = door.meter.begin();
+    let mut response = async {
+        match prepare(request).await {
+            Ok(request) => match door.router.clone().oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+            Err(refusal) => refusal.into_response(),
+        }
+    }
+    .instrument(span.clone())
+    .await;
     add_headers(&mut response);
-    tracing::debug!(status = response.status().as_u16(), took = ?started.elapsed(), "{line}");
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    span.record("http.status", status);
+    door.meter.answered(&method, uri.path(), status, took);
+    tracing::debug!(status, ?took, "{method} {uri}");
     response
 }
 
@@ -51,7 +141,7 @@ async fn answer(request: Request<Incoming>, router: Router) -> Response {
 async fn prepare(request: Request<Incoming>) -> Result<Request<Body>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
     let (version, rest) = version::split(parts.uri.path())?;
-    let streams = parts.method == Method::POST && routes::reads_a_stream(rest);
+    let streams = routes::reads_a_stream(&parts.method, rest);
     parts.uri = without_version(&parts.uri, rest)?;
     parts.extensions.insert(version);
     let body = Body::new(incoming);
@@ -84,6 +174,40 @@ fn add_headers(response: &mut Response) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    /// A client, and a server that waits for a tenth of a second.
+    fn impatient() -> (UnixStream, tokio::task::JoinHandle<()>) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let limits = Limits { header: Duration::from_millis(100), ..Limits::default() };
+        let router = Router::new().route("/_ping", axum::routing::get(|| async { "OK" }));
+        let door = Door { router, limits, meter: Arc::default() };
+        (theirs, tokio::spawn(connection(Conn::Unix(ours), door)))
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_or_dawdles_is_cut_off() {
+        for words in ["", "PRI * HT", "GET /_ping HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
+            let (mut client, server) = impatient();
+            client.write_all(words.as_bytes()).await.expect("sent");
+            let mut rest = Vec::new();
+            let ended = tokio::time::timeout(Duration::from_secs(10), client.read_to_end(&mut rest)).await;
+            assert!(ended.is_ok(), "{words:?}");
+            server.await.expect("served");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_asks_in_time_is_answered_over_and_over() {
+        let (mut client, _server) = impatient();
+        for _ in 0..3 {
+            client.write_all(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+            let mut buffer = [0; 1024];
+            let count = client.read(&mut buffer).await.expect("read");
+            assert!(buffer[..count].starts_with(b"HTTP/1.1 200"));
+        }
+    }
 
     #[test]
     fn the_query_stays_when_the_version_goes() {

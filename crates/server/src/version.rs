@@ -2,6 +2,8 @@
 
 use crate::status::Refusal;
 use http::StatusCode;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A version of the API; `ApiVersion(1, 44)` is 1.44.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +14,19 @@ pub const MAX: ApiVersion = ApiVersion(1, 51);
 /// The oldest one, [`api::types::MIN_VERSION`].
 pub const MIN: ApiVersion = ApiVersion(1, 24);
 
+/// The minor number of the oldest one that is served; an engine may be told to leave some out.
+static OLDEST: AtomicU32 = AtomicU32::new(MIN.1);
+
+/// Serves nothing older than 1.`minor`.
+pub fn serve_from(minor: u32) {
+    OLDEST.store(minor.clamp(MIN.1, MAX.1), Ordering::Relaxed);
+}
+
+/// The oldest one that is served.
+pub fn oldest() -> ApiVersion {
+    ApiVersion(1, OLDEST.load(Ordering::Relaxed))
+}
+
 impl ApiVersion {
     /// Whether the request speaks 1.`minor` or newer.
     pub fn has(self, minor: u32) -> bool {
@@ -19,16 +34,22 @@ impl ApiVersion {
     }
 }
 
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
 /// Takes `/v1.NN` off `path`. A path without one speaks the newest version.
 pub fn split(path: &str) -> Result<(ApiVersion, &str), Refusal> {
     let Some((text, rest)) = prefix(path) else { return Ok((MAX, path)) };
     let version = parse(text);
-    if version < MIN {
+    if version < oldest() {
         return Err(Refusal::new(
             StatusCode::BAD_REQUEST,
             format!(
                 "client version {text} is too old. Minimum supported API version is {}, please upgrade your client to a newer version",
-                api::types::MIN_VERSION
+                oldest()
             ),
         ));
     }

@@ -5,6 +5,7 @@
 
 use crate::status::Refusal;
 use container::spec::SpecError;
+use engine::words::{cause, errno_words};
 use http::StatusCode;
 use runtime::{Failure, Step};
 
@@ -98,6 +99,11 @@ fn has_code(cause: &str, code: &str) -> bool {
     cause.to_ascii_lowercase().starts_with(code)
 }
 
+/// The words that a container whose start failed keeps.
+pub fn told(error: &engine::Error) -> String {
+    of(error).map_or_else(|| base::chain(error), |refusal| refusal.message)
+}
+
 /// The refusal of `error`, when Docker has words of its own for it.
 pub fn of(error: &engine::Error) -> Option<Refusal> {
     match error {
@@ -188,58 +194,11 @@ fn not_started(failure: &Failure) -> Refusal {
     if decided(&message) { Refusal::invalid(message) } else { Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message) }
 }
 
-/// Why an exec did not start, as written into its stream.
-pub fn exec_not_started(failure: &Failure) -> String {
-    format!("OCI runtime exec failed: exec failed: unable to start container process: {}: unknown", cause(failure))
-}
-
 /// Whether the fault is in what was asked (moby, daemon/errors.go).
 fn decided(message: &str) -> bool {
     ["permission denied", "is a directory", "not a directory", "executable file not found", "no such file or directory"]
         .iter()
         .any(|words| message.contains(words))
-}
-
-fn cause(failure: &Failure) -> String {
-    let subject = &failure.subject;
-    let errno = errno_words(failure.errno);
-    match failure.step {
-        Step::LookPath if failure.errno == rustix::io::Errno::NOENT.raw_os_error() && !subject.contains('/') => {
-            format!("exec: {}: executable file not found in $PATH", quoted(subject))
-        }
-        Step::LookPath | Step::Execve if failure.errno == rustix::io::Errno::NOENT.raw_os_error() => {
-            format!("exec: {}: stat {subject}: {errno}", quoted(subject))
-        }
-        Step::LookPath | Step::Execve if failure.errno == rustix::io::Errno::ISDIR.raw_os_error() => {
-            // Clients look for the second half (moby, daemon/errors.go: Go 1.20 changed the first).
-            format!("exec: {}: is a directory: permission denied", quoted(subject))
-        }
-        Step::LookPath | Step::Execve => format!("exec: {}: {errno}", quoted(subject)),
-        Step::WorkingDirectory => {
-            format!("chdir to cwd ({}) set in config.json failed: {errno}", quoted(subject))
-        }
-        Step::Mount if failure.errno == rustix::io::Errno::NOTDIR.raw_os_error() => format!(
-            "error mounting {subject}: {errno}: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
-        ),
-        Step::Mount => format!("error mounting {subject}: {errno}"),
-        Step::Sysctl => format!("open /proc/sys/{}: {errno}", subject.replace('.', "/")),
-        Step::Rlimit => format!("error setting rlimit {subject}: {errno}"),
-        Step::User => format!("setup user {subject}: {errno}"),
-        step => format!("{}: {subject}: {errno}", format!("{step:?}").to_lowercase()),
-    }
-}
-
-/// Go's `%q` for the plain texts that programs and folders are named with.
-fn quoted(text: &str) -> String {
-    format!("{text:?}")
-}
-
-/// The words of errno(3) as Go writes them: lower case.
-fn errno_words(errno: i32) -> String {
-    let text = std::io::Error::from_raw_os_error(errno).to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -284,7 +243,7 @@ mod tests {
     fn an_exec_has_its_own_prefix() {
         let failure = Failure { step: Step::LookPath, errno: 2, subject: "nope".into() };
         assert_eq!(
-            exec_not_started(&failure),
+            engine::words::exec_not_started(&failure),
             "OCI runtime exec failed: exec failed: unable to start container process: exec: \"nope\": executable file not found in $PATH: unknown"
         );
     }

@@ -5,7 +5,8 @@
 //! - [`process`]: fork from a single-threaded process, execve, descriptors of a child. [`pidfd`]: processes by descriptor.
 //! - [`namespace`], [`netns`], [`mount`], [`idmap`], [`filter`]: what a container is made of. [`bpf`]: what it may use.
 //! - [`schedule`]: how the kernel treats a process. [`message`]: file descriptors over sockets. [`netlink`]: the kernel's sockets.
-//! - [`shared`], [`memfd`]: memory between processes.
+//! - [`quota`]: how much a tree of files may take up.
+//! - [`owner`]: in whose name a thread touches files. [`shared`], [`memfd`]: memory between processes.
 //! - [`signal`]: dispositions and waiting. [`signalfd`]: all of them by descriptor. [`daemon`]: signals of a process that stays.
 
 pub mod bpf;
@@ -18,8 +19,10 @@ pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod netns;
+pub mod owner;
 pub mod pidfd;
 pub mod process;
+pub mod quota;
 pub mod schedule;
 pub mod shared;
 pub mod signal;

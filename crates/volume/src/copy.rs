@@ -14,9 +14,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Folders within folders; each level holds two descriptors.
 const MAX_DEPTH: usize = 256;
 
+/// What is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// An image's folder: owners are counted from `id_base`; without devices, with what attributes any file system keeps.
+    Image { id_base: u32 },
+    /// A whole volume, as it is on disk.
+    Volume,
+}
+
 /// A copy under way.
 struct Walk<'a> {
-    id_base: u32,
+    scope: Scope,
     top: BorrowedFd<'a>,
     /// Where the first name of a file with several was copied to, below `top`.
     copied: HashMap<(u64, u64), CString>,
@@ -25,17 +34,17 @@ struct Walk<'a> {
 }
 
 /// Copies what is in `source`, and the attributes of `source` itself, to the empty folder `target`.
-pub(crate) fn tree(source: BorrowedFd<'_>, target: BorrowedFd<'_>, id_base: u32) -> Result<(), Errno> {
+pub(crate) fn tree(source: BorrowedFd<'_>, target: BorrowedFd<'_>, scope: Scope) -> Result<(), Errno> {
     // The caller's descriptor may be one for paths only (O_PATH).
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let source = rustix::fs::openat(source, ".", flags, Mode::empty())?;
-    let mut walk = Walk { id_base, top: target, copied: HashMap::new(), path: Vec::new() };
+    let mut walk = Walk { scope, top: target, copied: HashMap::new(), path: Vec::new() };
     walk.folder(source.as_fd(), target)
 }
 
 impl Walk<'_> {
     fn folder(&mut self, source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
-        let attributes = Attributes::read(source, self.id_base)?;
+        let attributes = Attributes::read(source, self.scope)?;
         for (name, _) in base::tree::entries(source)? {
             match rustix::fs::statat(source, &name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => self.entry(source, target, &name, &stat)?,
@@ -56,8 +65,11 @@ impl Walk<'_> {
             FileType::Directory => return self.below(source, target, name),
             FileType::RegularFile => self.regular(source, target, name)?,
             FileType::Symlink => self.symlink(source, target, name, stat)?,
-            FileType::Fifo => self.fifo(target, name, stat)?,
-            // A device node has no business in a volume, a socket is nothing without its process.
+            FileType::Fifo => self.node(target, name, stat)?,
+            FileType::CharacterDevice | FileType::BlockDevice if self.scope == Scope::Volume => {
+                self.node(target, name, stat)?;
+            }
+            // A device of an image node has no business in a volume, a socket is nothing without its process.
             _ => return Ok(()),
         }
         if stat.st_nlink > 1 {
@@ -106,7 +118,7 @@ impl Walk<'_> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(());
         }
-        let attributes = Attributes::of(from.as_fd(), &stat, self.id_base)?;
+        let attributes = Attributes::of(from.as_fd(), &stat, self.scope)?;
         let to = file::make(target, name)?;
         file::data(&from, &to, u64::try_from(stat.st_size).unwrap_or(0))?;
         attributes.give(to.as_fd())
@@ -118,16 +130,17 @@ impl Walk<'_> {
         self.own_by_name(target, name, stat)
     }
 
-    fn fifo(&self, target: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Result<(), Errno> {
+    /// A pipe or a device.
+    fn node(&self, target: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Result<(), Errno> {
         let mode = Mode::from_raw_mode(stat.st_mode);
-        rustix::fs::mknodat(target, name, FileType::Fifo, mode, 0)?;
+        rustix::fs::mknodat(target, name, FileType::from_raw_mode(stat.st_mode), mode, stat.st_rdev)?;
         rustix::fs::chmodat(target, name, mode, AtFlags::empty())?;
         self.own_by_name(target, name, stat)
     }
 
     /// Owner and times of what cannot be opened.
     fn own_by_name(&self, target: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Result<(), Errno> {
-        let (uid, gid) = file::owner(stat, self.id_base);
+        let (uid, gid) = file::owner(stat, self.scope);
         rustix::fs::chownat(target, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         rustix::fs::utimensat(target, name, &file::times(stat), AtFlags::SYMLINK_NOFOLLOW)
     }

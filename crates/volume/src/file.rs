@@ -1,5 +1,6 @@
 //! One file of a copy-up: its data, owner, mode, times and extended attributes.
 
+use crate::copy::Scope;
 use rustix::fs::{Gid, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
@@ -24,8 +25,16 @@ pub(crate) struct Attributes {
 }
 
 /// The owner as it is stored on disk.
-pub(crate) fn owner(stat: &Stat, id_base: u32) -> (Uid, Gid) {
+pub(crate) fn owner(stat: &Stat, scope: Scope) -> (Uid, Gid) {
+    let id_base = base_of(scope);
     (Uid::from_raw(unshifted(stat.st_uid, id_base)), Gid::from_raw(unshifted(stat.st_gid, id_base)))
+}
+
+fn base_of(scope: Scope) -> u32 {
+    match scope {
+        Scope::Image { id_base } => id_base,
+        Scope::Volume => 0,
+    }
 }
 
 fn unshifted(id: u32, id_base: u32) -> u32 {
@@ -43,14 +52,14 @@ pub(crate) fn times(stat: &Stat) -> Timestamps {
 
 impl Attributes {
     /// Reads them from an open file or folder.
-    pub(crate) fn read(file: BorrowedFd<'_>, id_base: u32) -> Result<Attributes, Errno> {
-        Attributes::of(file, &rustix::fs::fstat(file)?, id_base)
+    pub(crate) fn read(file: BorrowedFd<'_>, scope: Scope) -> Result<Attributes, Errno> {
+        Attributes::of(file, &rustix::fs::fstat(file)?, scope)
     }
 
-    pub(crate) fn of(file: BorrowedFd<'_>, stat: &Stat, id_base: u32) -> Result<Attributes, Errno> {
-        let (uid, gid) = owner(stat, id_base);
+    pub(crate) fn of(file: BorrowedFd<'_>, stat: &Stat, scope: Scope) -> Result<Attributes, Errno> {
+        let (uid, gid) = owner(stat, scope);
         let mode = Mode::from_raw_mode(stat.st_mode);
-        Ok(Attributes { uid, gid, mode, times: times(stat), extended: extended(file, id_base)? })
+        Ok(Attributes { uid, gid, mode, times: times(stat), extended: extended(file, scope)? })
     }
 
     /// Gives them to another. The order matters: a new owner clears setuid bits and capabilities, anything clears times.
@@ -67,8 +76,8 @@ impl Attributes {
     }
 }
 
-/// `user.*` and file capabilities; others belong to the file system they are on.
-fn extended(file: BorrowedFd<'_>, id_base: u32) -> Result<Vec<(CString, Vec<u8>)>, Errno> {
+/// `user.*` and file capabilities; others belong to the file system they are on. Of a volume all, as it stays on that.
+fn extended(file: BorrowedFd<'_>, scope: Scope) -> Result<Vec<(CString, Vec<u8>)>, Errno> {
     let mut names = [0u8; 1024];
     let names = match rustix::fs::flistxattr(file, &mut names) {
         Ok(length) => names[..length].to_vec(),
@@ -82,7 +91,7 @@ fn extended(file: BorrowedFd<'_>, id_base: u32) -> Result<Vec<(CString, Vec<u8>)
     };
     let mut found = Vec::new();
     for name in names.split_inclusive(|byte| *byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok()) {
-        if name != CAPABILITY && !name.to_bytes().starts_with(b"user.") {
+        if scope != Scope::Volume && name != CAPABILITY && !name.to_bytes().starts_with(b"user.") {
             continue;
         }
         let mut value = vec![0; MAX_VALUE];
@@ -92,7 +101,7 @@ fn extended(file: BorrowedFd<'_>, id_base: u32) -> Result<Vec<(CString, Vec<u8>)
             Err(e) => return Err(e),
         }
         if name == CAPABILITY {
-            value = unshifted_capability(value, id_base);
+            value = unshifted_capability(value, base_of(scope));
         }
         found.push((name.to_owned(), value));
     }
@@ -120,6 +129,10 @@ fn unshifted_capability(value: Vec<u8>, id_base: u32) -> Vec<u8> {
 
 /// Copies a file's data. Holes stay holes: a file of terabytes with nothing in it costs nothing.
 pub(crate) fn data(from: &OwnedFd, to: &OwnedFd, size: u64) -> Result<(), Errno> {
+    // FICLONE (ioctl_ficlone(2)): one call, no bytes, holes and all; btrfs, XFS and others can.
+    if rustix::fs::ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
+    }
     rustix::fs::ftruncate(to, size)?;
     let mut at = 0;
     while at < size {

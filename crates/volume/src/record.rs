@@ -24,9 +24,21 @@ pub(crate) struct Record {
 
 impl Record {
     /// A volume made now.
-    pub(crate) fn new(name: &str, labels: BTreeMap<String, String>, anonymous: bool) -> Record {
+    pub(crate) fn new(
+        name: &str,
+        labels: BTreeMap<String, String>,
+        options: BTreeMap<String, String>,
+        anonymous: bool,
+    ) -> Record {
         let created_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        Record { version: VERSION, name: name.to_owned(), created_at, labels, options: BTreeMap::new(), anonymous }
+        Record { version: VERSION, name: name.to_owned(), created_at, labels, options, anonymous }
+    }
+
+    /// The record of a volume under another name: who renames one wants to keep it.
+    pub(crate) fn of(volume: &Volume, name: &str) -> Record {
+        let Volume { created_at, labels, options, .. } = volume.clone();
+        let labels = labels.into_iter().filter(|(key, _)| key != crate::ANONYMOUS).collect();
+        Record { version: VERSION, name: name.to_owned(), created_at, labels, options, anonymous: false }
     }
 
     /// Reads the record of the volume `name`. One of a later version is refused rather than misread.
@@ -39,12 +51,23 @@ impl Record {
         Ok(record)
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.anonymous
+    }
+
     pub(crate) fn bytes(&self) -> io::Result<Vec<u8>> {
         Ok(serde_json::to_vec(self)?)
     }
 
     pub(crate) fn volume(self, mountpoint: std::path::PathBuf) -> Volume {
-        let Record { name, created_at, labels, options, anonymous, .. } = self;
+        let Record { name, created_at, mut labels, options, anonymous, .. } = self;
+        if anonymous {
+            labels.entry(crate::ANONYMOUS.to_owned()).or_default();
+        }
         Volume { name, created_at, labels, options, anonymous, mountpoint }
     }
 }

@@ -1,7 +1,9 @@
 //! The folder layout of volumes, and what can be done with them.
 
+use crate::clone::NEXT;
+use crate::copy::Scope;
 use crate::record::Record;
-use crate::{Error, Volume, copy};
+use crate::{Error, Made, Volume, copy, options};
 use base::atomic::{self, Durability};
 use base::{Undo, tree};
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -15,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) const DATA: &str = "_data";
-const RECORD: &str = "volume.json";
-const NEW: &str = ".new-";
+pub(crate) const RECORD: &str = "volume.json";
+pub(crate) const NEW: &str = ".new-";
 const GONE: &str = ".gone-";
 
 /// Of the root and of each volume's folder: others may pass through to what they know, and list nothing (as Docker's).
@@ -57,24 +59,59 @@ impl Store {
     /// An existing volume is returned as it is: `labels` are for a new one. A volume appears complete or not at all; the
     /// record of a named one is on disk when this returns.
     pub fn create(&self, name: Option<&str>, labels: BTreeMap<String, String>) -> Result<Volume, Error> {
+        self.create_with(name, labels, BTreeMap::new()).map(|made| made.volume)
+    }
+
+    /// [`Store::create`] with options of the driver, telling whether there was such a volume before.
+    pub fn create_with(
+        &self,
+        name: Option<&str>,
+        labels: BTreeMap<String, String>,
+        options: BTreeMap<String, String>,
+    ) -> Result<Made, Error> {
         let Some(name) = name else {
-            return self.make(&base::Id::random().to_string(), labels, true);
+            let name = base::Id::random().to_string();
+            options::check(&name, &options)?;
+            return self.make(Record::new(&name, labels, options, true)).map(Made::new);
         };
         match self.get(name) {
-            Err(Error::NotFound(_)) => self.make(name, labels, false),
-            known => known,
+            Err(Error::NotFound(_)) => {
+                options::check(name, &options)?;
+                self.make(Record::new(name, labels, options, false)).map(Made::new)
+            }
+            known => Ok(Made { volume: known?, is_new: false }),
         }
     }
 
-    fn make(&self, name: &str, labels: BTreeMap<String, String>, anonymous: bool) -> Result<Volume, Error> {
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Refuses a name that is none, or taken.
+    pub(crate) fn check_free(&self, name: &str) -> Result<(), Error> {
+        check_name(name)?;
+        match self.root.join(name).symlink_metadata() {
+            Ok(_) => Err(Error::Taken(name.to_owned())),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Gives a folder its name for good, unless that is taken.
+    pub(crate) fn settle(&self, folder: &Path, name: &str) -> io::Result<()> {
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        rustix::fs::renameat_with(rustix::fs::CWD, folder, rustix::fs::CWD, self.root.join(name), flags)?;
+        fs::File::open(&self.root)?.sync_all()
+    }
+
+    fn make(&self, record: Record) -> Result<Volume, Error> {
+        let name = record.name().to_owned();
+        let (name, anonymous) = (name.as_str(), record.is_anonymous());
         check_name(name)?;
         let failed = |source| Error::Io { action: "create", name: name.to_owned(), source };
-        let record = Record::new(name, labels, anonymous);
         let folder = self.root.join(format!("{NEW}{}", base::Id::random()));
         let mut undo = Undo::new();
-        make_folder(&folder, FOLDER_MODE).map_err(failed)?;
+        make_volume_folders(&folder).map_err(failed)?;
         undo.push(|| drop(fs::remove_dir_all(&folder)));
-        make_folder(&folder.join(DATA), DATA_MODE).map_err(failed)?;
         let durability = if anonymous { Durability::Process } else { Durability::PowerCut };
         let bytes = record.bytes().map_err(failed)?;
         atomic::write(&folder.join(RECORD), &bytes, 0o600, durability).map_err(failed)?;
@@ -156,6 +193,9 @@ impl Store {
     pub fn copy_up(&self, volume: &Volume, source: BorrowedFd<'_>, id_base: u32) -> Result<(), Error> {
         check_name(&volume.name)?;
         let failed = |e: Errno| Error::Io { action: "fill", name: volume.name.clone(), source: e.into() };
+        if volume.needs_mount() {
+            return fill_foreign(volume, source, id_base).map_err(failed);
+        }
         let folder = match open_folder(rustix::fs::CWD, self.root.join(&volume.name)) {
             Err(Errno::NOENT) => return Err(Error::NotFound(volume.name.clone())),
             folder => folder.map_err(failed)?,
@@ -167,6 +207,15 @@ impl Store {
 
     fn lock(&self, name: &str) -> Arc<Mutex<()>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().clone()
+    }
+}
+
+/// What is mounted for the volume cannot be filled aside, as it is another file system.
+fn fill_foreign(volume: &Volume, source: BorrowedFd<'_>, id_base: u32) -> Result<(), Errno> {
+    let data = open_folder(rustix::fs::CWD, &volume.mountpoint)?;
+    match tree::is_empty(data.as_fd())? {
+        true => copy::tree(source, data.as_fd(), Scope::Image { id_base }),
+        false => Ok(()),
     }
 }
 
@@ -182,7 +231,7 @@ fn fill(folder: &OwnedFd, source: BorrowedFd<'_>, id_base: u32) -> Result<(), Er
     throw_away(folder, STAGE)?;
     rustix::fs::mkdirat(folder, STAGE, Mode::RWXU)?;
     let stage = open_folder(folder, STAGE)?;
-    let copied = copy::tree(source, stage.as_fd(), id_base);
+    let copied = copy::tree(source, stage.as_fd(), Scope::Image { id_base });
     if copied.is_err() {
         let _ = throw_away(folder, STAGE);
         return copied;
@@ -197,7 +246,7 @@ fn finish(folder: &OwnedFd, data: &OwnedFd) -> Result<(), Errno> {
         Err(Errno::NOENT) => return Ok(()),
         full => full?,
     };
-    let same = crate::file::Attributes::read(full.as_fd(), 0)?;
+    let same = crate::file::Attributes::read(full.as_fd(), Scope::Image { id_base: 0 })?;
     for name in tree::names(full.as_fd())? {
         rustix::fs::renameat(&full, &name, data, &name)?;
     }
@@ -229,6 +278,7 @@ fn recover(root: &Path, name: &str) -> io::Result<()> {
     if check_name(name).is_err() {
         return Ok(());
     }
+    end_rename(&root.join(name), name)?;
     let folder = open_folder(rustix::fs::CWD, root.join(name))?;
     throw_away(&folder, STAGE)?;
     match open_folder(&folder, DATA) {
@@ -237,9 +287,25 @@ fn recover(root: &Path, name: &str) -> io::Result<()> {
     }
 }
 
-fn open_folder(at: impl AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
+/// A rename got its name and not its record, or its record and not its name.
+fn end_rename(folder: &Path, name: &str) -> io::Result<()> {
+    let next = folder.join(NEXT);
+    match Record::read(&next, name) {
+        Ok(_) => fs::rename(&next, folder.join(RECORD)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(_) => fs::remove_file(&next),
+    }
+}
+
+pub(crate) fn open_folder(at: impl AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(at, path, flags, Mode::empty())
+}
+
+/// The folders of a volume, empty.
+pub(crate) fn make_volume_folders(folder: &Path) -> io::Result<()> {
+    make_folder(folder, FOLDER_MODE)?;
+    make_folder(&folder.join(DATA), DATA_MODE)
 }
 
 /// Makes a folder with that very mode, whatever the umask.

@@ -42,3 +42,32 @@ docker tag nothing x
 docker image inspect nothing
 docker history nothing
 docker save nothing -o /dev/null
+# What the API itself refuses, as a client gets it that is not the docker command.
+curl -s -w ' %{http_code} %{content_type}\n' --unix-socket ${DOCKER_HOST#unix://} http://d/v1.99/info | grep -o 'too new.* supported\| 400 .*'
+curl -s -w ' %{http_code} %{content_type}\n' --unix-socket ${DOCKER_HOST#unix://} http://d/nosuch
+curl -s -w ' %{http_code} %{content_type}\n' --unix-socket ${DOCKER_HOST#unix://} http://d/v1.41/containers/x/json/
+curl -s -w ' %{http_code} %{content_type}\n' --unix-socket ${DOCKER_HOST#unix://} -X DELETE http://d/v1.41/info
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} -X OPTIONS http://d/v1.41/containers/json
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} -I -o /dev/null http://d/v1.41/info
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} -I -o /dev/null http://d/_ping
+for path in swarm nodes services tasks secrets configs swarm/unlockkey services/x nodes/x tasks/x secrets/x configs/x; do curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} http://d/v1.41/$path; done
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} -X POST http://d/v1.41/swarm/leave
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} http://d/v1.41/plugins
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} http://d/v1.41/plugins/x/json
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} -X DELETE http://d/v1.41/plugins/x
+curl -s -o /dev/null -w '%{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} 'http://d/v1.41/system/df?type=x'
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} 'http://d/v1.41/events?since=10&until=5'
+curl -s --unix-socket ${DOCKER_HOST#unix://} 'http://d/v1.41/events?since=x'
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} -X POST -H Content-Type:application/json -d '{}' http://d/v1.41/containers/create
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} -X POST -H Content-Type:application/json -d '{"Image":""}' http://d/v1.41/containers/create
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} -X POST -H Content-Type:application/json -d '{"Image":"nosuch"}' http://d/v1.41/containers/create
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} -X POST -H Content-Type:application/json -d '{"Image":"busybox","NoSuch":1,"HostConfig":{"NoSuch":{}}}' 'http://d/v1.41/containers/create?name=lenient' | sed 's/"Id":"[0-9a-f]*"/ID/'
+curl -s -w ' %{http_code}\n' --unix-socket ${DOCKER_HOST#unix://} -X POST -H Content-Type:application/json -d '{"Image":"busybox"}' 'http://d/v1.41/containers/create?name=lenient' | grep -o 'Conflict.*lenient\|You have.*\| 409'
+docker rm lenient
+docker create --platform a/b/c/d busybox
+docker ps --filter health=nosuch
+docker ps --filter is-task=nosuch
+docker ps --filter publish=x
+docker ps --filter expose=80:80
+docker ps --filter before=nobody
+docker ps --filter since=nobody

@@ -16,3 +16,26 @@ docker inspect -f '{{json .Config}}' plain
 docker inspect -f '{{range $key, $value := .HostConfig}}{{$key}}={{json $value}}{{"\n"}}{{end}}' plain | grep -v '^CgroupnsMode'
 docker inspect -f '{{json .NetworkSettings.Networks}}' plain
 docker inspect -f '{{.Platform}} {{.Driver}} {{.RestartCount}} {{.AppArmorProfile}} {{json .ExecIDs}} {{.MountLabel}}' plain
+# All of it, as the API gives it: what was never started, what runs, and what has run.
+curl -s -X POST -H Content-Type:application/json --unix-socket ${DOCKER_HOST#unix://} 'http://d/v1.41/containers/create?name=bare' -d '{"Image":"busybox","Cmd":["sleep","1000"],"Entrypoint":null,"HostConfig":{"Binds":null,"PortBindings":{},"CapAdd":[],"Links":[]}}' | sed 's/"Id":"[0-9a-f]*"/ID/'
+docker inspect bare | grep -o '^        "[A-Za-z]*"' | sort
+docker inspect -f '{{.ResolvConfPath}}|{{.HostnamePath}}|{{.HostsPath}}|{{.LogPath}}|{{json .HostConfig.Links}}|{{json .HostConfig.CapAdd}}|{{json .HostConfig.Binds}}' bare
+docker inspect -f '{{json .State}}' bare
+docker inspect -f '{{range $key, $value := .NetworkSettings}}{{$key}}={{json $value}}{{"\n"}}{{end}}' bare | grep -v ^Networks
+docker inspect -f '{{range $key, $value := .GraphDriver.Data}}{{$key}} {{end}}{{.GraphDriver.Name}}' bare | grep -o 'LowerDir\|UpperDir\|WorkDir\|overlay2'
+docker start bare
+docker inspect -f '{{.State.Status}} {{.State.Running}} {{.State.Paused}} {{.State.Restarting}} {{.State.OOMKilled}} {{.State.Dead}} {{.State.ExitCode}} {{json .State.Error}} {{json .State.FinishedAt}}' bare
+docker inspect -f '{{len .NetworkSettings.SandboxID}} {{len .NetworkSettings.EndpointID}} {{.NetworkSettings.Gateway}} {{.NetworkSettings.IPPrefixLen}} {{json .NetworkSettings.Ports}}' bare
+docker inspect -f '{{.ResolvConfPath}} {{.HostnamePath}} {{.HostsPath}} {{.LogPath}}' bare | sed 's#/[^ ]*/\([^/ ]*\)#\1#g; s/[0-9a-f]\{64\}/ID/g'
+docker inspect -s -f '{{.SizeRw}} {{if .SizeRootFs}}some{{end}}' bare
+docker kill bare
+docker wait bare
+docker inspect -f '{{.State.Status}} {{.State.Pid}} {{.State.ExitCode}} {{.NetworkSettings.IPAddress}}|{{json .NetworkSettings.Ports}}' bare
+docker create --name shares --pid host --ipc host busybox
+docker inspect -f '{{json .HostConfig.SecurityOpt}} {{.HostConfig.PidMode}} {{.HostConfig.IpcMode}}' shares
+docker create --name strong --privileged busybox
+docker inspect -f '{{json .HostConfig.SecurityOpt}} {{json .HostConfig.MaskedPaths}} {{json .HostConfig.ReadonlyPaths}}' strong
+docker create --name checked --health-cmd 'test -e /x' --health-interval 5s --health-retries 2 busybox
+docker inspect -f '{{json .Config.Healthcheck}} {{json .State.Health}}' checked
+docker inspect -f '{{.Id}}' bare nosuch | sed 's/[0-9a-f]\{64\}/ID/'
+docker inspect --type volume bare

@@ -37,3 +37,14 @@ until docker logs trap | grep -q ready; do sleep 0.1; done
 docker kill -s HUP trap
 docker wait trap
 docker logs trap
+docker run -d --name fails --restart on-failure:1 busybox sh -c 'exit 3'
+until docker inspect -f '{{.State.Status}} {{.RestartCount}}' fails | grep -qx 'exited 1'; do sleep 0.1; done; echo gave up
+docker inspect -f '{{.State.ExitCode}} {{.State.Restarting}} {{json .HostConfig.RestartPolicy}}' fails
+docker run -d --name ice busybox sleep 1000
+docker pause ice
+docker stop -t 1 ice
+docker inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.Paused}}' ice
+docker run -d --name sig --stop-signal SIGRTMIN+3 busybox sh -c 'trap "exit 5" 37; echo ready; while :; do sleep 0.1; done'
+until docker logs sig | grep -q ready; do sleep 0.1; done
+docker stop sig
+docker inspect -f '{{.State.ExitCode}} {{.Config.StopSignal}}' sig

@@ -131,13 +131,12 @@ pub const ACCEPTED: &[Accepted] = &[
         ours: "none /x tmpfs",
         reason: "the source of a tmpfs means nothing, and naming it costs a system call",
     },
-    Accepted { of: Of::Any, line: "'ls -A / /etc'", theirs: "/:\n.dockerenv\n", ours: "/:\n", reason: "not made yet" },
     Accepted {
         of: Of::Any,
-        line: "'ls -A / /etc'",
-        theirs: "hosts\nmtab\n",
-        ours: "hosts\n",
-        reason: "not made yet: a link from /etc/mtab to /proc/mounts",
+        line: "--blkio-weight",
+        theirs: "WARNING: Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.\n",
+        ours: "",
+        reason: "weights that BFQ knows are set; dockerd looks for those of CFQ, which is gone",
     },
     old("docker network inspect", "ADDRESS \n", "ADDRESS ADDRESS\n", "the bridge's gateway is told since 28"),
     old("docker network inspect", "\"Config\":[]", "\"Config\":null", "no list where there is none"),
@@ -210,6 +209,17 @@ pub const ACCEPTED: &[Accepted] = &[
         "\"/sys/firmware\",\"/sys/devices/virtual/powercap\"]",
         "powercap is masked since 28",
     ),
+    old("containers/create", "\"Config cannot be empty", "\"config cannot be empty", WORDS),
+    old("containers/create", "\"No command specified", "\"no command specified", WORDS),
+    old(
+        "--filter health=nosuch",
+        "Unrecognised filter value for health: nosuch",
+        "invalid filter 'health=nosuch': invalid value for health (nosuch): must be one of none, starting, healthy, unhealthy",
+        WORDS,
+    ),
+    old("--filter is-task=nosuch", "Invalid filter", "invalid filter", WORDS),
+    old("=nobody", "daemon: no such container nobody", "daemon: No such container: nobody", WORDS),
+    old("docker volume ls -q --filter", "Invalid filter", "invalid filter", WORDS),
     old("docker commit -c", "daemon: nonsense is", "daemon: NONSENSE is", WORDS),
     old("docker commit -c", "daemon: from is", "daemon: FROM is", WORDS),
     old(
@@ -219,15 +229,83 @@ pub const ACCEPTED: &[Accepted] = &[
         "an image for another platform is told since 28",
     ),
     old(".HostConfig}}", "NetworkMode=\"default\"", "NetworkMode=\"bridge\"", "the default has its name"),
+    old("docker network ls -f nosuch", "Invalid filter", "invalid filter", WORDS_OF_NETWORKS),
+    old(
+        "docker network create --subnet 10.61.9.0/24",
+        "daemon: Pool overlaps",
+        "daemon: invalid pool request: Pool overlaps",
+        WORDS_OF_NETWORKS,
+    ),
+    old(
+        "--ip 10.61.0.50 busybox true",
+        "daemon: Address already in use",
+        "daemon: failed to set up container networking: Address already in use",
+        WORDS_OF_NETWORKS,
+    ),
+    old(
+        "docker run --rm --network nosuch",
+        "daemon: network nosuch not found",
+        "daemon: failed to set up container networking: network nosuch not found",
+        WORDS_OF_NETWORKS,
+    ),
+    old(
+        "docker run --rm --ip 172.17.0.9",
+        "daemon: user specified IP address is supported on user defined networks only\n",
+        "daemon: invalid config for network bridge: invalid endpoint settings:\n* user specified IP address is supported on user defined networks only\n* user specified IP address is supported only when connecting to networks with user configured subnets\n",
+        WORDS_OF_NETWORKS,
+    ),
+    old(
+        "docker network connect host web",
+        "container cannot be disconnected from host network or connected to host network",
+        "cannot connect container to host network - container must be created in host network mode",
+        WORDS_OF_NETWORKS,
+    ),
+    old(
+        "docker network disconnect host",
+        "container cannot be disconnected from host network or connected to host network",
+        "cannot disconnect container from host network - container was created in host network mode",
+        WORDS_OF_NETWORKS,
+    ),
+    old(
+        "--network last --ip 10.9.9.9",
+        "daemon: Invalid address 10.9.9.9: It does not belong to any of this network's subnets",
+        "daemon: invalid config for network last: invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10.9.9.9",
+        WORDS_OF_NETWORKS,
+    ),
+    old(
+        "--network last --ip 10.62.0.1",
+        "daemon: Address already in use",
+        "daemon: failed to set up container networking: Address already in use",
+        WORDS_OF_NETWORKS,
+    ),
+    old(
+        "docker inspect -f '{{range $name, $end := .NetworkSettings.Networks}}{{$name}} {{json $end.Aliases}} {{end}}' early",
+        "later [\"ID\"]",
+        "later null",
+        "the short id is among the names, and no longer among the aliases",
+    ),
+    old(
+        "docker network rm back",
+        "network back id ID has active endpoints",
+        "network back has active endpoints (name:\"web\" id:\"ID\")",
+        WORDS_OF_NETWORKS,
+    ),
 ];
 
 const WORDS: &str = "the words of 28";
 const CONTAINERD_2: &str = "containerd 2 leaves `: unknown` out; the one of Docker's own 28.5 packages (1.7) says it";
 const HOST_IMAGE: &str = "the machine's own root as an image is always there";
 
+const WORDS_OF_NETWORKS: &str = "other words for the same refusal";
+
 /// Lines that an old dockerd cannot be asked, with the reason.
 pub const NOT_OF_OLD: &[(&str, &str)] = &[
     ("--dns-option", "the order of resolv.conf's lines"),
+    ("docker volume prune", PRUNED),
+    ("docker volume ls -q | sort", PRUNED),
+    ("docker run --rm --name whole", EVENT_ORDER),
+    ("docker run --rm --name flat", EVENT_ORDER),
+    ("docker commit -m words held", "an image that was made was not told"),
     ("docker exec -w /nosuch", EXEC_126),
     ("docker exec -u nosuch", "the user was looked for at the start only"),
     ("docker exec box nosuch", EXEC_126),
@@ -235,6 +313,8 @@ pub const NOT_OF_OLD: &[(&str, &str)] = &[
     ("--privileged", "runc 1.1 does not know the capabilities of all kernels"),
 ];
 
+const EVENT_ORDER: &str = "networks were left and volumes taken at other instants";
+const PRUNED: &str = "volumes with a name were pruned, too";
 const EXEC_126: &str = "an exec that cannot start ended with 126 whatever the cause";
 
 /// Whether `line` can be compared with a dockerd of that major version.

@@ -4,10 +4,18 @@
 //! cgroup, no file below its roots that could not be deleted. Tests need root, busybox (static), unshare(1) and nsenter(1).
 #![forbid(unsafe_code)]
 
+mod door;
+mod events;
 mod image;
+mod name_server;
 mod registry;
 mod stage;
+mod wire;
 
+pub use door::{Another, Certificates};
+pub use events::Events;
 pub use image::{busybox_archive, busybox_root, layered_archive, oci_archive};
+pub use name_server::NameServer;
 pub use registry::{Maker, Registry};
 pub use stage::{Output, Stage, binary, within};
+pub use wire::{Frame, Wire, status};

@@ -124,9 +124,39 @@ impl Stage {
         within("the engine ends", || engine.try_wait().expect("the engine was a child").is_some());
     }
 
+    /// The process that holds the namespaces: `/proc/PID/root` is their view.
+    pub fn holder_pid(&self) -> u32 {
+        self.holder.id()
+    }
+
+    /// Bytes of memory that the engine itself occupies.
+    pub fn engine_memory(&self) -> u64 {
+        let path = format!("/proc/{}/statm", self.engine_pid().as_raw_nonzero());
+        let text = std::fs::read_to_string(path).expect("an engine runs");
+        let pages: u64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number of pages");
+        pages * rustix::param::page_size() as u64
+    }
+
+    /// File descriptors that the engine has open.
+    pub fn engine_fds(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.engine_pid().as_raw_nonzero());
+        std::fs::read_dir(path).expect("an engine runs").count()
+    }
+
+    /// Threads of the engine.
+    pub fn engine_threads(&self) -> usize {
+        let path = format!("/proc/{}/task", self.engine_pid().as_raw_nonzero());
+        std::fs::read_dir(path).expect("an engine runs").count()
+    }
+
     fn engine_pid(&self) -> Pid {
         let text = std::fs::read_to_string(self.folder.path().join("engine.pid")).expect("a pidfile");
         Pid::from_raw(text.trim().parse().expect("a pid")).expect("a pid above 0")
+    }
+
+    /// The engine's network namespace, as a file.
+    pub fn network(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/net", self.holder.id()))
     }
 
     /// A command in the engine's network and mount namespaces.

@@ -90,7 +90,7 @@ impl Suite for Bats {
             user.own(place.path())?;
         }
         words.extend(["bats".to_owned(), "--tap".to_owned(), format!("{part}.bats")]);
-        Play { words, folder: &self.tests, env }.run()
+        Play { words, folder: &self.tests, env, seconds: stage::LIMIT }.run()
     }
 
     fn read(&self, text: &str) -> Vec<Test> {

@@ -70,7 +70,7 @@ impl Suite for Contest {
             ("RUNTIME_KIND".to_owned(), "runc".to_owned()),
             ("TMPDIR".to_owned(), place.path().display().to_string()),
         ];
-        Play { words: words.to_vec(), folder: &self.checkout, env }.run()
+        Play { words: words.to_vec(), folder: &self.checkout, env, seconds: stage::LIMIT }.run()
     }
 
     fn read(&self, text: &str) -> Vec<Test> {

@@ -10,13 +10,16 @@
 
 mod bats;
 mod compare;
+mod compose;
 mod contest;
 mod differences;
+mod docker_py;
 mod images;
 mod outcome;
 mod rootless;
 mod runtime_tools;
 mod stage;
+mod testcontainers;
 
 use crate::suite;
 use compare::Table;
@@ -24,7 +27,7 @@ use outcome::Test;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Who is tested: a name for tables, and a program called `runc` in a folder of its own.
+/// Who is tested: a name for tables, and a program (a runtime is called `runc`, in a folder of its own).
 pub struct Runtime {
     name: String,
     program: PathBuf,
@@ -34,6 +37,14 @@ pub struct Runtime {
 trait Suite {
     /// As docs/conformance.md has it.
     fn name(&self) -> String;
+    /// Who is compared with, when nobody is named.
+    fn default_peer(&self) -> &'static str {
+        "runc"
+    }
+    /// Makes the program at `path` ready to be tested; `folder` may be used for it.
+    fn runtime(&self, path: &Path, folder: &Path) -> Result<Runtime, String> {
+        Runtime::new(path, folder)
+    }
     fn parts(&self) -> Result<Vec<String>, String>;
     /// Runs one part and gives all that it said.
     fn say(&self, part: &str, runtime: &Runtime, work: &Path) -> Result<String, String>;
@@ -53,10 +64,15 @@ struct Options {
 /// Runs `SUITE DIR OPTIONS...`; `Err` when a peer passes what ours does not and no reason is known.
 pub fn run(words: &[String]) -> Result<(), String> {
     let [suite, checkout, options @ ..] = words else {
-        return Err("conformance wants a suite (runc-bats, contest, runtime-tools) and its checkout".to_owned());
+        return Err(
+            "conformance wants a suite (runc-bats, contest, runtime-tools, docker-py, testcontainers, compose) and its folder".to_owned()
+        );
     };
     if !rustix::process::geteuid().is_root() {
         return Err("conformance suites make namespaces and control groups: run this as root".to_owned());
+    }
+    if suite == "compose" {
+        return compose::run(checkout);
     }
     let options = parse(options)?;
     let checkout = fs::canonicalize(checkout).map_err(|e| format!("cannot open {checkout}: {e}"))?;
@@ -65,11 +81,18 @@ pub fn run(words: &[String]) -> Result<(), String> {
         _ if options.rootless => return Err("--rootless is for runc-bats".to_owned()),
         "runc-bats" => vec![Box::new(bats::Bats::prepare(&checkout)?)],
         "contest" => vec![Box::new(contest::Contest::prepare(&checkout)?)],
+        "docker-py" => vec![Box::new(docker_py::DockerPy::prepare(&checkout)?)],
+        "testcontainers" => vec![Box::new(testcontainers::Testcontainers::prepare(&checkout)?)],
         "runtime-tools" => vec![Box::new(runtime_tools::RuntimeTools::prepare(&checkout)?)],
-        other => return Err(format!("no suite {other}: there are runc-bats, contest and runtime-tools")),
+        other => {
+            return Err(format!(
+                "no suite {other}: there are runc-bats, contest, runtime-tools, docker-py, testcontainers and compose"
+            ));
+        }
     };
     let work = stage::folder()?;
-    let runtimes = runtimes(&options, work.path())?;
+    let first = suites.first().ok_or("no suite")?;
+    let runtimes = runtimes(first.as_ref(), &options, work.path())?;
     let wrong: Vec<String> =
         suites.iter().filter_map(|suite| judge(suite.as_ref(), &runtimes, &options, work.path()).err()).collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
@@ -98,26 +121,33 @@ fn parse(words: &[String]) -> Result<Options, String> {
             }
         }
     }
-    if options.peers.is_empty() {
-        options.peers.extend(stage::find("runc"));
-    }
     Ok(options)
 }
 
 /// Peers first, ours last.
-fn runtimes(options: &Options, work: &Path) -> Result<Vec<Runtime>, String> {
+fn runtimes(suite: &dyn Suite, options: &Options, work: &Path) -> Result<Vec<Runtime>, String> {
     let ours = match &options.runtime {
         Some(path) => path.clone(),
         None => {
-            suite::cargo(&["build", "--bin", "dhow"])?;
-            suite::binary("dev")?
+            crate::suite::cargo(&["build", "--bin", "dhow"])?;
+            crate::suite::binary("dev")?
         }
     };
+    let found: Vec<PathBuf> =
+        if options.peers.is_empty() { stage::find(suite.default_peer()).into_iter().collect() } else { Vec::new() };
     let mut runtimes = Vec::new();
-    for (number, path) in options.peers.iter().chain([&ours]).enumerate() {
-        runtimes.push(Runtime::new(path, &work.join(format!("runtime-{number}")))?);
+    for (number, path) in options.peers.iter().chain(&found).chain([&ours]).enumerate() {
+        runtimes.push(suite.runtime(path, &work.join(format!("runtime-{number}")))?);
     }
     Ok(runtimes)
+}
+
+/// A whole engine is left where it is: dockerd's helpers lie beside it.
+fn engine(path: &Path) -> Result<Runtime, String> {
+    let program = std::path::absolute(path).map_err(|e| format!("cannot find {}: {e}", path.display()))?;
+    let version = stage::version(&program).ok_or_else(|| format!("{} tells no version", program.display()))?;
+    let name = version.split(',').next().unwrap_or(&version).to_owned();
+    Ok(Runtime { name, program })
 }
 
 impl Runtime {

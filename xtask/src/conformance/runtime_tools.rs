@@ -65,7 +65,7 @@ impl Suite for RuntimeTools {
             ("RUNTIME".to_owned(), runtime.program.display().to_string()),
             ("TMPDIR".to_owned(), place.path().display().to_string()),
         ];
-        Play { words: words.map(str::to_owned).to_vec(), folder: &self.checkout, env }.run()
+        Play { words: words.map(str::to_owned).to_vec(), folder: &self.checkout, env, seconds: stage::LIMIT }.run()
     }
 
     /// The program itself is a test too: some say nothing but their exit code.

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Most time of one part, in seconds, and until what does not end is killed.
-const LIMIT: &str = "300";
+/// Most time of one part of most suites, in seconds.
+pub const LIMIT: u32 = 300;
+/// Until what does not end is killed, in seconds.
 const GRACE: &str = "5";
 
 /// The shell stays as the first process of its namespace, and reaps what tests leave to it. A `/run` of its own keeps states of
@@ -22,6 +23,8 @@ pub struct Play<'a> {
     pub words: Vec<String>,
     pub folder: &'a Path,
     pub env: Vec<(String, String)>,
+    /// Most time.
+    pub seconds: u32,
 }
 
 /// A temporary folder that containers of other users can reach.
@@ -52,14 +55,14 @@ impl Play<'_> {
         sweep(&groups);
         let mut text = std::io::read_to_string(rewound(output).map_err(at)?).map_err(at)?;
         if status.code() == Some(124) || status.code() == Some(137) {
-            text.push_str(&format!("\n# ended after {LIMIT} s\n"));
+            text.push_str(&format!("\n# ended after {} s\n", self.seconds));
         }
         Ok(text)
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait", "timeout", "--foreground", "-k", GRACE, LIMIT]);
+        command.args(["--ctty", "--wait", "timeout", "--foreground", "-k", GRACE, &self.seconds.to_string()]);
         command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", FIRST]);
         command.args(&self.words).current_dir(self.folder).envs(self.env.iter().cloned());
         command
@@ -87,7 +90,8 @@ fn groups() -> Vec<PathBuf> {
 }
 
 /// Names that the suites give to containers without a group of their own, and to the parents of those that have one.
-const OURS: &[&str] = &["runc-cgroups-integration-test", "runc-test", "test", "ocitest", "cgroupTest", "cgroup-"];
+const OURS: &[&str] =
+    &["runc-cgroups-integration-test", "runc-test", "test", "ocitest", "cgroupTest", "cgroup-", "docker-py-"];
 
 /// Removes groups that have come since, of those that a suite makes.
 fn sweep(before: &[PathBuf]) {

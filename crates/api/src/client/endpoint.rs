@@ -14,14 +14,39 @@ pub enum Endpoint {
     Unix(PathBuf),
     /// `tcp://IP:PORT`; names other than `localhost` are not resolved.
     Tcp(SocketAddr),
+    /// The same with TLS.
+    Tls(Tls),
+    /// A program whose stdin and stdout are the connection: `ssh HOST dhow system dial-stdio`. `shown` is how people wrote it.
+    Command { shown: String, words: Vec<String> },
+}
+
+/// An engine behind TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    pub address: SocketAddr,
+    /// What its certificate is for: a name or an address.
+    pub name: String,
+    pub verify: Verify,
+    /// This client's certificate and key: PEM files.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// What is asked of an engine's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verify {
+    /// That this authority signed it, and nobody else: a PEM file.
+    Authority(PathBuf),
+    /// Nothing.
+    Nothing,
 }
 
 impl Endpoint {
     /// What stands in the `Host` header; for a unix socket a name that can resolve nowhere.
     pub(super) fn host_header(&self) -> String {
         match self {
-            Endpoint::Unix(_) => "api.dhow".to_owned(),
+            Endpoint::Unix(_) | Endpoint::Command { .. } => "api.dhow".to_owned(),
             Endpoint::Tcp(address) => address.to_string(),
+            Endpoint::Tls(tls) => format!("{}:{}", tls.name, tls.address.port()),
         }
     }
 }
@@ -65,6 +90,8 @@ impl fmt::Display for Endpoint {
         match self {
             Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
             Endpoint::Tcp(address) => write!(f, "tcp://{address}"),
+            Endpoint::Tls(tls) => write!(f, "tcp://{}:{}", tls.name, tls.address.port()),
+            Endpoint::Command { shown, .. } => f.write_str(shown),
         }
     }
 }

@@ -1,14 +1,16 @@
-//! A small client of the Docker Engine API: HTTP/1.1 over a unix or TCP socket, on a current-thread tokio runtime.
+//! A small client of the Docker Engine API: HTTP/1.1 over a unix or TCP socket, TLS or a program (ssh), on a current-thread tokio runtime.
 //!
 //! Connections are opened when a request finds none idle and kept for the next one, so requests made at the same time
 //! use one connection each. An upgraded (hijacked) connection leaves the client for good, as a plain blocking socket.
 
 mod body;
+mod command;
 mod endpoint;
 mod error;
 mod exchange;
 mod pool;
 mod socket;
+mod tls;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,7 +20,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 
 pub use body::{Payload, Uploader};
-pub use endpoint::{Endpoint, encode, query};
+pub use endpoint::{Endpoint, Tls, Verify, encode, query};
 pub use error::Error;
 pub use exchange::{Answer, Hijacked};
 

@@ -1,4 +1,4 @@
-//! One open connection, unix or TCP.
+//! One open connection: unix or TCP, or a pair of sockets whose other end TLS or a program has.
 
 use std::io;
 use std::net::TcpStream as StdTcp;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Endpoint, Error};
+use super::{Endpoint, Error, command, tls};
 
 /// One open connection.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ impl Socket {
         let opened = match endpoint {
             Endpoint::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
             Endpoint::Tcp(address) => TcpStream::connect(address).await.map(Socket::Tcp),
+            Endpoint::Tls(tls) => tls::connect(tls.clone()).await.map(Socket::Unix),
+            Endpoint::Command { words, .. } => command::connect(words).map(Socket::Unix),
         };
         opened.map_err(|source| Error::Connect { endpoint: endpoint.to_string(), source })
     }

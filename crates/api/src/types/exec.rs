@@ -1,6 +1,7 @@
 //! Execs: more processes in running containers.
 
 use super::{TextList, Texts};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 wire! {
@@ -16,6 +17,8 @@ wire! {
         pub attach_stderr: bool,
         pub attach_stdout: bool,
         pub detach: bool,
+        /// docker-py writes it with a small letter, which Go's decoder takes.
+        #[serde(alias = "detachKeys")]
         pub detach_keys: String,
         pub env: Option<Vec<String>>,
         pub working_dir: String,
@@ -78,9 +81,39 @@ wire! {
         pub scope: String,
     }
 
+    /// `POST /volumes/create`
+    pub struct VolumeCreate {
+        pub name: String,
+        pub driver: String,
+        pub driver_opts: Texts,
+        pub labels: Texts,
+        pub cluster_volume_spec: Option<Value>,
+    }
+
+    /// `POST /volumes/prune`
+    pub struct VolumesPruneResponse {
+        pub volumes_deleted: Vec<String>,
+        /// Bytes.
+        pub space_reclaimed: u64,
+    }
+
     /// `GET /volumes`
     pub struct VolumeList {
         pub volumes: Vec<VolumeSummary>,
         pub warnings: Option<Vec<Value>>,
     }
+}
+
+/// What is at a path of a container, as the header of `HEAD /containers/{id}/archive` tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PathStat {
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Go's os.FileMode.
+    pub mode: u32,
+    /// RFC 3339.
+    pub mtime: String,
+    pub link_target: String,
 }

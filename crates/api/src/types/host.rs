@@ -28,6 +28,9 @@ wire! {
         /// Memory and swap together; -1 is unlimited swap.
         pub memory_swap: i64,
         pub pids_limit: Option<i64>,
+        /// Discarded, and said so, where the kernel knows none.
+        pub blkio_weight_device: Option<Vec<WeightDevice>>,
+        pub kernel_memory: i64,
         pub restart_policy: RestartPolicy,
     }
 

@@ -86,6 +86,63 @@ wire! {
         pub auxiliary_addresses: Option<Value>,
     }
 
+    /// `POST /networks/create`
+    pub struct NetworkCreate {
+        pub name: String,
+        pub driver: String,
+        pub scope: String,
+        #[serde(rename = "EnableIPv4")]
+        pub enable_ipv4: Option<bool>,
+        #[serde(rename = "EnableIPv6")]
+        pub enable_ipv6: Option<bool>,
+        #[serde(rename = "IPAM")]
+        pub ipam: Option<NetworkCreateIpam>,
+        pub internal: bool,
+        pub attachable: bool,
+        pub ingress: bool,
+        pub config_only: bool,
+        pub config_from: Option<ConfigReference>,
+        pub options: Texts,
+        pub labels: Texts,
+    }
+
+    pub struct NetworkCreateIpam {
+        pub driver: String,
+        pub options: Texts,
+        pub config: Vec<NetworkCreateSubnet>,
+    }
+
+    pub struct NetworkCreateSubnet {
+        pub subnet: String,
+        #[serde(rename = "IPRange")]
+        pub ip_range: String,
+        pub gateway: String,
+        #[serde(rename = "AuxiliaryAddresses")]
+        pub auxiliary_addresses: Texts,
+    }
+
+    pub struct NetworkCreated {
+        pub id: String,
+        pub warning: String,
+    }
+
+    /// `POST /networks/{id}/connect`
+    pub struct NetworkConnect {
+        pub container: String,
+        pub endpoint_config: Option<EndpointSettings>,
+    }
+
+    /// `POST /networks/{id}/disconnect`
+    pub struct NetworkDisconnect {
+        pub container: String,
+        pub force: bool,
+    }
+
+    /// `POST /networks/prune`
+    pub struct NetworksPruned {
+        pub networks_deleted: Option<Vec<String>>,
+    }
+
     pub struct ConfigReference {
         pub network: String,
     }

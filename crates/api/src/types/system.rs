@@ -60,6 +60,14 @@ wire! {
         #[serde(rename = "CPUSet")]
         pub cpu_set: bool,
         pub pids_limit: bool,
+        /// Until 1.41.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub kernel_memory: Option<bool>,
+        /// Until 1.49.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub bridge_nf_iptables: Option<bool>,
+        #[serde(rename = "BridgeNfIp6tables", skip_serializing_if = "Option::is_none")]
+        pub bridge_nf_ip6tables: Option<bool>,
         #[serde(rename = "IPv4Forwarding")]
         pub ipv4_forwarding: bool,
         pub debug: bool,
@@ -107,9 +115,16 @@ wire! {
         pub runc_commit: Commit,
         pub init_commit: Commit,
         pub security_options: Vec<String>,
+        /// Since 1.49.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub firewall_backend: Option<FirewallBackend>,
         #[serde(rename = "CDISpecDirs")]
         pub cdi_spec_dirs: Vec<String>,
         pub warnings: Option<Vec<String>>,
+    }
+
+    pub struct FirewallBackend {
+        pub driver: String,
     }
 
     pub struct Plugins {

@@ -168,7 +168,7 @@ impl<'root> Expected<'root> {
         path: &[u8],
         sparse: Option<&Sparse>,
     ) -> Result<Same, Error> {
-        let file = match beneath::open_file(self.root, path) {
+        let file = match beneath::open_file(self.root, path, beneath::Mounts::Stay) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::XDEV) => return Ok(Same::No),
             Err(e) => return Err(failed(path, e.into())),

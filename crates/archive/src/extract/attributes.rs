@@ -46,7 +46,7 @@ pub fn on_name(folder: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> io::Result
 
 /// What this file system or this kernel cannot keep is left out, as other engines do; capabilities are never lost
 /// silently.
-fn tolerate(name: &[u8], set: Result<(), Errno>) -> io::Result<()> {
+pub fn tolerate(name: &[u8], set: Result<(), Errno>) -> io::Result<()> {
     match set {
         Err(Errno::OPNOTSUPP) => Ok(()),
         Err(Errno::INVAL | Errno::PERM) if name.starts_with(b"security.") && name != b"security.capability" => Ok(()),
@@ -58,7 +58,7 @@ fn tolerate(name: &[u8], set: Result<(), Errno>) -> io::Result<()> {
     }
 }
 
-fn times(entry: &Entry) -> Timestamps {
+pub fn times(entry: &Entry) -> Timestamps {
     let time = Timespec { tv_sec: entry.modified.seconds, tv_nsec: entry.modified.nanoseconds.into() };
     Timestamps { last_access: time, last_modification: time }
 }

@@ -11,8 +11,8 @@
 //!   set-group-id bit nor a default ACL leaks into what is unpacked after it.
 //! - Nothing is synced: that is the layer store's policy.
 
-mod attributes;
-mod fill;
+pub(crate) mod attributes;
+pub(crate) mod fill;
 mod folders;
 mod holes;
 #[cfg(test)]
@@ -275,7 +275,7 @@ fn several_cores() -> bool {
     *SEVERAL.get_or_init(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1))
 }
 
-fn failed(path: &[u8], source: io::Error) -> Error {
+pub(crate) fn failed(path: &[u8], source: io::Error) -> Error {
     Error::Entry { path: String::from_utf8_lossy(path).into_owned(), source }
 }
 

@@ -8,6 +8,7 @@
 //! - A tree that changes meanwhile (a running container) still becomes a well-formed tar: what is gone is left out, a file
 //!   that shrank ends in zeros, one that grew is cut.
 
+mod copy_out;
 mod header;
 mod look;
 mod stream;
@@ -15,10 +16,12 @@ mod stream;
 mod tests;
 mod walk;
 
+pub use copy_out::{copy_out, is_made_up};
 pub use look::{At, Attributes, Look};
 pub use walk::{Step, Walk, is_gone, open, open_folder};
 
-use crate::{Time, beneath};
+use crate::Time;
+use crate::beneath::{self, Mounts};
 use header::Head;
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -63,12 +66,7 @@ pub fn pack_without(
     left_out: &[&[u8]],
     sink: &mut dyn Write,
 ) -> io::Result<()> {
-    let mut packer = Packer {
-        packing,
-        stream: Stream::new(sink),
-        attributes: Attributes::new(packing.owner),
-        first_names: HashMap::new(),
-    };
+    let mut packer = Packer::new(packing, Mounts::Stay, sink);
     packer.root(root)?;
     let mut walk = Walk::new(root)?;
     while let Some(step) = walk.next_step()? {
@@ -96,6 +94,7 @@ fn at(path: &[u8], source: io::Error) -> io::Error {
 
 struct Packer<'a> {
     packing: Packing,
+    mounts: Mounts,
     stream: Stream<'a>,
     attributes: Attributes,
     /// Files that have more than one name, by inode.
@@ -104,7 +103,12 @@ struct Packer<'a> {
 
 type Xattrs = Vec<(String, Vec<u8>)>;
 
-impl Packer<'_> {
+impl<'a> Packer<'a> {
+    fn new(packing: Packing, mounts: Mounts, sink: &'a mut dyn Write) -> Packer<'a> {
+        let attributes = Attributes::new(packing.owner);
+        Packer { packing, mounts, stream: Stream::new(sink), attributes, first_names: HashMap::new() }
+    }
+
     fn root(&mut self, root: BorrowedFd<'_>) -> io::Result<()> {
         let folder = open_folder(root, c".")?;
         let look = Look::of_open(&folder)?.counted_from(self.packing.owner);
@@ -141,7 +145,7 @@ impl Packer<'_> {
 
     fn folder(&mut self, step: &Step) -> Result<Option<OwnedFd>, Failed> {
         let path = [&step.path[..], b"/"].concat();
-        let folder = match open_folder(step.folder.as_fd(), &step.name) {
+        let folder = match walk::open_folder_across(step.folder.as_fd(), &step.name, self.mounts) {
             Err(e) if e.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
                 let look = self.looked(Look::of(step.folder.as_fd(), &step.name))?;
                 self.head(&path, EntryType::Directory, &look, b"", &Xattrs::new()).map_err(Failed::Write)?;
@@ -157,7 +161,7 @@ impl Packer<'_> {
     }
 
     fn file(&mut self, step: &Step) -> Result<(), Failed> {
-        let file = match beneath::open_file(step.folder.as_fd(), step.name.to_bytes()) {
+        let file = match beneath::open_file(step.folder.as_fd(), step.name.to_bytes(), self.mounts) {
             Err(Errno::XDEV) => return Ok(()),
             other => other.map_err(|e| Failed::Read(e.into()))?,
         };
@@ -181,7 +185,7 @@ impl Packer<'_> {
             let slash: &[u8] = if parent.is_empty() { b"" } else { b"/" };
             return self.mark(&[parent, slash, WHITEOUT, name].concat()).map_err(Failed::Write);
         }
-        if look.is_mount_point {
+        if look.is_mount_point && self.mounts == Mounts::Stay {
             return Ok(());
         }
         let kind = match look.kind {

@@ -1,6 +1,6 @@
 //! The names of a tree, sorted, parents first: never a stack frame, an open folder or a list more than one path needs.
 
-use crate::beneath;
+use crate::beneath::{self, Mounts};
 use rustix::fs::{Dir, FileType, OFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
@@ -16,6 +16,7 @@ const LONGEST_PATH: usize = 4094;
 /// A walk below `root`. Folders are listed only when [`Walk::enter`] says so.
 pub struct Walk<'root> {
     root: BorrowedFd<'root>,
+    mounts: Mounts,
     levels: Vec<Level>,
     path: Vec<u8>,
 }
@@ -43,7 +44,12 @@ struct Level {
 impl<'root> Walk<'root> {
     /// A walk that starts with what is in `root` itself, which may be an O_PATH descriptor.
     pub fn new(root: BorrowedFd<'root>) -> io::Result<Walk<'root>> {
-        let mut walk = Walk { root, levels: Vec::new(), path: Vec::new() };
+        Walk::across(root, Mounts::Stay)
+    }
+
+    /// [`Walk::new`], for one who may enter folders of other mounts.
+    pub fn across(root: BorrowedFd<'root>, mounts: Mounts) -> io::Result<Walk<'root>> {
+        let mut walk = Walk { root, mounts, levels: Vec::new(), path: Vec::new() };
         let folder = open_folder(root, c".")?;
         walk.enter(b"", folder)?;
         Ok(walk)
@@ -99,7 +105,7 @@ impl<'root> Walk<'root> {
             return Ok(Some(Rc::clone(open)));
         }
         let path = CString::new(&self.path[..level.path])?;
-        let found = open_folder(self.root, &path).map(Rc::new);
+        let found = open_folder_across(self.root, &path, self.mounts).map(Rc::new);
         match found {
             Ok(folder) => {
                 level.folder = Some(Rc::clone(&folder));
@@ -114,6 +120,11 @@ impl<'root> Walk<'root> {
 /// Opens a folder below another for listing; no symlink and no mount point on the way.
 pub fn open_folder(root: BorrowedFd<'_>, path: &CStr) -> io::Result<OwnedFd> {
     open(root, path, OFlags::RDONLY | OFlags::DIRECTORY)
+}
+
+/// [`open_folder`], also into other mounts where `mounts` says so.
+pub(crate) fn open_folder_across(root: BorrowedFd<'_>, path: &CStr, mounts: Mounts) -> io::Result<OwnedFd> {
+    Ok(beneath::open_across(root, path.to_bytes(), OFlags::RDONLY | OFlags::DIRECTORY, mounts)?)
 }
 
 /// Opens what is at `path` below `root`; no symlink and no mount point on the way.

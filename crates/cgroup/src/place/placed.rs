@@ -235,7 +235,7 @@ impl Placed {
     /// is not safe to delegate, nothing happens.
     pub fn delegate(&self, uid: u32) -> Result<(), Error> {
         match &self.at {
-            Where::V2(tree) => tree.delegate(uid),
+            Where::V2(tree) => tree.delegate(SELF, uid),
             Where::Nowhere | Where::V1(_) => Ok(()),
         }
     }
@@ -333,6 +333,33 @@ impl Placed {
             Where::V1(tree) => tree.statistics(),
             Where::V2(tree) => tree.statistics(),
             Where::Nowhere => Ok(Statistics::default()),
+        }
+    }
+
+    /// See [`crate::Group::main_statistics`].
+    pub fn main_statistics(&self) -> Result<Statistics, Error> {
+        match &self.at {
+            Where::V1(tree) => tree.main_statistics(SELF),
+            Where::V2(tree) => tree.main_statistics(SELF),
+            Where::Nowhere => Ok(Statistics::default()),
+        }
+    }
+
+    /// See [`crate::Group::pressures`].
+    pub fn pressures(&self) -> Result<crate::Pressures, Error> {
+        match &self.at {
+            Where::V1(_) | Where::Nowhere => Ok(crate::Pressures::default()),
+            Where::V2(tree) => tree.pressures(SELF),
+        }
+    }
+
+    /// How many processes the kernel's OOM killer took, see [`crate::Group::oom_kills`].
+    #[must_use]
+    pub fn oom_kills(&self) -> u64 {
+        match &self.at {
+            Where::V1(tree) => tree.oom_kills(SELF),
+            Where::V2(tree) => tree.oom_kills(SELF),
+            Where::Nowhere => 0,
         }
     }
 

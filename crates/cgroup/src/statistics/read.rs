@@ -2,20 +2,20 @@
 
 use super::{Counter, Pressure, Stall};
 use crate::Error;
-use crate::folder::{Folder, SELF, below};
+use crate::folder::{Folder, below};
 use rustix::io::Errno;
 
-/// A group's folder, whose files may be missing.
+/// A group, whose files may be missing: a folder, and the group's name below it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Source<'a>(pub(crate) &'a Folder);
+pub(crate) struct Source<'a>(pub(crate) &'a Folder, pub(crate) &'a str);
 
 impl Source<'_> {
     /// `None` when the file, or what it tells of, is not there.
     pub(crate) fn text(self, file: &str) -> Result<Option<String>, Error> {
-        match self.0.get(SELF, file) {
+        match self.0.get(self.1, file) {
             Ok(text) => Ok(Some(text)),
             Err(Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP) => Ok(None),
-            Err(e) => Err(self.0.failed("read", &below(SELF, file), e)),
+            Err(e) => Err(self.0.failed("read", &below(self.1, file), e)),
         }
     }
 

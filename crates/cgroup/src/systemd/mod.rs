@@ -116,10 +116,20 @@ fn owner() -> Owner {
     if rustix::process::geteuid().is_root() && first { Owner::System } else { Owner::User }
 }
 
-fn open(owner: Owner) -> Result<Bus, Failure> {
-    if !Path::new("/run/systemd/system").is_dir() {
-        return Err(Failure::NotBooted);
+/// Whether there is a systemd to ask (sd_booted(3)); an error says that there is none.
+pub(crate) fn check() -> Result<(), Error> {
+    Ok(is_booted()?)
+}
+
+fn is_booted() -> Result<(), Failure> {
+    match Path::new("/run/systemd/system").is_dir() {
+        true => Ok(()),
+        false => Err(Failure::NotBooted),
     }
+}
+
+fn open(owner: Owner) -> Result<Bus, Failure> {
+    is_booted()?;
     Bus::open(owner).map_err(Failure::Connect)
 }
 

@@ -76,6 +76,11 @@ impl Tree {
         self.hierarchies.iter().find(|hierarchy| hierarchy.has(controller)).map(|hierarchy| &hierarchy.folder)
     }
 
+    /// Whether groups of that controller have one of these files.
+    pub(crate) fn has_file(&self, controller: &str, files: &[&str]) -> bool {
+        self.with(controller).is_some_and(|folder| folder.has_any(files))
+    }
+
     /// As [`with`](Self::with), for what cannot be done without it.
     fn need(&self, controller: &'static str) -> Result<&Folder, Error> {
         self.with(controller).ok_or_else(|| match self.strictness {

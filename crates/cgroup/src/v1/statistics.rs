@@ -3,7 +3,7 @@
 use super::Tree;
 use crate::folder::SELF;
 use crate::oom::OomWatch;
-use crate::statistics::{Cpu, Cpuset, Hugetlb, Io, IoEntry, Memory, Pids, Source, counter, list, words};
+use crate::statistics::{Counter, Cpu, Cpuset, Hugetlb, Io, IoEntry, Memory, Pids, Source, counter, list, words};
 use crate::usage::field;
 use crate::{Error, Statistics};
 
@@ -24,13 +24,27 @@ const FLAGS: [&str; 9] = [
 
 impl Tree {
     pub(crate) fn statistics(&self) -> Result<Statistics, Error> {
-        let source = |controller: &str| self.with(controller).map(Source);
-        let mut all = Statistics { cpu: self.cpu_statistics()?, ..Statistics::default() };
+        let source = |controller: &str| self.source(controller, SELF);
+        let mut all = self.main_statistics(SELF)?;
         if let Some(source) = source("cpuset") {
             all.cpuset = cpuset(source)?;
         }
         if let Some(source) = source("memory") {
             all.memory = memory(source)?;
+        }
+        if let Some(source) = source("hugetlb") {
+            all.hugetlb = self.hugetlb_statistics(source)?;
+        }
+        Ok(all)
+    }
+
+    /// See [`crate::Group::main_statistics`].
+    pub(crate) fn main_statistics(&self, name: &str) -> Result<Statistics, Error> {
+        let source = |controller: &str| self.source(controller, name);
+        let mut all = Statistics { cpu: self.cpu_statistics(name)?, ..Statistics::default() };
+        if let Some(source) = source("memory") {
+            all.memory.usage = memory_counter(source, "")?;
+            all.memory.raw = words(&source.text("memory.stat")?.unwrap_or_default());
         }
         if let Some(source) = source("pids") {
             let limit = source.number("pids.max")?.filter(|limit| *limit != u64::MAX).unwrap_or(0);
@@ -39,26 +53,27 @@ impl Tree {
         if let Some(source) = source("blkio") {
             all.io = io(source)?;
         }
-        if let Some(source) = source("hugetlb") {
-            all.hugetlb = self.hugetlb_statistics(source)?;
-        }
         Ok(all)
+    }
+
+    fn source<'a>(&'a self, controller: &str, name: &'a str) -> Option<Source<'a>> {
+        self.with(controller).map(|folder| Source(folder, name))
     }
 
     pub(crate) fn watch_memory(&self) -> Result<OomWatch, Error> {
         OomWatch::v1(self.need("memory")?.path())
     }
 
-    fn cpu_statistics(&self) -> Result<Cpu, Error> {
+    fn cpu_statistics(&self, name: &str) -> Result<Cpu, Error> {
         let mut cpu = Cpu::default();
-        if let Some(source) = self.with("cpu").map(Source) {
+        if let Some(source) = self.source("cpu", name) {
             let text = source.text("cpu.stat")?.unwrap_or_default();
             let number = |name| field(&text, name).unwrap_or(0);
             cpu.periods = number("nr_periods");
             cpu.throttled_periods = number("nr_throttled");
             cpu.throttled_time = number("throttled_time");
         }
-        let Some(source) = self.with("cpuacct").map(Source) else { return Ok(cpu) };
+        let Some(source) = self.source("cpuacct", name) else { return Ok(cpu) };
         let text = source.text("cpuacct.stat")?.unwrap_or_default();
         let ticks = |name| field(&text, name).unwrap_or(0).saturating_mul(NANOSECONDS_PER_TICK);
         (cpu.user, cpu.kernel) = (ticks("user"), ticks("system"));
@@ -110,11 +125,7 @@ fn cpuset(source: Source<'_>) -> Result<Cpuset, Error> {
 }
 
 fn memory(source: Source<'_>) -> Result<Memory, Error> {
-    let of = |part: &str| {
-        let file = |what: &str| format!("memory{part}.{what}");
-        let (usage, max) = (file("usage_in_bytes"), file("max_usage_in_bytes"));
-        Ok::<_, Error>(counter(source, [&usage, &max, &file("failcnt"), &file("limit_in_bytes")])?.unwrap_or_default())
-    };
+    let of = |part: &str| memory_counter(source, part);
     let raw = words(&source.text("memory.stat")?.unwrap_or_default());
     Ok(Memory {
         cache: raw.iter().find(|(name, _)| name == "cache").map_or(0, |(_, value)| *value),
@@ -125,6 +136,12 @@ fn memory(source: Source<'_>) -> Result<Memory, Error> {
         raw,
         pressure: None,
     })
+}
+
+fn memory_counter(source: Source<'_>, part: &str) -> Result<Counter, Error> {
+    let file = |what: &str| format!("memory{part}.{what}");
+    let (usage, max) = (file("usage_in_bytes"), file("max_usage_in_bytes"));
+    Ok(counter(source, [&usage, &max, &file("failcnt"), &file("limit_in_bytes")])?.unwrap_or_default())
 }
 
 /// The scheduler that counts is the one whose files are there: BFQ with CONFIG_BFQ_CGROUP_DEBUG, BFQ, CFQ (until Linux 5.0),

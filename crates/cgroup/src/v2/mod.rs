@@ -49,6 +49,11 @@ impl Tree {
         Ok(Tree { parent, strictness: Strictness::Warn, programs: Mutex::default() })
     }
 
+    /// Whether its group has one of these files.
+    pub(crate) fn has_file(&self, files: &[&str]) -> bool {
+        self.parent.has_any(files)
+    }
+
     pub(crate) fn create(&self, name: &str, resources: &Resources) -> Result<(), Error> {
         let made = self.parent.make(name).or_else(|e| match e {
             Errno::EXIST => self.parent.unmake(name).and_then(|()| self.parent.make(name)),

@@ -7,13 +7,13 @@ use crate::statistics::{
     Counter, Cpu, Cpuset, Hugetlb, Io, IoEntry, Memory, Pids, Source, counter, list, pressure, words,
 };
 use crate::usage::field;
-use crate::{Error, Statistics};
+use crate::{Error, Pressures, Statistics};
 
 const NANOSECONDS: u64 = 1000;
 
 impl Tree {
     pub(crate) fn statistics(&self) -> Result<Statistics, Error> {
-        let source = Source(&self.parent);
+        let source = Source(&self.parent, SELF);
         Ok(Statistics {
             cpu: cpu(source)?,
             cpuset: Cpuset {
@@ -25,6 +25,32 @@ impl Tree {
             pids: pids(source)?,
             io: io(source)?,
             hugetlb: self.hugetlb_statistics(source)?,
+        })
+    }
+
+    /// See [`crate::Group::main_statistics`].
+    pub(crate) fn main_statistics(&self, name: &str) -> Result<Statistics, Error> {
+        let source = Source(&self.parent, name);
+        let mut usage = counter(source, ["memory.current", "memory.peak", "", "memory.max"])?.unwrap_or_default();
+        let events = source.text("memory.events")?.unwrap_or_default();
+        usage.failures = field(&events, "oom").unwrap_or(0);
+        let raw = words(&source.text("memory.stat")?.unwrap_or_default());
+        Ok(Statistics {
+            cpu: cpu_counters(source)?,
+            memory: Memory { usage, raw, ..Memory::default() },
+            pids: pids(source)?,
+            io: read_io(&source.text("io.stat")?.unwrap_or_default()),
+            ..Statistics::default()
+        })
+    }
+
+    /// See [`crate::Group::pressures`].
+    pub(crate) fn pressures(&self, name: &str) -> Result<Pressures, Error> {
+        let source = Source(&self.parent, name);
+        Ok(Pressures {
+            cpu: pressure(source, "cpu.pressure")?,
+            memory: pressure(source, "memory.pressure")?,
+            io: pressure(source, "io.pressure")?,
         })
     }
 
@@ -50,6 +76,10 @@ impl Tree {
 }
 
 fn cpu(source: Source<'_>) -> Result<Cpu, Error> {
+    Ok(Cpu { pressure: pressure(source, "cpu.pressure")?, ..cpu_counters(source)? })
+}
+
+fn cpu_counters(source: Source<'_>) -> Result<Cpu, Error> {
     let text = source.text("cpu.stat")?.unwrap_or_default();
     let number = |name| field(&text, name).unwrap_or(0);
     let time = |name| number(name).saturating_mul(NANOSECONDS);
@@ -60,7 +90,6 @@ fn cpu(source: Source<'_>) -> Result<Cpu, Error> {
         periods: number("nr_periods"),
         throttled_periods: number("nr_throttled"),
         throttled_time: time("throttled_usec"),
-        pressure: pressure(source, "cpu.pressure")?,
         ..Cpu::default()
     })
 }

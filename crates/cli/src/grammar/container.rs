@@ -125,6 +125,9 @@ pub struct ContainerFlags {
     /// Time between two checks (ms|s|m|h)
     #[arg(long, value_name = "duration", value_parser = duration)]
     pub health_interval: Option<i64>,
+    /// What happens to it when it becomes unhealthy: none, kill, restart or stop
+    #[arg(long, value_name = "string", value_parser = ["none", "kill", "restart", "stop"])]
+    pub health_on_failure: Option<String>,
     /// Failures in a row that make it unhealthy
     #[arg(long, value_name = "int", value_parser = integer)]
     pub health_retries: Option<i64>,

@@ -68,7 +68,7 @@ pub fn parse<T: Args>(about: &About, args: &[OsString]) -> Result<T, Failure> {
 }
 
 /// The parser of one verb; its words besides flags are the argument `operands`.
-fn command<T: Args>() -> Command {
+pub fn command<T: Args>() -> Command {
     let command = Command::new("dhow")
         .no_binary_name(true)
         .disable_help_flag(true)

@@ -37,3 +37,11 @@ pub(super) fn check(flags: &ContainerFlags) -> Result<Option<Value>, String> {
     }
     Ok(Some(Value::Object(check)))
 }
+
+/// The label that says what happens to it when it becomes unhealthy. A label, because every client can set one.
+pub(super) fn label(flags: &ContainerFlags) -> Option<(String, Value)> {
+    let word = flags.health_on_failure.as_ref()?;
+    Some((ON_FAILURE.to_owned(), json!(word)))
+}
+
+const ON_FAILURE: &str = "dhow.health.on-failure";

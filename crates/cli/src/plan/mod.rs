@@ -123,7 +123,8 @@ fn config(flags: &ContainerFlags, command: &[String], around: &Surroundings<'_>)
         config.insert("Entrypoint".to_owned(), json!([entrypoint]));
     }
     put_list(&mut config, "Env", &key_values::environment(&flags.env_file, &flags.env, around)?);
-    let labels = key_values::labels(&flags.label_file, &flags.label)?;
+    let mut labels = key_values::labels(&flags.label_file, &flags.label)?;
+    labels.extend(health::label(flags));
     put_map(&mut config, "Labels", labels);
     if let Some(check) = health::check(flags)? {
         config.insert("Healthcheck".to_owned(), check);
@@ -223,7 +224,7 @@ fn logging(flags: &ContainerFlags, host: &mut Object) -> Result<(), String> {
 }
 
 /// `no`, `always`, `unless-stopped` or `on-failure[:times]`; the engine judges the name.
-fn restart_policy(text: &str) -> Result<Value, String> {
+pub(crate) fn restart_policy(text: &str) -> Result<Value, String> {
     let (name, times) = text.split_once(':').map_or((text, None), |(name, times)| (name, Some(times)));
     if name.is_empty() && times.is_some() {
         return Err("invalid restart policy format: no policy provided before colon".to_owned());

@@ -17,7 +17,7 @@ use crate::words::{Outcome, Verb};
 const AT_ONCE: usize = 50;
 
 /// Does `one` to every name at the same time; prints what comes of it in order, and what went wrong.
-async fn each<F>(names: &[String], one: F) -> Outcome
+pub(super) async fn each<F>(names: &[String], one: F) -> Outcome
 where
     F: AsyncFn(String) -> Result<Option<String>, Failure>,
 {

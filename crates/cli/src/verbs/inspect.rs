@@ -51,6 +51,27 @@ pub struct Image {
     operands: Vec<String>,
 }
 
+/// Shows networks.
+#[derive(Debug, Args)]
+pub struct Network {
+    #[arg(short, long, help = help::FORMAT_ONE, value_name = "string", default_value = "", hide_default_value = true)]
+    format: String,
+    /// Verbose output for diagnostics
+    #[arg(short, long)]
+    verbose: bool,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+/// Shows volumes.
+#[derive(Debug, Args)]
+pub struct Volume {
+    #[arg(short, long, help = help::FORMAT_ONE, value_name = "string", default_value = "", hide_default_value = true)]
+    format: String,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
 const PLATFORM_HELP: &str = "\
 Inspect a specific platform of the multi-platform image.
 If the image or the server is not multi-platform capable, the command will error out if the platform does not match.
@@ -116,6 +137,32 @@ impl Verb for Image {
         let platform = platform::asked(self.platform.as_deref())?;
         let more = [("platform", platform.as_deref())];
         show(session, &self.operands, &[&KINDS[1]], &self.format, &more).await
+    }
+}
+
+impl Verb for Network {
+    const ABOUT: About = About {
+        name: "network inspect",
+        usage: "[OPTIONS] NETWORK [NETWORK...]",
+        does: "Display detailed information on one or more networks",
+        needs: Needs::AtLeast(1),
+    };
+
+    async fn run(self, session: &Session) -> Outcome {
+        show(session, &self.operands, &[&KINDS[2]], &self.format, &[("verbose", switch(self.verbose))]).await
+    }
+}
+
+impl Verb for Volume {
+    const ABOUT: About = About {
+        name: "volume inspect",
+        usage: "[OPTIONS] VOLUME [VOLUME...]",
+        does: "Display detailed information on one or more volumes",
+        needs: Needs::AtLeast(1),
+    };
+
+    async fn run(self, session: &Session) -> Outcome {
+        show(session, &self.operands, &[&KINDS[3]], &self.format, &[]).await
     }
 }
 

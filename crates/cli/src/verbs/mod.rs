@@ -2,6 +2,9 @@
 
 mod attach;
 mod commit;
+mod completion;
+mod context;
+mod cp;
 mod create;
 mod df;
 mod dial;
@@ -18,6 +21,8 @@ mod inspect;
 mod load;
 mod login;
 mod logs;
+mod monitor;
+mod network;
 mod port;
 mod prune;
 mod ps;
@@ -30,19 +35,23 @@ mod save;
 mod search;
 mod sink;
 mod start;
+mod stats;
 mod tag;
 mod top;
 mod tree;
+mod update;
 mod version;
+mod volume;
 
+use crate::grammar;
 use crate::words::{Entry, Offline, Verb, go, go_offline};
 
 const fn entry<V: Verb>(words: &'static [&'static str]) -> Entry {
-    Entry { words, about: V::ABOUT, go: go::<V> }
+    Entry { words, about: V::ABOUT, go: go::<V>, command: grammar::command::<V> }
 }
 
 const fn offline<V: Offline>(words: &'static [&'static str]) -> Entry {
-    Entry { words, about: V::ABOUT, go: go_offline::<V> }
+    Entry { words, about: V::ABOUT, go: go_offline::<V>, command: grammar::command::<V> }
 }
 
 /// Every verb, in the order of the help.
@@ -64,6 +73,9 @@ pub fn all() -> &'static [Entry] {
         entry::<each::Wait>(&["wait", "container wait"]),
         entry::<rename::Rename>(&["rename", "container rename"]),
         entry::<top::Top>(&["top", "container top"]),
+        entry::<monitor::Monitor>(&["monitor"]),
+        entry::<stats::Stats>(&["stats", "container stats"]),
+        entry::<update::Update>(&["update", "container update"]),
         entry::<port::Port>(&["port", "container port"]),
         entry::<inspect::Inspect>(&["inspect"]),
         entry::<images::Images>(&["images", "image ls", "image list"]),
@@ -77,6 +89,7 @@ pub fn all() -> &'static [Entry] {
         entry::<import::Import>(&["import", "image import"]),
         entry::<save::Export>(&["export", "container export"]),
         entry::<commit::Commit>(&["commit", "container commit"]),
+        entry::<cp::Cp>(&["cp", "container cp"]),
         entry::<diff::Diff>(&["diff", "container diff"]),
         entry::<tag::Tag>(&["tag", "image tag"]),
         entry::<rmi::Rmi>(&["rmi", "image rm", "image remove"]),
@@ -88,8 +101,30 @@ pub fn all() -> &'static [Entry] {
         entry::<prune::Images>(&["image prune"]),
         entry::<prune::System>(&["system prune"]),
         entry::<df::Df>(&["system df"]),
+        entry::<volume::Create>(&["volume create"]),
+        entry::<volume::List>(&["volume ls", "volume list"]),
+        entry::<inspect::Volume>(&["volume inspect"]),
+        entry::<volume::Remove>(&["volume rm", "volume remove"]),
+        entry::<volume::Prune>(&["volume prune"]),
+        entry::<volume::Rename>(&["volume rename"]),
+        entry::<volume::Clone>(&["volume clone"]),
         entry::<fsck::Fsck>(&["system fsck"]),
+        offline::<context::Ls>(&["context ls", "context list"]),
+        offline::<context::Show>(&["context show"]),
+        offline::<context::Use>(&["context use"]),
+        offline::<context::Create>(&["context create"]),
+        offline::<context::Update>(&["context update"]),
+        offline::<context::Rm>(&["context rm", "context remove"]),
+        offline::<context::Inspect>(&["context inspect"]),
+        offline::<completion::Completion>(&["completion"]),
         entry::<dial::DialStdio>(&["system dial-stdio"]),
+        entry::<network::Create>(&["network create"]),
+        entry::<network::List>(&["network ls", "network list"]),
+        entry::<network::Connect>(&["network connect"]),
+        entry::<network::Disconnect>(&["network disconnect"]),
+        entry::<network::Remove>(&["network rm", "network remove"]),
+        entry::<network::Prune>(&["network prune"]),
+        entry::<inspect::Network>(&["network inspect"]),
         entry::<inspect::Container>(&["container inspect"]),
         entry::<inspect::Image>(&["image inspect"]),
     ];

@@ -59,7 +59,7 @@ pub struct System {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-struct Report {
+pub(super) struct Report {
     containers_deleted: Option<Vec<String>>,
     networks_deleted: Option<Vec<String>>,
     volumes_deleted: Option<Vec<String>>,
@@ -70,7 +70,7 @@ struct Report {
 
 /// What one prune did: a list with its heading, empty if nothing went, and bytes.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Pruned {
+pub(super) struct Pruned {
     list: String,
     bytes: i64,
 }
@@ -169,7 +169,7 @@ impl System {
 }
 
 impl Pruned {
-    fn of(report: Report) -> Pruned {
+    pub(super) fn of(report: Report) -> Pruned {
         let plain = |heading: &str, names: Option<Vec<String>>| {
             let names = names.unwrap_or_default();
             (!names.is_empty()).then(|| format!("{heading}:\n{}\n", names.join("\n")))
@@ -185,8 +185,12 @@ impl Pruned {
         Pruned { list: list.unwrap_or_default(), bytes: report.space_reclaimed }
     }
 
+    pub(super) fn bytes(&self) -> i64 {
+        self.bytes
+    }
+
     /// The list and an empty line after it.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         if self.list.is_empty() { String::new() } else { format!("{}\n", self.list) }
     }
 }
@@ -197,19 +201,19 @@ fn of_images(mut typed: Vec<(String, String)>, all: bool) -> Vec<(String, String
     typed
 }
 
-async fn ask(session: &Session, path: &str, typed: &[(String, String)]) -> Result<Report, Failure> {
+pub(super) async fn ask(session: &Session, path: &str, typed: &[(String, String)]) -> Result<Report, Failure> {
     let filters = filters(typed);
     let mark = if path.contains('?') { "&" } else { "?" };
     let filters = filters.map(|json| format!("{mark}filters={}", api::client::encode(&json))).unwrap_or_default();
     Ok(session.client().call(Method::POST, &format!("{path}{filters}"), Payload::Empty).await?.json().await?)
 }
 
-fn reclaimed(bytes: i64) -> String {
+pub(super) fn reclaimed(bytes: i64) -> String {
     format!("Total reclaimed space: {}\n", human::size(bytes, 4))
 }
 
 /// Asks before anything goes away.
-fn confirm(warning: &str, force: bool) -> Result<(), Failure> {
+pub(super) fn confirm(warning: &str, force: bool) -> Result<(), Failure> {
     match force || prompt::confirmed(&format!("WARNING! {warning}\nAre you sure you want to continue?"))? {
         true => Ok(()),
         false => Err(Failure::Code(0)),

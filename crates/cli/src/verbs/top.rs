@@ -1,9 +1,10 @@
-//! `top`: the processes of a container.
+//! `top`: the processes of a container; without one, what all containers use.
 
 use api::client::{encode, query};
 use clap::Args;
 use serde::Deserialize;
 
+use super::monitor::Monitor;
 use crate::grammar::{About, Needs};
 use crate::session::Session;
 use crate::show::listing::aligned_to;
@@ -13,6 +14,9 @@ use crate::words::{Outcome, Verb};
 /// Lists the processes of a container.
 #[derive(Debug, Args)]
 pub struct Top {
+    /// Show what all containers use, again and again, as 'dhow monitor' does
+    #[arg(long)]
+    live: bool,
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     operands: Vec<String>,
 }
@@ -29,12 +33,15 @@ struct Processes {
 impl Verb for Top {
     const ABOUT: About = About {
         name: "top",
-        usage: "CONTAINER [ps OPTIONS]",
-        does: "Display the running processes of a container",
-        needs: Needs::AtLeast(1),
+        usage: "[CONTAINER [ps OPTIONS]]",
+        does: "Display the running processes of a container\nWithout one, what all containers use is shown, as 'dhow monitor' does.",
+        needs: Needs::AtLeast(0),
     };
 
     async fn run(self, session: &Session) -> Outcome {
+        if self.live || self.operands.is_empty() {
+            return Monitor::default().run(session).await;
+        }
         let options = (self.operands.len() > 1).then(|| self.operands[1..].join(" "));
         let path = query(&format!("/containers/{}/top", encode(&self.operands[0])), &[("ps_args", options.as_deref())]);
         let answer: Processes = session.client().get(&path).await?;

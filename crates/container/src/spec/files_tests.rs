@@ -20,16 +20,16 @@ fn hosts_has_local_names_then_extra_ones_then_the_containers_own() {
         pair("bad", "not-an-address"),
         pair("evil\n1.2.3.4 bank.example", "10.0.0.1"),
     ];
-    let text = hosts_text(&container, Some("172.17.0.2".parse().unwrap()), Some("172.17.0.1".parse().unwrap()));
+    let text = hosts_text(&container, &["172.17.0.2".parse().unwrap()], Some("172.17.0.1".parse().unwrap()));
     let own = "10.0.0.9\tdb\n172.17.0.1\thost.docker.internal\n2001:db8::1\tsix\n172.17.0.2\tweb.example.org web\n";
     assert_eq!(text, format!("{HOSTS}{own}"));
 }
 
 #[test]
 fn a_container_without_an_address_has_no_own_line() {
-    assert_eq!(hosts_text(&container(), None, None), HOSTS);
+    assert_eq!(hosts_text(&container(), &[], None), HOSTS);
     let container = container();
-    let text = hosts_text(&container, Some("10.0.0.2".parse().unwrap()), None);
+    let text = hosts_text(&container, &["10.0.0.2".parse().unwrap()], None);
     assert!(text.ends_with(&format!("10.0.0.2\t{}\n", container.id.short())));
 }
 

@@ -41,7 +41,7 @@ const ULIMITS: [&str; 16] = [
 pub(super) fn sysctls(container: &Container, around: &Surroundings) -> Result<BTreeMap<String, String>, SpecError> {
     let config = &container.config;
     let mut all = BTreeMap::new();
-    if matches!(config.network, NetworkMode::Bridge | NetworkMode::None) {
+    if matches!(config.network, NetworkMode::Bridge | NetworkMode::None | NetworkMode::User(_)) {
         all.insert("net.ipv4.ping_group_range".to_owned(), format!("0 {}", last_group(container, around)));
         all.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
     }

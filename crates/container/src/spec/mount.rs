@@ -111,7 +111,7 @@ fn cgroups(container: &Container, around: &Surroundings) -> Vec<Mount> {
     }
     let cgroup = |destination: &str, kind: &str, controllers: &[&str]| {
         let mut made = mount(destination, kind, "cgroup", &NO_SUID_EXEC_DEV);
-        made.options.extend(read_only_unless_privileged(config));
+        made.options.extend(read_only_unless_privileged(config).filter(|_| !config.writable_cgroups));
         made.options.extend(controllers.iter().map(|name| (*name).to_owned()));
         made
     };
@@ -199,6 +199,8 @@ fn requested(point: &MountPoint, container: &Container, around: &Surroundings) -
     check_target(&destination, is_bind.then_some(point.source.as_str()))?;
     match &request.source {
         MountSource::Tmpfs { size, mode, options } => tmpfs(&destination, *size, *mode, options, request.readonly),
+        // A mount of its own, with owners as the container has them already.
+        MountSource::Image { .. } => Ok(bind(&destination, &point.source, &["bind", "ro", "rprivate"], false)),
         MountSource::Volume { .. } => {
             let mut options = vec!["rbind"];
             options.extend(request.readonly.then_some("rro"));

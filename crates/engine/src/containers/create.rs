@@ -3,12 +3,13 @@
 use crate::events::now;
 use crate::shelf::Cell;
 use crate::streams::Hub;
-use crate::{Engine, Error, Result};
+use crate::{Engine, Error, Result, VolumeMake};
 use base::{Id, Undo};
 use container::{
     Config, Container, IpcMode, MountPoint, MountRequest, MountSource, NetworkMode, PidMode, State, UserNamespaceMode,
 };
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 /// What creation gives.
 #[derive(Debug, Clone)]
@@ -28,7 +29,8 @@ impl Engine {
         if let Some(warning) = platform_warning(&image) {
             warnings.push(warning);
         }
-        let config = container::merge(config, &image.config.config)?;
+        let mut config = container::merge(config, &image.config.config)?;
+        self.settle_endpoints(&mut config)?;
         let id = Id::random();
         let mut undo = Undo::new();
         let name = self.claim(name, id)?;
@@ -51,9 +53,16 @@ impl Engine {
         std::fs::create_dir(&folder)
             .map_err(|source| Error::Io { action: format!("make {}", folder.display()), source })?;
         undo.push(|| drop(house.roots.discard(&id)));
+        if let Some(bytes) = record.config.storage_size {
+            house.images.layers().limit(&folder, bytes)?;
+            undo.push(|| house.images.layers().unlimit(&house.roots.container(&id)));
+        }
         let state = State::default();
         house.records.insert(&record, &state)?;
         let hub = Hub::new(id, &house.plumbing, record.config.tty, record.config.stdin_once);
+        if !record.config.links.is_empty() {
+            house.has_links.store(true, Ordering::Release);
+        }
         let cell = Cell::new(record, state, hub);
         house.shelf.put(cell.clone());
         undo.keep();
@@ -116,11 +125,15 @@ impl Engine {
                 self.bind_source(path, *create)?;
                 Ok(plain(path.clone()))
             }
-            MountSource::Volume { name, labels, subpath, .. } => {
+            MountSource::Image { image, .. } => {
+                let image = self.house.images.get(image)?;
+                Ok(plain(image.id.to_string()))
+            }
+            MountSource::Volume { name, labels, subpath, options, .. } => {
                 let volumes = &self.house.volumes;
-                let known = name.as_deref().is_some_and(|name| volumes.get(name).is_ok());
-                let volume = volumes.create(name.as_deref(), labels.clone())?;
-                if !known {
+                let make = VolumeMake { name: name.clone(), labels: labels.clone(), options: options.clone() };
+                let volume::Made { volume, is_new } = self.volume_for(make)?;
+                if is_new {
                     let made = volume.name.clone();
                     undo.push(move || drop(volumes.remove(&made)));
                 }

@@ -3,11 +3,13 @@
 //! The order is what clients rely on: output drained, state and exit code set, `die` told, streams closed, waiters woken; then
 //! the restart policy or the automatic removal, `destroy` told, waiters for the removal woken.
 
+use super::health;
+use crate::adopt::KEEPER_LOST;
 use crate::shelf::{Cell, Live};
 use crate::streams::lock;
 use crate::{Engine, exec};
 use base::Id;
-use container::{Container, PidMode, RestartPolicy, State, Status};
+use container::{PidMode, Status};
 use keeper::message::Exit;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,11 +20,6 @@ pub(crate) const MOST_DRAINING: Duration = Duration::from_secs(2);
 
 /// How long until a thread is asked for again that could not be had.
 const NEXT_THREAD: Duration = Duration::from_millis(100);
-
-/// The delay before the first restart; it doubles up to a minute, and begins anew after a run of ten seconds. As Docker.
-const FIRST_DELAY: Duration = Duration::from_millis(100);
-const LONGEST_DELAY: Duration = Duration::from_secs(60);
-const GOOD_RUN_NS: i64 = 10_000_000_000;
 
 impl Engine {
     /// The keeper saw a process end.
@@ -51,7 +48,7 @@ impl Engine {
     }
 
     /// Does `work` on a thread of its own; where none can be had now, later: an end is never lost.
-    fn in_thread(&self, name: &'static str, work: Arc<dyn Fn() + Send + Sync>) {
+    pub(super) fn in_thread(&self, name: &'static str, work: Arc<dyn Fn() + Send + Sync>) {
         let own = work.clone();
         let thread = std::thread::Builder::new().name(name.into()).stack_size(1 << 20);
         if let Err(e) = thread.spawn(move || own()) {
@@ -61,9 +58,10 @@ impl Engine {
         }
     }
 
-    fn exited(&self, cell: &Arc<Cell>, exit: Exit, at: i64) {
+    pub(crate) fn exited(&self, cell: &Arc<Cell>, exit: Exit, at: i64) {
         // A very short run ends before its start has returned: its streams are connected once the start gives its turn back.
         drop(lock(&cell.turn));
+        health::unwatch(cell);
         self.end_survivors(cell);
         cell.hub.wait_drained(MOST_DRAINING);
         let turn = lock(&cell.turn);
@@ -74,14 +72,18 @@ impl Engine {
         let mut restart = None;
         cell.change_silently(|state| {
             // Decided with the state held: a stop comes before it, and there is no restart, or finds it restarting.
-            restart = self.restart_delay(&record, state, exit, at);
+            restart = self.restart_delay(cell, &record, state, (code, at));
             state.status = if restart.is_some() { Status::Restarting } else { Status::Exited };
             state.pid = 0;
             state.exit_code = code;
             state.oom_killed = oom_killed;
             state.finished_at = at;
             state.restart_count = if restart.is_some() { state.restart_count + 1 } else { state.restart_count };
-            state.endpoint = None;
+            state.endpoints.clear();
+            if self.house.losing_keeper.load(Ordering::Acquire) {
+                state.error = KEEPER_LOST.to_owned();
+            }
+            health::at_end(&mut state.health);
         });
         self.house.save(cell);
         let kept = cell.restarts.load(Ordering::Acquire) > 0;
@@ -89,10 +91,13 @@ impl Engine {
         if oom_killed {
             self.house.tell(cell, "oom", &[]);
         }
-        self.house.tell(cell, "die", &[("exitCode", code.to_string())]);
+        let seconds = at.saturating_sub(cell.state().started_at).max(0) / 1_000_000_000;
         if let Some(live) = live {
-            self.take_down(live);
+            // Networks and volumes are left before the end is told, as in Docker 28.
+            self.take_down(cell, live);
+            self.leave_volumes(cell);
         }
+        self.house.tell(cell, "die", &[("execDuration", seconds.to_string()), ("exitCode", code.to_string())]);
         let _ = self.house.keeper.release(cell.id);
         cell.hub.finish();
         cell.announce(1);
@@ -100,66 +105,31 @@ impl Engine {
             tracing::error!("cannot remove {}: {}", cell.id, base::chain(&e));
         }
         drop(turn);
-        if let Some(delay) = restart {
-            self.restart_later(cell, delay);
+        match restart {
+            // The next engine starts it.
+            Some(_) if self.house.losing_keeper.load(Ordering::Acquire) => {}
+            Some(delay) => self.restart_later(cell, delay),
+            None => {}
         }
     }
 
     /// Only the end of a pid namespace ends all that is in it: of one that was shared the group is what ends.
     fn end_survivors(&self, cell: &Cell) {
-        if cell.record().config.pid == PidMode::Private || lock(&cell.live).is_none() {
+        if cell.record().config.pid == PidMode::Private {
             return;
         }
-        if let Err(e) = self.house.groups.get(&cell.id.to_string()).kill() {
+        let Some(group) = lock(&cell.live).as_ref().map(|live| live.group.clone()) else { return };
+        if let Err(e) = group.kill() {
             tracing::warn!("cannot kill what {} left running: {}", cell.id, base::chain(&e));
         }
     }
 
     /// Ports are free at once; the veth goes with its namespace, without anybody waiting for the kernel.
-    fn take_down(&self, live: Live) {
-        if let Some(endpoint) = live.endpoint
-            && let Err(e) = self.house.bridge.leave(&endpoint)
-        {
-            tracing::warn!("cannot take {} off the network: {}", endpoint.address, base::chain(&e));
-        }
+    fn take_down(&self, cell: &Cell, live: Live) {
+        drop(live.names);
+        self.leave_networks(&cell.id, &live.endpoints);
         if let Err(e) = live.group.remove() {
             tracing::warn!("cannot remove a group: {}", base::chain(&e));
         }
-    }
-
-    /// How long until the container is started again; `None` when it is not.
-    fn restart_delay(&self, record: &Container, state: &State, exit: Exit, at: i64) -> Option<Duration> {
-        if state.stopped_by_user || self.house.closing.load(Ordering::Acquire) {
-            return None;
-        }
-        match record.config.restart {
-            RestartPolicy::No => return None,
-            RestartPolicy::Always | RestartPolicy::UnlessStopped => {}
-            RestartPolicy::OnFailure { .. } if exit.shell_code() == 0 => return None,
-            RestartPolicy::OnFailure { most } if most > 0 && state.restart_count >= most => return None,
-            RestartPolicy::OnFailure { .. } => {}
-        }
-        if at.saturating_sub(state.started_at) > GOOD_RUN_NS {
-            return Some(FIRST_DELAY);
-        }
-        let doubled = FIRST_DELAY.saturating_mul(1 << state.restart_count.min(10));
-        Some(doubled.min(LONGEST_DELAY))
-    }
-
-    fn restart_later(&self, cell: &Arc<Cell>, delay: Duration) {
-        let engine = self.clone();
-        let cell = cell.clone();
-        self.house.timers.after(delay, move || {
-            let own = engine.clone();
-            let work = move || {
-                let _turn = lock(&cell.turn);
-                if cell.status() == Status::Restarting
-                    && let Err(e) = own.start_in_turn(&cell)
-                {
-                    tracing::warn!("cannot start {} again: {}", cell.id, base::chain(&e));
-                }
-            };
-            engine.in_thread("restart", Arc::new(work));
-        });
     }
 }

@@ -1,6 +1,6 @@
 //! A container at one instant.
 
-use super::start::{HOSTNAME, HOSTS, RESOLV, kept_endpoint};
+use super::start::{HOSTNAME, HOSTS, RESOLV, kept_ends};
 use crate::shelf::Cell;
 use crate::streams::lock;
 use crate::{Engine, Result};
@@ -14,11 +14,12 @@ pub struct Snapshot {
     pub container: Arc<Container>,
     pub name: String,
     pub state: State,
-    /// On the default bridge, while it runs.
-    pub endpoint: Option<network::Endpoint>,
+    /// Its places on networks, by the networks' names.
+    pub networks: Vec<crate::networks::Attached>,
     /// What its image was asked as, or its id when that name points at another image by now.
     pub image: String,
-    pub log: logs::Target,
+    /// Its `json-file` log; empty with other drivers.
+    pub log_path: String,
     pub execs: Vec<Id>,
     /// Files of the engine for it: hostname, hosts, resolv.conf.
     pub hostname_path: String,
@@ -51,20 +52,21 @@ impl Engine {
     fn snapshot(&self, cell: &Cell) -> Snapshot {
         let record = cell.record();
         let folder = self.house.roots.container(&cell.id);
-        let path = |name: &str| folder.join(name).display().to_string();
+        let files = self.name_folder(&record);
+        let path = |name: &str| files.join(name).display().to_string();
         let asked = &record.config.image;
         let same = self.house.images.get(asked).is_ok_and(|image| image.id == record.image_id);
         Snapshot {
             name: record.name.clone(),
             state: cell.state(),
-            endpoint: kept_endpoint(cell),
+            networks: self.attached(cell, &kept_ends(cell)),
             image: if same { asked.clone() } else { record.image_id.to_string() },
-            log: self.log_target(&record),
+            log_path: self.log_path(&record),
             execs: self.running_execs(cell),
             hostname_path: path(HOSTNAME),
             hosts_path: path(HOSTS),
             resolv_path: path(RESOLV),
-            upper_path: path("upper"),
+            upper_path: folder.join("upper").display().to_string(),
             container: record,
         }
     }

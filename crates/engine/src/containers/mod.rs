@@ -1,29 +1,42 @@
 //! Use cases of containers, a file each.
 
+mod archive;
 mod attach;
 mod changes;
 mod create;
 mod exited;
 mod export;
+mod health;
 mod inspect;
+mod links;
 mod mounts;
+mod name_files;
 mod neighbour;
 mod pause;
+mod probe;
 mod remove;
 mod rename;
+mod restart;
 mod size;
 mod start;
+mod stats;
 mod stop;
 mod top;
+mod update;
 mod wait;
 
+pub use archive::{FileSink, FileStat, FilesPut, Replacing};
 pub use create::Created;
 pub(crate) use exited::MOST_DRAINING;
+pub(crate) use health::at_end;
 pub use inspect::Snapshot;
+pub(crate) use probe::kill_tree;
 pub use remove::Removal;
+pub(crate) use restart::boots;
 pub use size::Sizes;
 pub(crate) use size::folder_bytes;
-pub(crate) use start::failure_code;
+pub(crate) use start::{failure_code, port_requests};
 pub use stop::{Change, StopRequest};
 pub use top::{Process, Processes};
+pub use update::Update;
 pub use wait::{WaitCondition, WaitResult};

@@ -1,8 +1,10 @@
 //! Freeze and thaw.
 
+use super::health;
 use crate::streams::lock;
 use crate::{Engine, Error, Result};
 use container::Status;
+use std::sync::PoisonError;
 
 impl Engine {
     /// Freezes all processes of a container.
@@ -24,12 +26,24 @@ impl Engine {
             (_, Status::Paused) => return Err(Error::NotRunning(cell.id.to_string())),
             _ => return Err(Error::NotPaused(cell.id.to_string())),
         }
+        if to == Status::Paused {
+            health::unwatch(&cell);
+        }
+        let freezing = cell.freezing.write().unwrap_or_else(PoisonError::into_inner);
         let live = lock(&cell.live);
         let group = &live.as_ref().ok_or_else(|| Error::NotRunning(cell.id.to_string()))?.group;
-        if to == Status::Paused { group.freeze() } else { group.thaw() }?;
+        let done = if to == Status::Paused { group.freeze() } else { group.thaw() };
         drop(live);
+        if let Err(e) = done {
+            self.watch_health(&cell);
+            return Err(e.into());
+        }
         cell.change(|state| state.status = to);
+        drop(freezing);
         self.house.save(&cell);
+        if to == Status::Running {
+            self.watch_health(&cell);
+        }
         self.house.tell(&cell, if to == Status::Paused { "pause" } else { "unpause" }, &[]);
         Ok(())
     }

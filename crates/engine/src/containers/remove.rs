@@ -1,6 +1,6 @@
 //! The end of a record.
 
-use super::stop::{KILL, in_turn};
+use super::stop::{KILL, Stopping, in_turn};
 use crate::shelf::Cell;
 use crate::streams::lock;
 use crate::{Engine, Error, Result};
@@ -57,7 +57,7 @@ impl Engine {
     }
 
     async fn end(&self, cell: &Arc<Cell>) -> Result<()> {
-        if !self.mark_stopped(cell).await? {
+        if self.mark_stopped(cell).await? != Stopping::Runs {
             return Ok(());
         }
         let mut life = cell.life.subscribe();
@@ -80,6 +80,10 @@ impl Engine {
         if let Err(e) = house.records.remove(&cell.id) {
             cell.change(|state| state.status = before);
             return Err(e.into());
+        }
+        self.wait_log_sent(cell);
+        if cell.record().config.storage_size.is_some() {
+            house.images.layers().unlimit(&house.roots.container(&cell.id));
         }
         // Without a record it is gone: what is left of its files the next engine deletes.
         if let Err(e) = house.roots.discard(&cell.id) {
@@ -115,7 +119,10 @@ impl Engine {
         let mut gone = Vec::new();
         for mount in mounts.filter(|mount| !others.iter().any(|other| names(other, &mount.volume))) {
             match self.house.volumes.withdraw(&mount.volume) {
-                Ok(folder) => gone.push(folder),
+                Ok(folder) => {
+                    self.tell_volume("destroy", &mount.volume, &[]);
+                    gone.push(folder);
+                }
                 Err(e) => tracing::warn!("cannot remove volume {}: {}", mount.volume, base::chain(&e)),
             }
         }

@@ -1,5 +1,6 @@
 //! Another name.
 
+use crate::streams::lock;
 use crate::{Engine, Error, Result};
 
 impl Engine {
@@ -26,6 +27,8 @@ impl Engine {
         }
         cell.set_name(wanted);
         house.shelf.release(&old);
+        let ends = lock(&cell.live).as_ref().map(|live| live.endpoints.clone()).unwrap_or_default();
+        self.rename_ends(&cell.record(), &ends);
         house.tell(&cell, "rename", &[("oldName", format!("/{old}"))]);
         Ok(())
     }

@@ -6,9 +6,12 @@
 
 use super::create::joined;
 use super::neighbour::{Joined, path_of};
+use super::restart;
 use super::stop::Change;
+use super::{health, links};
 use crate::events::now;
 use crate::groups::Group;
+use crate::networks::is_plain_bridge;
 use crate::sandbox::{Sandbox, Sort, Wanted};
 use crate::shelf::{Cell, Live};
 use crate::streams::lock;
@@ -21,7 +24,7 @@ use network::{Endpoint, PortRequest};
 use oci::runtime::Spec;
 use runtime::{NetworkNamespace, UserNamespace};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Names in a container's folder.
@@ -36,10 +39,13 @@ impl Engine {
         let _turn = lock(&cell.turn);
         match cell.status() {
             Status::Running | Status::Restarting => return Ok(Change::Already),
-            Status::Paused => return Err(Error::Paused { action: "start", name: cell.name() }),
+            Status::Paused => {
+                return Err(Error::Conflict("cannot start a paused container, try unpause instead".into()));
+            }
             Status::Removing | Status::Dead => return Err(Error::Removing(cell.name())),
             Status::Created | Status::Exited => {}
         }
+        restart::begin_anew(&cell);
         self.start_in_turn(&cell)?;
         Ok(Change::Done)
     }
@@ -61,54 +67,92 @@ impl Engine {
     fn bring_up(&self, cell: &Arc<Cell>) -> Result<()> {
         let house = &self.house;
         let mut record = Container::clone(&cell.record());
-        let pinned = self.pin_subpaths(&mut record)?;
+        if !record.config.driver_devices.is_empty() {
+            container::cdi::Registry::read(&house.settings.cdi_folders).inject(&mut record)?;
+        }
+        let mut pinned = self.pin_mounts(&mut record)?;
         let joined = self.join(&record)?;
+        let linked = self.links(&record)?;
+        links::with_environment(&mut record, &linked);
         let mut undo = Undo::new();
+        self.tell_mounts(&record);
+        undo.push(move || self.leave_volumes(cell));
         let name = record.id.to_string();
         undo.push(move || drop(house.groups.get(&name).remove()));
-        let mut sandbox = self.sandbox(&record)?;
+        let mut sandbox = step("sandbox", || self.sandbox(&record))?;
         if let Some(group) = &sandbox.group {
             // Until it has its own name; removed once the process in it was let go.
-            let pooled = group.name().to_owned();
-            undo.push(move || drop(house.groups.get(&pooled).remove()));
+            let group = group.clone();
+            undo.push(move || drop(group.remove()));
         }
-        let (pid, network) = (sandbox.pid, sandbox.endpoint.clone());
-        undo.push(move || self.let_go(pid, network));
+        let (pid, ready) = (sandbox.pid, sandbox.endpoint.clone());
+        undo.push(move || self.let_go(pid));
+        let mut ends = step("networks", || self.join_ends(&record, &mut sandbox, ready))?;
+        let (id, joined_ends) = (record.id, ends.clone());
+        undo.push(move || self.leave_networks(&id, &joined_ends));
+        let names = self.serve_names(&record.config, sandbox.network.as_fd(), &ends)?;
         let group = self.group(&record, &mut sandbox)?;
-        let root = self.mount_root(&record)?;
+        self.keep_group(cell, &group);
+        let root = step("mount", || self.mount_root(&record))?;
         let user = container::user::lookup(root.as_fd(), &record.config.user, &record.config.group_add)?;
         let id_base = if record.own_user_namespace { house.settings.id_base } else { 0 };
-        self.fill_volumes(&record.mounts, root.as_fd(), id_base)?;
-        if let Some(endpoint) = &mut sandbox.endpoint {
-            house.bridge.publish(endpoint, &ports(&record))?;
-            let published = endpoint.clone();
-            undo.push(move || drop(house.bridge.unpublish(&published)));
-        }
+        step("volumes", || self.fill_volumes(&record.mounts, root.as_fd(), id_base))?;
+        step("ports", || self.publish_ports(&record.config, &mut ends))?;
+        let published = ends.clone();
+        undo.push(move || self.unpublish_ports(&published));
         let folder = house.roots.container(&record.id);
-        self.write_files(&record, &folder, sandbox.endpoint.as_ref())?;
-        let mut spec = container::spec::build(&record, &self.surroundings(&record, user, &folder, &joined))?;
+        let files = self.name_files(&mut record, &ends)?;
+        links::add_hosts(&files, &linked)?;
+        let mut spec = container::spec::build(&record, &self.surroundings(&record, user, &files, &joined))?;
         spec.process.iter_mut().try_for_each(|process| house.fit(process))?;
-        let cgroup_dir = self.limit(&group, &spec)?;
-        let mut prepared = runtime::prepare(&spec, self.inputs(&record, root, cgroup_dir)?)?;
-        drop(pinned);
+        let cgroup_dir = step("limits", || self.limit(&group, &spec))?;
+        if record.config.writable_cgroups && record.own_user_namespace {
+            group.delegate(house.settings.id_base)?;
+        }
+        let inputs = self.inputs(&record, root, cgroup_dir)?;
+        let mut prepared = step("prepare", || runtime::prepare(&spec, inputs))?;
+        pinned.place(&mut prepared)?;
         share_shm(&mut prepared, &spec, &folder, joined)?;
         let stdio = Stdio { stdin: record.config.open_stdin, terminal: record.config.tty };
-        let target = self.log_target(&record);
-        self.keep_endpoint(cell, sandbox.endpoint.as_ref());
-        let started = house.keeper.launch(record.id, pid, prepared.plan, &prepared.fds, stdio, target.clone())?;
-        drop(prepared.fds);
+        let target = self.log_target(&record)?;
+        self.reach_log(&record, &target)?;
+        self.keep_ends(cell, &ends);
+        let (plan, fds) = (prepared.plan, prepared.fds);
+        let launch = || house.keeper.launch(record.id, pid, plan, &fds, stdio, target.clone());
+        let started = step("launch", launch)?;
+        drop(fds);
         undo.keep();
-        let endpoint = sandbox.endpoint;
-        self.running(cell, started, group, endpoint, &target);
+        self.running(cell, started, group, (ends, names), &target);
         Ok(())
     }
 
+    /// Where a placed group is, an engine that comes after this one has to know.
+    fn keep_group(&self, cell: &Cell, group: &Group) {
+        let note = group.note();
+        // That of an engine with another driver is no longer true.
+        if note != cell.state().group {
+            cell.change_silently(|state| state.group = note);
+            self.house.save(cell);
+        }
+    }
+
     /// An engine that is killed after the launch and before its record must still know the address and the ports.
-    fn keep_endpoint(&self, cell: &Cell, endpoint: Option<&Endpoint>) {
-        let Some(endpoint) = endpoint else { return };
-        let kept = serde_json::to_value(endpoint).ok();
-        cell.change_silently(|state| state.endpoint = kept);
+    fn keep_ends(&self, cell: &Cell, ends: &[Endpoint]) {
+        if ends.is_empty() {
+            return;
+        }
+        let kept = ends.iter().filter_map(|end| serde_json::to_value(end).ok()).collect();
+        cell.change_silently(|state| state.endpoints = kept);
         self.house.save(cell);
+    }
+
+    /// On its networks; a sandbox with an end that fails to is of no use to others either.
+    fn join_ends(&self, record: &Container, sandbox: &mut Sandbox, ready: Option<Endpoint>) -> Result<Vec<Endpoint>> {
+        let joined = self.join_networks(record, sandbox);
+        if let (Err(_), Some(end), true) = (&joined, ready, sandbox.endpoint.is_some()) {
+            let _ = self.house.bridge.leave(&end);
+        }
+        joined
     }
 
     /// The process runs: from here on nothing fails.
@@ -117,12 +161,13 @@ impl Engine {
         cell: &Arc<Cell>,
         started: keeper::client::Started,
         group: Group,
-        endpoint: Option<Endpoint>,
+        (endpoints, names): (Vec<Endpoint>, Option<dns::Guard>),
         target: &logs::Target,
     ) {
         let pid = started.pid;
-        let kept = endpoint.as_ref().and_then(|endpoint| serde_json::to_value(endpoint).ok());
-        *lock(&cell.live) = Some(Live { pid, pidfd: started.pidfd, group, endpoint });
+        let kept = endpoints.iter().filter_map(|end| serde_json::to_value(end).ok()).collect();
+        let record = cell.record();
+        *lock(&cell.live) = Some(Live { pid, pidfd: started.pidfd, group, endpoints, names });
         cell.change(|state| {
             state.status = Status::Running;
             state.pid = pid;
@@ -133,21 +178,26 @@ impl Engine {
             state.finished_at = 0;
             state.stopped_by_user = false;
             state.has_run = true;
-            state.endpoint = kept;
+            state.health = health::at_start(&record, state.health.take());
+            state.endpoints = kept;
         });
         self.house.save(cell);
         if let Err(e) = cell.hub.connect(started.streams, target) {
             tracing::error!("cannot read the output of {}: {e}", cell.id);
         }
+        self.send_log(cell);
+        self.tell_linked(cell.id);
+        self.watch_health(cell);
     }
 
     fn sandbox(&self, record: &Container) -> Result<Sandbox> {
         let house = &self.house;
         let config = &record.config;
-        let plain = record.own_user_namespace && joined(config).next().is_none();
+        let placed = house.groups.is_placed(&config.cgroup_parent);
+        let plain = record.own_user_namespace && joined(config).next().is_none() && !placed;
         match config.network {
-            NetworkMode::Bridge if plain => house.pool.take(Sort::Bridge),
-            NetworkMode::None if plain => house.pool.take(Sort::Isolated),
+            NetworkMode::Bridge if plain && is_plain_bridge(config) => house.pool.take(Sort::Bridge),
+            NetworkMode::Bridge | NetworkMode::None | NetworkMode::User(_) if plain => house.pool.take(Sort::Isolated),
             _ => house.pool.workshop.make(self.wanted(record)?),
         }
     }
@@ -155,7 +205,12 @@ impl Engine {
     /// A sandbox of no common sort: in the host's or in another container's namespaces.
     fn wanted(&self, record: &Container) -> Result<Wanted> {
         let config = &record.config;
-        let mut wanted = Wanted { bridge: config.network == NetworkMode::Bridge, ..Wanted::default() };
+        let mut wanted = Wanted { bridge: is_plain_bridge(config), ..Wanted::default() };
+        if self.house.groups.is_placed(&config.cgroup_parent) {
+            let resources = container::spec::resources(record)?;
+            let group = self.house.groups.place(&config.cgroup_parent, &record.id.to_string(), &resources)?;
+            wanted.placed = Some((group, resources));
+        }
         let owner = joined(config).next().map(|text| self.neighbour(text, "namespaces")).transpose()?;
         wanted.user = match owner {
             _ if !record.own_user_namespace => UserNamespace::Host,
@@ -167,7 +222,7 @@ impl Engine {
         };
         wanted.network = match &config.network {
             NetworkMode::Host => NetworkNamespace::Host,
-            NetworkMode::Bridge | NetworkMode::None => NetworkNamespace::New,
+            NetworkMode::Bridge | NetworkMode::None | NetworkMode::User(_) => NetworkNamespace::New,
             NetworkMode::Container(text) => {
                 wanted.fds.push(self.neighbour(text, "network namespace")?.namespace("net")?);
                 NetworkNamespace::Join(u32::try_from(wanted.fds.len() - 1).unwrap_or_default())
@@ -181,6 +236,7 @@ impl Engine {
         let name = record.id.to_string();
         match sandbox.group.take() {
             None => Ok(self.house.groups.create(&name, &container::spec::ordinary_resources())?),
+            Some(group) if group.is_placed() => Ok(group),
             Some(mut group) => {
                 group.rename(&name)?;
                 Ok(group)
@@ -192,6 +248,7 @@ impl Engine {
     fn limit(&self, group: &Group, spec: &Spec) -> Result<Option<OwnedFd>> {
         if let Some(resources) = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref())
             && *resources != self.house.pool.workshop.ordinary
+            && !group.is_placed()
         {
             group.update(resources)?;
         }
@@ -204,7 +261,7 @@ impl Engine {
         }
     }
 
-    fn mount_root(&self, record: &Container) -> Result<OwnedFd> {
+    pub(super) fn mount_root(&self, record: &Container) -> Result<OwnedFd> {
         let house = &self.house;
         let image = house.images.get(&record.image_id.to_string())?;
         if house.settings.rootless.is_some() {
@@ -218,34 +275,7 @@ impl Engine {
         Ok(house.images.layers().mount(&image.lowers, &house.roots.container(&record.id), namespace, owner, sync)?)
     }
 
-    fn write_files(&self, record: &Container, folder: &Path, endpoint: Option<&Endpoint>) -> Result<()> {
-        let config = &record.config;
-        let address = endpoint.map(|endpoint| endpoint.address);
-        let hosts = match config.network {
-            NetworkMode::Host if config.extra_hosts.is_empty() => {
-                std::fs::read_to_string("/etc/hosts").unwrap_or_default()
-            }
-            _ => container::spec::hosts_text(record, address, self.host_gateway()),
-        };
-        let host_resolv = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        let resolv = match config.network {
-            NetworkMode::Host
-                if config.dns.is_empty() && config.dns_search.is_empty() && config.dns_options.is_empty() =>
-            {
-                host_resolv
-            }
-            _ => container::spec::resolv_text(config, &host_resolv),
-        };
-        let hostname = container::spec::hostname(record);
-        for (name, text) in [(HOSTS, hosts), (RESOLV, resolv), (HOSTNAME, hostname + "\n")] {
-            let path = folder.join(name);
-            std::fs::write(&path, text)
-                .map_err(|source| Error::Io { action: format!("write {}", path.display()), source })?;
-        }
-        Ok(())
-    }
-
-    fn host_gateway(&self) -> Option<std::net::IpAddr> {
+    pub(super) fn host_gateway(&self) -> Option<std::net::IpAddr> {
         Some(self.house.bridge.gateway().into())
     }
 
@@ -253,7 +283,7 @@ impl Engine {
         &self,
         record: &Container,
         user: container::user::Found,
-        folder: &Path,
+        files: &Path,
         joined: &Joined,
     ) -> Surroundings {
         let house = &self.house;
@@ -268,16 +298,16 @@ impl Engine {
             } else {
                 Vec::new()
             },
-            hostname_file: folder.join(HOSTNAME),
-            hosts_file: folder.join(HOSTS),
-            resolv_file: folder.join(RESOLV),
+            hostname_file: files.join(HOSTNAME),
+            hosts_file: files.join(HOSTS),
+            resolv_file: files.join(RESOLV),
             binary: house.settings.binary.clone(),
             cgroup_version,
             cgroup_hierarchies,
             join_pid: joined.pid.as_ref().map(path_of),
             join_ipc: joined.ipc.as_ref().map(path_of),
             // In its place, see [`share_shm`].
-            join_shm: joined.shm.as_ref().map(|_| folder.display().to_string()),
+            join_shm: joined.shm.as_ref().map(|_| house.roots.container(&record.id).display().to_string()),
             capability_bound: house.capability_bound,
             host_gateway: self.host_gateway(),
             nofile: house.open_files,
@@ -300,27 +330,9 @@ impl Engine {
         Ok(runtime::Inputs { root, seccomp, user_namespace, cgroup_dir, rules: runtime::Rules::Engine })
     }
 
-    pub(crate) fn log_target(&self, record: &Container) -> logs::Target {
-        let log = &record.config.log;
-        let path: PathBuf = self.house.roots.container(&record.id).join(format!("{}-json.log", record.id));
-        let option = |key: &str| log.options.get(key).map(String::as_str);
-        logs::Target {
-            driver: if log.driver == "none" { logs::Driver::None } else { logs::Driver::JsonFile },
-            path,
-            max_size: option("max-size").and_then(bytes_of).unwrap_or(DEFAULT_LOG_SIZE),
-            max_file: option("max-file").and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_LOG_FILES),
-        }
-    }
-
-    fn let_go(&self, pid: i32, endpoint: Option<Endpoint>) {
-        let house = &self.house;
+    fn let_go(&self, pid: i32) {
         // After a failed launch the keeper no longer knows the process: nothing is left to let go.
-        let _ = house.keeper.unpark(pid);
-        if let Some(endpoint) = endpoint
-            && let Err(e) = house.bridge.leave(&endpoint)
-        {
-            tracing::warn!("cannot detach {}: {}", endpoint.host_link, base::chain(&e));
-        }
+        let _ = self.house.keeper.unpark(pid);
     }
 
     /// The failure is kept in the state; clients that attached see the end; `--rm` removes.
@@ -328,9 +340,9 @@ impl Engine {
         cell.change(|state| {
             state.status = if state.has_run { Status::Exited } else { Status::Created };
             state.exit_code = failure_code(error);
-            state.error = base::chain(error);
+            state.error = (self.house.settings.words)(error);
             state.finished_at = if state.has_run { now() } else { 0 };
-            state.endpoint = None;
+            state.endpoints.clear();
         });
         self.house.save(cell);
         cell.hub.finish();
@@ -342,24 +354,9 @@ impl Engine {
     }
 }
 
-/// Bytes of a log before it is rotated, and how many are kept, unless told: output never fills the disk.
-const DEFAULT_LOG_SIZE: u64 = 64 << 20;
-const DEFAULT_LOG_FILES: u32 = 3;
-
-/// `10m` as bytes; `-1` is without a limit.
-fn bytes_of(text: &str) -> Option<u64> {
-    if text == "-1" {
-        return Some(0);
-    }
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" => 1 << 10,
-        "m" | "mb" => 1 << 20,
-        "g" | "gb" => 1 << 30,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
+/// A step of a start, as traces show it; without a collector it costs one comparison.
+fn step<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
+    tracing::info_span!(target: "dhow::trace", "step", otel.name = name).in_scope(work)
 }
 
 /// What a shell would say: 127 not found, 126 not executable, 128 else.
@@ -372,8 +369,7 @@ pub(crate) fn failure_code(error: &Error) -> i32 {
     }
 }
 
-fn ports(record: &Container) -> Vec<PortRequest> {
-    let config = &record.config;
+pub(crate) fn port_requests(config: &container::Config) -> Vec<PortRequest> {
     let mut requests: Vec<PortRequest> = config
         .ports
         .iter()
@@ -426,10 +422,11 @@ fn share_shm(prepared: &mut runtime::Prepared, spec: &Spec, folder: &Path, joine
 
 const SHM: &str = "/dev/shm";
 
-/// The endpoint kept in a container's state.
-pub(super) fn kept_endpoint(cell: &Cell) -> Option<Endpoint> {
-    lock(&cell.live).as_ref().and_then(|live| live.endpoint.clone()).or_else(|| {
+/// The ends of a container that runs.
+pub(super) fn kept_ends(cell: &Cell) -> Vec<Endpoint> {
+    let live = lock(&cell.live).as_ref().map(|live| live.endpoints.clone());
+    live.unwrap_or_else(|| {
         let state = cell.state();
-        if state.pid != 0 { adopt::endpoint(&state) } else { None }
+        if state.pid != 0 { adopt::ends(&state) } else { Vec::new() }
     })
 }

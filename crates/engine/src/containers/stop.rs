@@ -1,5 +1,6 @@
 //! Signals, and the end that a user wants.
 
+use super::restart::begin_anew;
 use crate::shelf::{Cell, Life};
 use crate::streams::lock;
 use crate::{Engine, Error, Result};
@@ -34,8 +35,13 @@ impl Engine {
     pub async fn stop(&self, name: &str, request: StopRequest) -> Result<Change> {
         let cell = self.house.shelf.find(name)?;
         let signal = stop_signal(&cell.record().config, &request)?;
-        if !self.mark_stopped(&cell).await? {
-            return Ok(Change::Already);
+        match self.mark_stopped(&cell).await? {
+            Stopping::Runs => {}
+            Stopping::Waited => {
+                self.house.tell(&cell, "stop", &[]);
+                return Ok(Change::Done);
+            }
+            Stopping::Over => return Ok(Change::Already),
         }
         let timeout = request.timeout.or(cell.record().config.stop_timeout).unwrap_or(DEFAULT_TIMEOUT_S);
         let mut life = cell.life.subscribe();
@@ -76,7 +82,10 @@ impl Engine {
             match cell.status() {
                 Status::Running | Status::Paused => Ok(()),
                 Status::Removing | Status::Dead => Err(Error::Removing(cell.name())),
-                Status::Created | Status::Exited | Status::Restarting => engine.start_in_turn(cell),
+                Status::Created | Status::Exited | Status::Restarting => {
+                    begin_anew(cell);
+                    engine.start_in_turn(cell)
+                }
             }
         })
         .await?;
@@ -84,27 +93,36 @@ impl Engine {
         Ok(())
     }
 
-    /// Remembers that the user wants it stopped; `false` when there is nothing to stop. A start, an end or a removal under way
-    /// is waited for: what comes out of it counts.
-    pub(super) async fn mark_stopped(&self, cell: &Arc<Cell>) -> Result<bool> {
+    /// Remembers that the user wants it stopped. A start, an end or a removal under way is waited for: what comes out of it
+    /// counts.
+    pub(super) async fn mark_stopped(&self, cell: &Arc<Cell>) -> Result<Stopping> {
         if mark_running(self, cell) {
-            return Ok(true);
+            return Ok(Stopping::Runs);
         }
         let engine = self.clone();
         in_turn(cell, move |cell| {
             if mark_running(&engine, cell) {
-                return Ok(true);
+                return Ok(Stopping::Runs);
             }
-            if cell.status() == Status::Restarting {
-                cell.change(|state| {
-                    state.stopped_by_user = true;
-                    state.status = Status::Exited;
-                });
-                engine.house.save(cell);
-            }
-            Ok(false)
+            Ok(if engine.cancel_restart(cell) { Stopping::Waited } else { Stopping::Over })
         })
         .await
+    }
+
+    /// Of one that waits for its restart: it does not come. `false` when it does not wait.
+    fn cancel_restart(&self, cell: &Cell) -> bool {
+        let mut waited = false;
+        cell.change(|state| {
+            waited = state.status == Status::Restarting;
+            if waited {
+                state.stopped_by_user = true;
+                state.status = Status::Exited;
+            }
+        });
+        if waited {
+            self.house.save(cell);
+        }
+        waited
     }
 
     /// Sends a signal to the first process.
@@ -115,24 +133,27 @@ impl Engine {
             Some(text) => parse_signal(text)?,
         };
         if lock(&cell.live).is_none() {
+            if self.cancel_restart(&cell) {
+                return Ok(());
+            }
             return Err(Error::NotRunning(cell.id.to_string()));
         }
-        let stops = number == KILL || Some(number) == stop_signal(&cell.record().config, &StopRequest::default()).ok();
-        if stops {
+        if stops(&cell.record().config, number) {
             cell.change(|state| state.stopped_by_user = true);
         }
         self.signal(&cell, number)
     }
 
-    /// To the first process by its pidfd: never to a stranger. A paused container is thawed for SIGKILL.
+    /// To the first process by its pidfd: never to a stranger. A paused container is thawed for what stops it.
     ///
     /// It is told while `live` is held, as the end of the process is told after that was taken: `kill` comes before `die`.
     pub(crate) fn signal(&self, cell: &Cell, number: i32) -> Result<()> {
         let live = lock(&cell.live);
         let Some(live) = live.as_ref() else { return Ok(()) };
         let sent = sys::pidfd::send_signal(&live.pidfd, number);
-        if cell.status() == Status::Paused && number == KILL {
+        if cell.status() == Status::Paused && stops(&cell.record().config, number) {
             live.group.thaw()?;
+            cell.change(|state| state.status = Status::Running);
         }
         match sent {
             Err(e) if e.raw_os_error() != Some(rustix::io::Errno::SRCH.raw_os_error()) => {
@@ -147,6 +168,17 @@ impl Engine {
 }
 
 pub(crate) const KILL: i32 = 9;
+
+/// What there is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stopping {
+    /// A process.
+    Runs,
+    /// It waited for its restart, and does not any more.
+    Waited,
+    /// Nothing.
+    Over,
+}
 
 /// Keeps a container that is to be removed at its end while it is restarted, as Docker does.
 struct Kept(Arc<Cell>);
@@ -198,8 +230,17 @@ fn stop_signal(config: &Config, request: &StopRequest) -> Result<i32> {
     }
 }
 
+/// Whether a signal is one that ends the container.
+fn stops(config: &Config, number: i32) -> bool {
+    number == KILL || Some(number) == stop_signal(config, &StopRequest::default()).ok()
+}
+
 fn parse_signal(text: &str) -> Result<i32> {
-    container::signal::parse(text).ok_or_else(|| Error::Invalid(format!("invalid signal: {text}")))
+    let beyond = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()) && digits.bytes().any(|b| b != b'0');
+    container::signal::parse(text).ok_or_else(|| match beyond(text) {
+        true => Error::Invalid(format!("the linux daemon does not support signal {text}")),
+        false => Error::Invalid(format!("invalid signal: {text}")),
+    })
 }
 
 fn stuck(cell: &Cell) -> String {

@@ -17,13 +17,33 @@ pub struct Process {
     pub uid: u32,
     pub pid: i32,
     pub ppid: i32,
-    /// Seconds of processor time.
-    pub cpu_seconds: u64,
+    /// Its process group, session, and the foreground group of its terminal.
+    pub pgid: i32,
+    pub sid: i32,
+    pub tpgid: i32,
+    /// `S`, `R`, ...
+    pub state: String,
+    /// The kernel's PF_ flags.
+    pub flags: u64,
+    /// Hundredths of a second of processor time.
+    pub cpu_ticks: u64,
+    pub priority: i64,
+    pub nice: i64,
+    pub threads: u64,
     /// Nanoseconds since the epoch.
     pub started_at: i64,
+    /// Bytes of address space, and pages of it in memory.
+    pub virtual_bytes: u64,
+    pub resident_pages: u64,
+    /// The processor it ran on last.
+    pub processor: u64,
     /// `?` or `pts/0`.
     pub tty: String,
     pub command: String,
+    /// Its program's name, as the kernel keeps it.
+    pub name: String,
+    /// The kernel function it sleeps in; empty when that is not shown.
+    pub waits_in: String,
 }
 
 impl Engine {
@@ -73,16 +93,33 @@ impl Clock {
         let (before, after) = stat.rsplit_once(')')?;
         let fields: Vec<&str> = after.split_whitespace().collect();
         let number = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok());
+        let signed = |index: usize| fields.get(index).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
+        let id = |index: usize| i32::try_from(signed(index)).unwrap_or_default();
         let started = number(19)?;
+        let name = before.split_once('(').map_or("", |(_, name)| name);
+        let waits_in = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
         Some(Process {
             uid,
             pid,
-            ppid: fields.get(1)?.parse().ok()?,
-            cpu_seconds: (number(11)? + number(12)?) / TICKS_PER_SECOND,
+            ppid: id(1),
+            pgid: id(2),
+            sid: id(3),
+            tpgid: id(5),
+            state: (*fields.first()?).to_owned(),
+            flags: number(6)?,
+            cpu_ticks: number(11)? + number(12)?,
+            priority: signed(15),
+            nice: signed(16),
+            threads: number(17)?,
             started_at: self.boot
                 + i64::try_from(u128::from(started) * 1_000_000_000 / u128::from(TICKS_PER_SECOND)).ok()?,
+            virtual_bytes: number(20)?,
+            resident_pages: number(21)?,
+            processor: number(36).unwrap_or_default(),
             tty: tty(number(4)?),
-            command: command(pid, before.split_once('(').map_or("", |(_, name)| name)),
+            command: command(pid, name),
+            name: name.to_owned(),
+            waits_in: Some(waits_in).filter(|name| name != "0").unwrap_or_default(),
         })
     }
 }

@@ -52,6 +52,7 @@ impl Engine {
         let image = self.house.images.get(&id.to_string())?;
         self.house.images.touch(&id);
         let name = commit.reference.as_ref().map(Reference::familiar).unwrap_or_default();
+        self.tell_image("create", Subject::of(&image));
         if !name.is_empty() {
             self.tell_image("tag", Subject::of(&image).named(name.clone()));
         }
@@ -227,6 +228,7 @@ mod tests {
                     copy_up: true,
                     subpath: None,
                     labels: BTreeMap::new(),
+                    options: BTreeMap::new(),
                 },
             }],
             ..container::Config::default()

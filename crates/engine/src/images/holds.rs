@@ -106,6 +106,7 @@ mod tests {
             config: oci::image::Image::default(),
             lowers: Vec::new(),
             size: 0,
+            parent: None,
             tagged_at: String::new(),
         }
     }

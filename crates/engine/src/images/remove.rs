@@ -34,9 +34,15 @@ impl Engine {
         Ok(removed)
     }
 
-    /// The images that containers stand on.
+    /// The images that containers stand on, or have mounted.
     pub(super) fn images_in_use(&self) -> Vec<Digest> {
-        self.house.shelf.all().iter().map(|cell| cell.record().image_id).collect()
+        let of = |record: &container::Container| {
+            let mounted =
+                record.mounts.iter().filter(|m| matches!(m.request.source, container::MountSource::Image { .. }));
+            let mounted = mounted.filter_map(|mount| mount.source.parse().ok());
+            mounted.chain([record.image_id]).collect::<Vec<Digest>>()
+        };
+        self.house.shelf.all().iter().flat_map(|cell| of(&cell.record())).collect()
     }
 
     pub(super) fn tell_deleted(&self, id: &Digest) {

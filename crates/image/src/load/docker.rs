@@ -69,7 +69,7 @@ fn image(contents: &mut Contents, item: Item) -> Result<Arrived, Error> {
     }
     // A push and a save of the image then give the digest that it always had.
     match layout::original(contents, &digest(&config), diff_ids) {
-        Some((manifest, media_type)) => Ok(Arrived { manifest, media_type, config, names }),
+        Some((manifest, media_type)) => Ok(Arrived { manifest, media_type, config, names, parent: None }),
         None => Arrived::with_own_manifest(config, found, names),
     }
 }

@@ -137,7 +137,13 @@ fn image(contents: &mut Contents, entry: &Descriptor, name: Option<Reference>) -
             return Err(wrong.into());
         }
     }
-    Ok(Arrived { manifest: bytes, media_type: entry.media_type.clone(), config, names: name.into_iter().collect() })
+    Ok(Arrived {
+        manifest: bytes,
+        media_type: entry.media_type.clone(),
+        config,
+        names: name.into_iter().collect(),
+        parent: None,
+    })
 }
 
 fn path(entry: &Descriptor) -> Vec<u8> {

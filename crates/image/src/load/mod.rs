@@ -43,6 +43,8 @@ pub(crate) struct Arrived {
     media_type: String,
     config: Vec<u8>,
     names: Vec<Reference>,
+    /// Of one that was committed.
+    parent: Option<Digest>,
 }
 
 impl Store {
@@ -84,12 +86,15 @@ impl Store {
                 done.push(Progress::LoadedUntagged { id: record.id });
             }
             done.extend(image.names.iter().map(|name| Progress::Loaded { tag: name.familiar() }));
-            records.push((record, image.names));
+            records.push((record, image.names, image.parent));
         }
         self.change(|catalog| {
             let now = now();
-            for (record, names) in records {
+            for (record, names, parent) in records {
                 let id = record.id;
+                if let Some(parent) = parent.filter(|_| !catalog.records.contains_key(&id)) {
+                    catalog.parents.insert(id, parent);
+                }
                 // An image that is here already keeps its manifest; the archive's may only be another wrapping of the
                 // same layers.
                 catalog.records.entry(id).or_insert_with(|| Arc::new(record));
@@ -117,7 +122,12 @@ impl Arrived {
         };
         let manifest =
             serde_json::to_vec(&manifest).map_err(|e| Error::Archive(format!("cannot write a manifest: {e}")))?;
-        Ok(Arrived { manifest, media_type: media::MANIFEST.to_owned(), config, names })
+        Ok(Arrived { manifest, media_type: media::MANIFEST.to_owned(), config, names, parent: None })
+    }
+
+    /// The same, which was made from another.
+    pub fn child_of(self, parent: Digest) -> Arrived {
+        Arrived { parent: Some(parent), ..self }
     }
 }
 

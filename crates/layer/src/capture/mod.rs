@@ -5,7 +5,9 @@ mod mount_points;
 mod view;
 
 pub use changes::{Change, ChangeKind};
+pub use view::View;
 
+use crate::lower::Ids;
 use crate::store::fail;
 use crate::{Error, Lower, Store};
 use archive::{Packing, Whiteouts};
@@ -15,7 +17,6 @@ use rustix::io::Errno;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use view::View;
 
 /// A tar of nothing: two blocks of zeros.
 const EMPTY: [u8; 1024] = [0; 1024];
@@ -40,14 +41,37 @@ impl Store {
     pub fn changes(&self, lowers: &[Lower], rw: &Path, owner: u32) -> Result<Vec<Change>, Error> {
         let Some(upper) = open_upper(rw)? else { return Ok(Vec::new()) };
         let made = MountPoints::find(upper.as_fd(), owner).map_err(fail("read", rw))?;
-        let before = View::of(self, None, lowers)?;
+        let before = View::of(self, None, &self.with_bottom(lowers))?;
         changes::between(before.root(), upper.as_fd(), owner, made.paths()).map_err(fail("compare", rw))
+    }
+
+    /// The whole root of a container, to be read while it runs and after. Owners are what they are on disk.
+    pub fn view(&self, lowers: &[Lower], rw: &Path) -> Result<View, Error> {
+        let upper = open_upper(rw)?;
+        View::of(self, upper.as_ref().map(AsFd::as_fd), &self.with_bottom(lowers))
+    }
+
+    /// An image's own tree, with the owners that `user_namespace` gives them (`owner` is its root's id on the host).
+    pub fn image_view(
+        &self,
+        lowers: &[Lower],
+        user_namespace: Option<BorrowedFd<'_>>,
+        owner: u32,
+    ) -> Result<OwnedFd, Error> {
+        let ids = Ids { namespace: user_namespace, owner };
+        // Of an overlay of one lower the other would have to be an empty folder that stays.
+        if let [only] = lowers
+            && let Some(alone) = self.lowers.alone(only, ids, |digest| self.diff(digest))?
+        {
+            return Ok(alone);
+        }
+        View::with_ids(self, None, lowers, ids).map(View::into_root)
     }
 
     /// Writes the whole root of a container as one plain tar: `docker export`. Works while it runs and after.
     pub fn export(&self, lowers: &[Lower], rw: &Path, owner: u32, sink: &mut dyn Write) -> Result<(), Error> {
         let upper = open_upper(rw)?;
-        let view = View::of(self, upper.as_ref().map(AsFd::as_fd), lowers)?;
+        let view = View::of(self, upper.as_ref().map(AsFd::as_fd), &self.with_bottom(lowers))?;
         let packing = Packing { owner, whiteouts: Whiteouts::None };
         archive::pack(view.root(), packing, sink).map_err(fail("pack", rw))
     }

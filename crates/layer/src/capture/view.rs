@@ -17,7 +17,8 @@ use sys::mount::{Change, Propagation, Reach};
 /// What mount(2) takes as options, with its NUL: a page.
 const LONGEST_OPTIONS: usize = 4096;
 
-/// The root of a container as one tree.
+/// Layers, perhaps with what a container wrote above them, as one tree that is only read. Attached nowhere.
+#[derive(Debug)]
 pub struct View {
     root: OwnedFd,
     /// An empty folder below the only other one.
@@ -26,8 +27,17 @@ pub struct View {
 
 impl View {
     /// `lowers` (topmost first), and `top` above them. Owners are what they are on disk.
-    pub fn of(store: &Store, top: Option<BorrowedFd<'_>>, lowers: &[Lower]) -> Result<View, Error> {
-        let ids = Ids { namespace: None, owner: 0 };
+    pub(crate) fn of(store: &Store, top: Option<BorrowedFd<'_>>, lowers: &[Lower]) -> Result<View, Error> {
+        View::with_ids(store, top, lowers, Ids { namespace: None, owner: 0 })
+    }
+
+    /// [`View::of`], with the lowers' owners as `ids` has them.
+    pub(crate) fn with_ids(
+        store: &Store,
+        top: Option<BorrowedFd<'_>>,
+        lowers: &[Lower],
+        ids: Ids<'_>,
+    ) -> Result<View, Error> {
         let opened = store.lowers.open(lowers, ids, |digest| store.diff(digest))?;
         let mut folders: Vec<BorrowedFd<'_>> =
             top.into_iter().chain(opened.iter().map(|lower| lower.fd.as_fd())).collect();
@@ -49,6 +59,11 @@ impl View {
 
     pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
+    }
+
+    /// The mount alone: of more than one layer, so that nothing else is a part of it.
+    pub(crate) fn into_root(self) -> OwnedFd {
+        self.root
     }
 }
 

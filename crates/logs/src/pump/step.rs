@@ -1,7 +1,10 @@
 //! One step with one stream: look, give, log, take out.
 
 use super::{Feed, Flow, Pump, Sink, Step, Stream, Way, lines, peek};
-use crate::{entry, time};
+use crate::Target;
+use crate::file::Log;
+use crate::format::Format;
+use crate::time;
 use base::Id;
 use rustix::io::Errno;
 use std::io;
@@ -71,7 +74,8 @@ impl Pump {
         self.entries.clear();
         let before = log.length();
         let room = room(log.max_size(), before.as_ref().ok());
-        let taken = format(&mut self.entries, self.peek.bytes(), stream, all, room);
+        let piece = Piece { bytes: self.peek.bytes(), stream, all };
+        let taken = piece.write(log.format(), &mut self.entries, room);
         if taken == 0 {
             return 0;
         }
@@ -80,6 +84,7 @@ impl Pump {
             log.append(&self.entries, before)
         });
         output.error = written.err();
+        note_rotation(&mut self.rotated, log);
         self.journal.logged();
         self.journal.consume(fd, taken as u64);
         taken
@@ -112,7 +117,7 @@ impl Pump {
             self.entries.clear();
             let before = log.length();
             let room = room(log.max_size(), before.as_ref().ok());
-            let taken = format(&mut self.entries, partial, stream, all, room);
+            let taken = Piece { bytes: partial, stream, all }.write(log.format(), &mut self.entries, room);
             if taken == 0 {
                 break;
             }
@@ -121,6 +126,7 @@ impl Pump {
                 log.append(&self.entries, before)
             });
             output.error = written.err();
+            note_rotation(&mut self.rotated, log);
             self.journal.rest();
             partial.drain(..taken);
         }
@@ -143,19 +149,37 @@ fn room(max_size: u64, length: Option<&u64>) -> usize {
     }
 }
 
-/// Appends the entries of `bytes` until there are `room` bytes of them; says how many of `bytes` they hold.
-fn format(entries: &mut Vec<u8>, bytes: &[u8], stream: Stream, all: bool, room: usize) -> usize {
-    let mut stamp = Vec::new();
-    let mut taken = 0;
-    while let Some(length) = lines::next(&bytes[taken..], all) {
-        if stamp.is_empty() {
-            time::write(&mut stamp, time::now());
-        }
-        entry::write(entries, &bytes[taken..taken + length], stream, &stamp);
-        taken += length;
-        if entries.len() >= room {
-            break;
-        }
+/// Keeps in mind that a log has full files to be compressed: once for each log, for nobody may ever ask.
+fn note_rotation(rotated: &mut Vec<Target>, log: &mut Log) {
+    let Some(target) = log.take_rotated().filter(|target| target.compress) else { return };
+    if rotated.iter().all(|known| known.path != target.path) {
+        rotated.push(target.clone());
     }
-    taken
+}
+
+/// What a look or a read saw.
+struct Piece<'a> {
+    bytes: &'a [u8],
+    stream: Stream,
+    /// An incomplete line is an entry, too.
+    all: bool,
+}
+
+impl Piece<'_> {
+    /// Appends its entries until there are `room` bytes of them; says how many of its bytes they hold.
+    fn write(&self, format: &Format, entries: &mut Vec<u8>, room: usize) -> usize {
+        let mut stamp = Vec::new();
+        let mut taken = 0;
+        while let Some(length) = lines::next(&self.bytes[taken..], self.all) {
+            if stamp.is_empty() {
+                format.stamp(&mut stamp, time::now());
+            }
+            format.write(entries, &self.bytes[taken..taken + length], self.stream, &stamp);
+            taken += length;
+            if entries.len() >= room {
+                break;
+            }
+        }
+        taken
+    }
 }

@@ -37,7 +37,7 @@ struct Setup {
 
 fn setup(driver: Driver) -> Setup {
     let folder = tempfile::tempdir().unwrap();
-    let target = Target { driver, path: folder.path().join("log"), max_size: 0, max_file: 1 };
+    let target = Target { driver, path: folder.path().join("log"), max_size: 0, max_file: 1, ..Target::default() };
     let journal = Journal::create().unwrap();
     let mut pump = Pump::new(journal.try_clone().unwrap()).unwrap();
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();

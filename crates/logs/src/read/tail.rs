@@ -12,10 +12,9 @@ const BLOCK: u64 = 64 * 1024;
 /// The file, and the place in it, where the last `count` entries begin.
 pub fn open(target: &Target, count: u64) -> io::Result<Option<Source>> {
     // Between the steps of a rotation there is no current file.
-    let first = Source::open(&target.path)?.map(|file| (0, file));
-    let first = match first {
-        None => Source::open(&target.rotated(1))?.map(|file| (1, file)),
-        first => first,
+    let first = match Source::open(target, 0)? {
+        None => Source::open(target, 1)?.map(|file| (1, file)),
+        Some(file) => Some((0, file)),
     };
     let Some((mut index, mut source)) = first else { return Ok(None) };
     let mut missing = count;
@@ -28,7 +27,7 @@ pub fn open(target: &Target, count: u64) -> io::Result<Option<Source>> {
             Found::Only(lines) => missing -= lines,
         }
         index += 1;
-        match Source::open(&target.rotated(index))? {
+        match Source::open(target, index)? {
             // Rotated between the two looks.
             Some(older) if older.is(&source) => return open(target, count),
             Some(older) => source = older,

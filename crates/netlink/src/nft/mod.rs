@@ -1,6 +1,6 @@
 //! nftables over nfnetlink (linux/netfilter/nf_tables.h): transactions of tables, chains, maps, elements and rules.
 //!
-//! Everything here is of the family `ip`. A [`Transaction`] is atomic: the kernel takes all of it or nothing, and no
+//! A table is of one [`Family`]. A [`Transaction`] is about tables of one family, and atomic: the kernel takes all of it or nothing, and no
 //! packet sees half of it.
 //!
 //! - [`transaction`]: what can be changed.
@@ -13,7 +13,29 @@ mod transaction;
 
 pub use query::{Chain, RuleInfo};
 pub use rule::{CT_DNAT, CT_ESTABLISHED, CT_RELATED, Rule};
-pub use transaction::{BaseChain, ChainKind, Element, Field, Hook, Map, Transaction};
+pub use transaction::{BaseChain, ChainKind, Element, Field, Hook, Map, Set, Transaction};
+
+/// Whose packets a table sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    Ip,
+    Ip6,
+}
+
+impl Family {
+    /// `struct nfgenmsg`.
+    fn header(self) -> [u8; 4] {
+        [self.number(), 0, 0, 0]
+    }
+
+    /// NFPROTO_IPV4, NFPROTO_IPV6.
+    fn number(self) -> u8 {
+        match self {
+            Family::Ip => 2,
+            Family::Ip6 => 10,
+        }
+    }
+}
 
 /// NFNL_SUBSYS_NFTABLES << 8.
 const SUBSYSTEM: u16 = 10 << 8;
@@ -32,7 +54,7 @@ const DELETE_ELEMENTS: u16 = SUBSYSTEM | 14;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 
-/// `struct nfgenmsg` of the family ip.
+/// The tables of iptables are of this family.
 const IP: [u8; 4] = [2, 0, 0, 0];
 /// `struct nfgenmsg` of a batch: the resource is the subsystem.
 const BATCH: [u8; 4] = [0, 0, 0, 10];

@@ -1,8 +1,8 @@
 //! What is there in nftables.
 
 use super::{
-    CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, COMMENT, GET_CHAIN, GET_RULE, GET_TABLE, HOOK_NUMBER, IP,
-    RULE_CHAIN, RULE_HANDLE, RULE_TABLE, RULE_USERDATA, TABLE_HANDLE, TABLE_NAME,
+    CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, COMMENT, Family, GET_CHAIN, GET_RULE, GET_TABLE, HOOK_NUMBER,
+    IP, RULE_CHAIN, RULE_HANDLE, RULE_TABLE, RULE_USERDATA, TABLE_HANDLE, TABLE_NAME,
 };
 use crate::batch::Batch;
 use crate::socket::DUMP_FLAGS;
@@ -30,9 +30,9 @@ pub struct RuleInfo {
 
 impl Socket {
     /// The number of a table: another one when it was removed and made again. `None` if there is no such table.
-    pub fn table_handle(&mut self, table: &str) -> Result<Option<u64>, Error> {
+    pub fn table_handle(&mut self, family: Family, table: &str) -> Result<Option<u64>, Error> {
         let mut batch = Batch::new();
-        batch.push("find the nftables table", (GET_TABLE, 0), &IP, |a| a.text(TABLE_NAME, table));
+        batch.push("find the nftables table", (GET_TABLE, 0), &family.header(), |a| a.text(TABLE_NAME, table));
         let mut handle = None;
         let asked = self.ask(&mut batch, |body| handle = Reader::behind(body, HEADER).be64(TABLE_HANDLE));
         present(asked).map(|there| handle.filter(|_| there))

@@ -3,9 +3,10 @@
 //! A value is loaded into a register and compared there. Registers are 32 bits wide; a concatenation lies in registers
 //! that follow each other, each part padded to 32 bits.
 
-use super::{DATA_VALUE, LIST_ELEMENT};
+use super::{DATA_VALUE, Family, LIST_ELEMENT};
 use crate::Attributes;
 use ipnet::Ipv4Net;
+use std::net::Ipv4Addr;
 
 const EXPRESSION_NAME: u16 = 1;
 const EXPRESSION_DATA: u16 = 2;
@@ -24,14 +25,18 @@ const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 const SOURCE_OFFSET: u32 = 12;
 const DESTINATION_OFFSET: u32 = 16;
+/// `struct ipv6hdr`
+const DESTINATION6_OFFSET: u32 = 24;
+/// Registers that the name of a link takes (IFNAMSIZ bytes).
+const LINK_REGISTERS: u32 = 4;
 const PORT_OFFSET: u32 = 2;
 const CT_STATE: u32 = 0;
 const CT_STATUS: u32 = 2;
 const FIB_ADDRESS_TYPE: u32 = 3;
+const FIB_BY_SOURCE: u32 = 1;
 const FIB_BY_DESTINATION: u32 = 1 << 1;
 const TYPE_LOCAL: u32 = 2;
 const NAT_DESTINATION: u32 = 1;
-const FAMILY_IP: u32 = 2;
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
 /// NFT_RETURN, -5.
@@ -48,11 +53,12 @@ pub const CT_DNAT: u32 = 1 << 5;
 #[derive(Debug)]
 pub struct Rule<'r, 'a> {
     list: &'r mut Attributes<'a>,
+    family: Family,
 }
 
 impl<'r, 'a> Rule<'r, 'a> {
-    pub(super) fn new(list: &'r mut Attributes<'a>) -> Rule<'r, 'a> {
-        Rule { list }
+    pub(super) fn new(list: &'r mut Attributes<'a>, family: Family) -> Rule<'r, 'a> {
+        Rule { list, family }
     }
 
     /// Packets that came in by the link of this name.
@@ -80,6 +86,30 @@ impl<'r, 'a> Rule<'r, 'a> {
         self.meta(META_OUT_NAME, 0).compare(NOT_EQUAL, &terminated(name))
     }
 
+    /// Packets that came in by a link whose name the set has.
+    pub fn from_links_in(self, set: &str) -> Self {
+        self.meta(META_IN_NAME, 0).among(set)
+    }
+
+    /// Packets that go out by a link whose name the set has.
+    pub fn to_links_in(self, set: &str) -> Self {
+        self.meta(META_OUT_NAME, 0).among(set)
+    }
+
+    /// Packets for which the set has the names of the links they came in by and go out by. At the hook postrouting the kernel
+    /// knows the first since Linux 5.7.
+    pub fn between_links_in(self, set: &str) -> Self {
+        self.meta(META_IN_NAME, 0).meta(META_OUT_NAME, LINK_REGISTERS).among(set)
+    }
+
+    /// Packets of this protocol (6 is TCP) to this port.
+    pub fn to_port(self, protocol: u8, port: u16) -> Self {
+        self.meta(META_L4_PROTOCOL, 0)
+            .compare(EQUAL, &[protocol])
+            .payload(TRANSPORT_HEADER, PORT_OFFSET, 2, 0)
+            .compare(EQUAL, &port.to_be_bytes())
+    }
+
     /// Packets whose source is in `net`.
     pub fn source_in(self, net: Ipv4Net) -> Self {
         self.address_in(SOURCE_OFFSET, net)
@@ -98,6 +128,21 @@ impl<'r, 'a> Rule<'r, 'a> {
             a.be32(3, FIB_BY_DESTINATION);
         });
         self.compare(EQUAL, &TYPE_LOCAL.to_ne_bytes())
+    }
+
+    /// Packets from others than this host.
+    pub fn source_is_not_local(mut self) -> Self {
+        self.expression("fib", |a| {
+            a.be32(1, REGISTER);
+            a.be32(2, FIB_ADDRESS_TYPE);
+            a.be32(3, FIB_BY_SOURCE);
+        });
+        self.compare(NOT_EQUAL, &TYPE_LOCAL.to_ne_bytes())
+    }
+
+    /// Packets that came in by no link that the hook knows of: this host's own, and at postrouting bridged ones.
+    pub fn from_no_link(self) -> Self {
+        self.meta(META_IN_NAME, 0).compare(EQUAL, &[0; 16])
     }
 
     /// Packets whose connection is in one of these states ([`CT_ESTABLISHED`], [`CT_RELATED`]).
@@ -123,10 +168,30 @@ impl<'r, 'a> Rule<'r, 'a> {
 
     /// Rewrites the destination to the address and port that the map `map` has for address, protocol and port.
     pub fn dnat_by_address_and_port(self, map: &str) {
-        self.payload(NETWORK_HEADER, DESTINATION_OFFSET, 4, 0)
-            .meta(META_L4_PROTOCOL, 1)
-            .payload(TRANSPORT_HEADER, PORT_OFFSET, 2, 2)
+        let (offset, length, next) = match self.family {
+            Family::Ip => (DESTINATION_OFFSET, 4, 1),
+            Family::Ip6 => (DESTINATION6_OFFSET, 16, 4),
+        };
+        self.payload(NETWORK_HEADER, offset, length, 0)
+            .meta(META_L4_PROTOCOL, next)
+            .payload(TRANSPORT_HEADER, PORT_OFFSET, 2, next + 1)
             .dnat_by(map);
+    }
+
+    /// Rewrites the destination.
+    pub fn dnat_to(mut self, address: Ipv4Addr, port: u16) {
+        for (register, bytes) in [(REGISTER, &address.octets()[..]), (REGISTER + 1, &port.to_be_bytes()[..])] {
+            self.expression("immediate", |a| {
+                a.be32(1, register);
+                a.nest(2, |a| a.bytes(DATA_VALUE, bytes));
+            });
+        }
+        self.expression("nat", |a| {
+            a.be32(1, NAT_DESTINATION);
+            a.be32(2, u32::from(Family::Ip.number()));
+            a.be32(3, REGISTER);
+            a.be32(5, REGISTER + 1);
+        });
     }
 
     /// Rewrites the source to the address of the link the packet goes out by.
@@ -155,12 +220,22 @@ impl<'r, 'a> Rule<'r, 'a> {
             a.be32(2, REGISTER);
             a.be32(3, REGISTER);
         });
+        let (family, port) = (u32::from(self.family.number()), if self.family == Family::Ip { 1 } else { 4 });
         self.expression("nat", |a| {
             a.be32(1, NAT_DESTINATION);
-            a.be32(2, FAMILY_IP);
+            a.be32(2, family);
             a.be32(3, REGISTER);
-            a.be32(5, REGISTER + 1);
+            a.be32(5, REGISTER + port);
         });
+    }
+
+    /// What was loaded is in the set.
+    fn among(mut self, set: &str) -> Self {
+        self.expression("lookup", |a| {
+            a.text(1, set);
+            a.be32(2, REGISTER);
+        });
+        self
     }
 
     fn address_in(self, offset: u32, net: Ipv4Net) -> Self {

@@ -3,12 +3,13 @@
 use super::rule::Rule;
 use super::{
     BATCH, BATCH_BEGIN, BATCH_END, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, COMMENT, DATA_VALUE,
-    DELETE_ELEMENTS, DELETE_RULE, DELETE_TABLE, HOOK_NUMBER, HOOK_PRIORITY, IP, LIST_ELEMENT, NEW_CHAIN, NEW_ELEMENTS,
-    NEW_RULE, NEW_SET, NEW_TABLE, RULE_CHAIN, RULE_EXPRESSIONS, RULE_HANDLE, RULE_TABLE, RULE_USERDATA, TABLE_NAME,
+    DELETE_ELEMENTS, DELETE_RULE, DELETE_TABLE, Family, HOOK_NUMBER, HOOK_PRIORITY, LIST_ELEMENT, NEW_CHAIN,
+    NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, RULE_CHAIN, RULE_EXPRESSIONS, RULE_HANDLE, RULE_TABLE, RULE_USERDATA,
+    TABLE_NAME,
 };
 use crate::batch::{APPEND, Attributes, Batch, CREATE};
 use crate::{Error, Socket};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 const SET_TABLE: u16 = 1;
 const SET_NAME: u16 = 2;
@@ -18,6 +19,12 @@ const SET_KEY_LENGTH: u16 = 5;
 const SET_DATA_TYPE: u16 = 6;
 const SET_DATA_LENGTH: u16 = 7;
 const SET_ID: u16 = 10;
+const SET_USERDATA: u16 = 13;
+/// libnftnl's NFTNL_UDATA_SET_KEYBYTEORDER, four bytes, nft's BYTEORDER_HOST_ENDIAN: without it `nft` shows names as empty.
+const NAMES_AS_THEY_ARE: [u8; 6] = {
+    let [a, b, c, d] = 1_u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
 const SET_IS_MAP: u32 = 0x8;
 
 const LIST_TABLE: u16 = 1;
@@ -30,6 +37,10 @@ const CHUNK: usize = 500;
 
 /// Types of nft(8) (libnftables, datatype.h); a concatenation has six bits for each.
 const TYPE_IPV4: u32 = 7;
+const TYPE_IPV6: u32 = 8;
+const TYPE_LINK: u32 = 41;
+/// IFNAMSIZ
+const LINK_NAME: usize = 16;
 const TYPE_PROTOCOL: u32 = 12;
 const TYPE_PORT: u32 = 13;
 const TYPE_BITS: u32 = 6;
@@ -64,8 +75,18 @@ pub struct BaseChain<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     Address,
+    Address6,
     Protocol,
     Port,
+    /// The name of a link.
+    Link,
+}
+
+/// A set; the key is a concatenation.
+#[derive(Debug, Clone, Copy)]
+pub struct Set<'a> {
+    pub name: &'a str,
+    pub key: &'a [Field],
 }
 
 /// A map; key and value are concatenations.
@@ -76,7 +97,7 @@ pub struct Map<'a> {
     pub value: &'a [Field],
 }
 
-/// A key or a value: parts padded to 32 bits.
+/// A key, of a map with its value: parts padded to 32 bits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Element {
     key: Vec<u8>,
@@ -85,16 +106,34 @@ pub struct Element {
 
 impl Element {
     /// `address . protocol . port : address . port`, or without the first when `to` is `None`.
-    pub fn port(to: Option<Ipv4Addr>, protocol: u8, port: u16, target: (Ipv4Addr, u16)) -> Element {
+    pub fn port(to: Option<IpAddr>, protocol: u8, port: u16, target: (IpAddr, u16)) -> Element {
         let mut element = Element::default();
         if let Some(address) = to {
-            element.key.extend(address.octets());
+            push_address(&mut element.key, address);
         }
         element.key.extend([protocol, 0, 0, 0]);
         element.key.extend(padded_port(port));
-        element.value.extend(target.0.octets());
+        push_address(&mut element.value, target.0);
         element.value.extend(padded_port(target.1));
         element
+    }
+
+    /// Names of links, each a part. A name has at most 15 bytes.
+    pub fn links(names: &[&str]) -> Element {
+        let mut element = Element::default();
+        for name in names {
+            let end = element.key.len() + LINK_NAME;
+            element.key.extend(name.bytes().take(LINK_NAME - 1));
+            element.key.resize(end, 0);
+        }
+        element
+    }
+}
+
+fn push_address(bytes: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => bytes.extend(address.octets()),
+        IpAddr::V6(address) => bytes.extend(address.octets()),
     }
 }
 
@@ -107,6 +146,8 @@ fn padded_port(port: u16) -> [u8; 4] {
 #[derive(Debug)]
 pub struct Transaction {
     batch: Batch,
+    family: Family,
+    header: [u8; 4],
     sets: u32,
 }
 
@@ -117,11 +158,16 @@ impl Default for Transaction {
 }
 
 impl Transaction {
-    /// No changes.
+    /// No changes, of the family ip.
     pub fn new() -> Transaction {
+        Transaction::of(Family::Ip)
+    }
+
+    /// No changes.
+    pub fn of(family: Family) -> Transaction {
         let mut batch = Batch::new();
         batch.push("begin an nftables transaction", (BATCH_BEGIN, 0), &BATCH, |_| {});
-        Transaction { batch, sets: 0 }
+        Transaction { batch, family, header: family.header(), sets: 0 }
     }
 
     /// Makes all changes.
@@ -135,17 +181,17 @@ impl Transaction {
 
     /// Makes a table, unless it is there.
     pub fn add_table(&mut self, table: &str) {
-        self.batch.push("add the nftables table", (NEW_TABLE, CREATE), &IP, |a| a.text(TABLE_NAME, table));
+        self.batch.push("add the nftables table", (NEW_TABLE, CREATE), &self.header, |a| a.text(TABLE_NAME, table));
     }
 
     /// Removes a table with all that is in it.
     pub fn delete_table(&mut self, table: &str) {
-        self.batch.push("remove the nftables table", (DELETE_TABLE, 0), &IP, |a| a.text(TABLE_NAME, table));
+        self.batch.push("remove the nftables table", (DELETE_TABLE, 0), &self.header, |a| a.text(TABLE_NAME, table));
     }
 
     /// Makes a chain.
     pub fn add_chain(&mut self, table: &str, chain: &BaseChain<'_>) {
-        self.batch.push("add the nftables chain", (NEW_CHAIN, CREATE), &IP, |a| {
+        self.batch.push("add the nftables chain", (NEW_CHAIN, CREATE), &self.header, |a| {
             a.text(CHAIN_TABLE, table);
             a.text(CHAIN_NAME, chain.name);
             a.text(CHAIN_TYPE, chain.kind.name());
@@ -161,7 +207,7 @@ impl Transaction {
     pub fn add_map(&mut self, table: &str, map: &Map<'_>) {
         self.sets += 1;
         let id = self.sets;
-        self.batch.push("add the nftables map", (NEW_SET, CREATE), &IP, |a| {
+        self.batch.push("add the nftables map", (NEW_SET, CREATE), &self.header, |a| {
             a.text(SET_TABLE, table);
             a.text(SET_NAME, map.name);
             a.be32(SET_FLAGS, SET_IS_MAP);
@@ -171,19 +217,33 @@ impl Transaction {
         });
     }
 
-    /// Adds elements to a map. Refused as present when a key has another value.
+    /// Makes a set.
+    pub fn add_set(&mut self, table: &str, set: &Set<'_>) {
+        self.sets += 1;
+        let id = self.sets;
+        self.batch.push("add the nftables set", (NEW_SET, CREATE), &self.header, |a| {
+            a.text(SET_TABLE, table);
+            a.text(SET_NAME, set.name);
+            a.be32(SET_FLAGS, 0);
+            concatenation(a, (SET_KEY_TYPE, SET_KEY_LENGTH), set.key);
+            a.be32(SET_ID, id);
+            a.bytes(SET_USERDATA, &NAMES_AS_THEY_ARE);
+        });
+    }
+
+    /// Adds elements to a map or a set. Refused as present when a key has another value.
     pub fn add_elements(&mut self, table: &str, map: &str, elements: &[Element]) {
         for chunk in elements.chunks(CHUNK) {
-            self.batch.push("add elements to the nftables map", (NEW_ELEMENTS, CREATE), &IP, |a| {
+            self.batch.push("add elements to the nftables map", (NEW_ELEMENTS, CREATE), &self.header, |a| {
                 list(a, table, map, chunk);
             });
         }
     }
 
-    /// Removes elements from a map. Refused as absent when one is not there.
+    /// Removes elements from a map or a set. Refused as absent when one is not there.
     pub fn delete_elements(&mut self, table: &str, map: &str, elements: &[Element]) {
         for chunk in elements.chunks(CHUNK) {
-            self.batch.push("remove elements from the nftables map", (DELETE_ELEMENTS, 0), &IP, |a| {
+            self.batch.push("remove elements from the nftables map", (DELETE_ELEMENTS, 0), &self.header, |a| {
                 list(a, table, map, chunk);
             });
         }
@@ -201,7 +261,7 @@ impl Transaction {
 
     /// Removes one rule.
     pub fn delete_rule(&mut self, table: &str, chain: &str, handle: u64) {
-        self.batch.push("remove the nftables rule", (DELETE_RULE, 0), &IP, |a| {
+        self.batch.push("remove the nftables rule", (DELETE_RULE, 0), &self.header, |a| {
             a.text(RULE_TABLE, table);
             a.text(RULE_CHAIN, chain);
             a.be64(RULE_HANDLE, handle);
@@ -215,10 +275,11 @@ impl Transaction {
         comment: Option<&str>,
         write: impl FnOnce(Rule<'_, '_>),
     ) {
-        self.batch.push("add the nftables rule", (NEW_RULE, CREATE | place), &IP, |a| {
+        let family = self.family;
+        self.batch.push("add the nftables rule", (NEW_RULE, CREATE | place), &self.header, |a| {
             a.text(RULE_TABLE, table);
             a.text(RULE_CHAIN, chain);
-            a.nest(RULE_EXPRESSIONS, |a| write(Rule::new(a)));
+            a.nest(RULE_EXPRESSIONS, |a| write(Rule::new(a, family)));
             if let Some(comment) = comment {
                 a.bytes(RULE_USERDATA, &userdata(comment));
             }
@@ -240,7 +301,9 @@ fn list(a: &mut Attributes<'_>, table: &str, map: &str, elements: &[Element]) {
         for element in elements {
             a.nest(LIST_ELEMENT, |a| {
                 a.nest(ELEMENT_KEY, |a| a.bytes(DATA_VALUE, &element.key));
-                a.nest(ELEMENT_DATA, |a| a.bytes(DATA_VALUE, &element.value));
+                if !element.value.is_empty() {
+                    a.nest(ELEMENT_DATA, |a| a.bytes(DATA_VALUE, &element.value));
+                }
             });
         }
     });
@@ -250,7 +313,7 @@ fn concatenation(a: &mut Attributes<'_>, (kind, length): (u16, u16), fields: &[F
     let (mut types, mut bytes) = (0, 0);
     for field in fields {
         types = (types << TYPE_BITS) | field.kind();
-        bytes += 4;
+        bytes += field.length();
     }
     a.be32(kind, types);
     a.be32(length, bytes);
@@ -260,8 +323,18 @@ impl Field {
     fn kind(self) -> u32 {
         match self {
             Field::Address => TYPE_IPV4,
+            Field::Address6 => TYPE_IPV6,
             Field::Protocol => TYPE_PROTOCOL,
             Field::Port => TYPE_PORT,
+            Field::Link => TYPE_LINK,
+        }
+    }
+
+    /// Bytes of the part, padded.
+    fn length(self) -> u32 {
+        match self {
+            Field::Address | Field::Protocol | Field::Port => 4,
+            Field::Address6 | Field::Link => 16,
         }
     }
 }

@@ -12,11 +12,11 @@ use base::Undo;
 use cgroup::{Placed, Record};
 use oci::runtime::NamespaceKind;
 use oci::state::{State, Status};
+use runtime::Zygote;
 use runtime::create::{Beginning, Creation, Milestone, Newborn};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use sys::process::SingleThread;
 use sys::signalfd::Signals;
 
 /// Fields are dropped in this order, which is that of unwinding.
@@ -61,11 +61,11 @@ impl Draft {
     /// Forks the process and goes with it until it waits at its gate, or its program runs.
     pub fn bear(
         &mut self,
+        zygote: Zygote,
         request: &Request<'_>,
         streams: [BorrowedFd<'_>; 3],
         signals: &Signals,
     ) -> Result<(i32, OwnedFd, Option<OwnedFd>)> {
-        let thread = SingleThread::prove().map_err(|e| Error::new(format!("cannot fork: {e}")))?;
         let gate = if request.mode == Mode::Create { Some(self.folder.gate()?) } else { None };
         let state = request.state(Status::Creating, 0);
         let creation = Creation {
@@ -78,7 +78,7 @@ impl Draft {
             state: &state,
         };
         let entry = self.placed.entry().map_err(|e| Error::of(&e))?;
-        let newborn = creation.fork(&thread, &entry).map_err(|e| wording::create(&e, Who::Init))?;
+        let newborn = creation.fork(zygote, &entry).map_err(|e| wording::create(&e, Who::Init))?;
         let pid = newborn.pid();
         let pidfd = birth::watch(&mut self.process, newborn.pidfd())?;
         log::debug(&format!("process {pid} was forked, in groups {:?}", self.placed.record().paths));

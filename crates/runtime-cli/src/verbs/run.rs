@@ -6,13 +6,12 @@ use crate::error::Result;
 use crate::store::Container;
 use crate::words::Global;
 use crate::words::options::Run;
-use crate::{log, seal, verbs, wording};
+use crate::{log, verbs, wording};
 use std::os::fd::AsFd;
 use std::process;
 
 /// Returns the exit code of the program, 0 when it was detached.
 pub fn run(global: &Global, options: &Run) -> Result<u8> {
-    seal::program()?;
     let mode = if options.detach { Mode::Detached } else { Mode::Foreground };
     if mode == Mode::Foreground && !options.no_subreaper {
         become_subreaper();

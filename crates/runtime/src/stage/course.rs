@@ -139,7 +139,10 @@ impl<'a> Course<'a> {
     pub(super) fn close_all_but(&self, mut keep: Vec<RawFd>) -> Result<(), Failure> {
         keep.push(self.control.as_raw_fd());
         keep.extend(self.gate.iter().chain(&self.passed).map(AsRawFd::as_raw_fd));
-        keep.extend(self.streams().iter().flatten().map(AsRawFd::as_raw_fd));
+        // Later they are where the program will have them.
+        if !self.committed.get() {
+            keep.extend(self.streams().iter().flatten().map(AsRawFd::as_raw_fd));
+        }
         self.child.close_all_but(&mut keep).map_err(at(Step::Park, "file descriptors"))
     }
 

@@ -51,6 +51,13 @@ impl Pipes {
     }
 }
 
+/// A zygote of this program, as the runtime's command line has one.
+pub fn zygote(spec: &Spec) -> runtime::Zygote {
+    let zygote = runtime::Zygote::start().unwrap();
+    zygote.prepare(spec).unwrap();
+    zygote
+}
+
 impl Bundle {
     pub fn new() -> Self {
         let thread = SingleThread::prove().expect("one thread");
@@ -110,7 +117,7 @@ impl Bundle {
         let (pipes, state) = (Pipes::new(), self.state());
         let mut creation = self.creation(spec, &state, pipes.streams());
         creation.gate = Some(gate.as_fd());
-        let mut begun = creation.fork(&self.thread, &CgroupEntry::Inherit)?.furnish()?;
+        let mut begun = creation.fork(zygote(spec), &CgroupEntry::Inherit)?.furnish()?;
         let (out, err) = pipes.ours();
         let Milestone::Created { master } = begun.wait()? else { panic!("not created") };
         Ok(Made { begun, out, err, master })
@@ -119,7 +126,7 @@ impl Bundle {
     /// Runs a container without a gate to its end.
     pub fn run(&self, spec: &Spec) -> Result<Ended, CreateError> {
         let (pipes, state) = (Pipes::new(), self.state());
-        let begun = self.creation(spec, &state, pipes.streams()).fork(&self.thread, &CgroupEntry::Inherit)?;
+        let begun = self.creation(spec, &state, pipes.streams()).fork(zygote(spec), &CgroupEntry::Inherit)?;
         let mut begun = begun.furnish()?;
         let (out, err) = pipes.ours();
         let Milestone::Started { master } = begun.wait()? else { panic!("not started") };

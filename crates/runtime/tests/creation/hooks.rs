@@ -63,7 +63,10 @@ fn timeout(bundle: &Bundle) {
 /// Runs a container, and what `act` does when it stops for hooks.
 fn run_stopping(bundle: &Bundle, spec: &Spec, act: impl FnOnce(i32)) -> crate::world::Ended {
     let (pipes, state) = (Pipes::new(), bundle.state());
-    let begun = bundle.creation(spec, &state, pipes.streams()).fork(&bundle.thread, &CgroupEntry::Inherit).unwrap();
+    let begun = bundle
+        .creation(spec, &state, pipes.streams())
+        .fork(crate::bundle::zygote(&spec), &CgroupEntry::Inherit)
+        .unwrap();
     let mut begun = begun.furnish().unwrap();
     let (out, err) = pipes.ours();
     assert!(matches!(begun.wait().unwrap(), Milestone::Hooks));

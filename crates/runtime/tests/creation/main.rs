@@ -18,6 +18,9 @@ use std::process::ExitCode;
 type Test = (&'static str, fn(&Bundle));
 
 fn main() -> ExitCode {
+    if std::env::args().next().as_deref() == Some(runtime::ZYGOTE) {
+        return runtime::zygote_main();
+    }
     if let Some(code) = seals::other_face() {
         return code;
     }

@@ -50,11 +50,11 @@ fn as_nobody(bundle: &Bundle, act: impl FnOnce(&Bundle)) {
     }
 }
 
-fn start(bundle: &Bundle, thread: &SingleThread, spec: &Spec) -> Made {
+fn start(bundle: &Bundle, spec: &Spec) -> Made {
     let (pipes, state) = (Pipes::new(), bundle.state());
     let mut creation = bundle.creation(spec, &state, pipes.streams());
     creation.way = Way { rootless: true, ..Way::default() };
-    let mut begun = creation.fork(thread, &CgroupEntry::Inherit).unwrap().furnish().unwrap();
+    let mut begun = creation.fork(crate::bundle::zygote(&spec), &CgroupEntry::Inherit).unwrap().furnish().unwrap();
     let (out, err) = pipes.ours();
     let milestone = begun.wait().unwrap_or_else(|e| panic!("{e}"));
     assert!(matches!(milestone, Milestone::Started { .. }));
@@ -63,9 +63,8 @@ fn start(bundle: &Bundle, thread: &SingleThread, spec: &Spec) -> Made {
 
 fn run(bundle: &Bundle) {
     as_nobody(bundle, |bundle| {
-        let thread = SingleThread::prove().unwrap();
         let script = "id -u; cat /proc/self/setgroups; cat /proc/self/uid_map; echo x > /dev/null && hostname";
-        let ended = start(bundle, &thread, &spec(&["sh", "-c", script])).end();
+        let ended = start(bundle, &spec(&["sh", "-c", script])).end();
         let words: Vec<_> = ended.out.split_ascii_whitespace().collect();
         assert_eq!(words, ["0", "deny", "0", "65534", "1", "box"], "{}", ended.err);
     });
@@ -75,7 +74,7 @@ fn join(bundle: &Bundle) {
     as_nobody(bundle, |bundle| {
         let thread = SingleThread::prove().unwrap();
         let spec = spec(&["sleep", "100"]);
-        let made = start(bundle, &thread, &spec);
+        let made = start(bundle, &spec);
         let (pipes, state) = (Pipes::new(), bundle.state());
         let mut process =
             process(&["sh", "-c", "id -u; hostname; cat /proc/self/oom_score_adj; readlink /proc/self/ns/mnt"]);

@@ -105,7 +105,7 @@ fn under_attack(home: std::path::PathBuf) {
     let (state, out) = (bundle.state(), std::io::stdout());
     let null = std::fs::File::open("/dev/null").unwrap();
     let creation = bundle.creation(&spec, &state, [null.as_fd(), out.as_fd(), out.as_fd()]);
-    let mut begun = creation.fork(&bundle.thread, &CgroupEntry::Inherit).unwrap().furnish().unwrap();
+    let mut begun = creation.fork(crate::bundle::zygote(&spec), &CgroupEntry::Inherit).unwrap().furnish().unwrap();
     assert!(matches!(begun.wait().unwrap(), Milestone::Started { .. }));
     let ready = format!("/proc/{}/root/tmp/ready", begun.pid());
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);

@@ -39,8 +39,8 @@ pub fn inspect(image: &Image, folders: &[PathBuf], version: ApiVersion) -> Image
             kind: "layers".to_owned(),
             layers: stored.rootfs.diff_ids.iter().map(ToString::to_string).collect(),
         },
+        parent: image.parent.map(|parent| parent.to_string()).unwrap_or_default(),
         metadata: ImageMetadata { last_tag_time: tagged(image) },
-        ..ImageInspect::default()
     }
 }
 
@@ -91,7 +91,7 @@ pub fn summary(image: &Image, version: ApiVersion) -> ImageSummary {
         created: created(image),
         id: image.id.to_string(),
         labels: Some(labels.clone()).filter(|l| !l.is_empty()),
-        parent_id: String::new(),
+        parent_id: image.parent.map(|parent| parent.to_string()).unwrap_or_default(),
         repo_digests: or_none(&image.digests, "<none>@<none>"),
         repo_tags: or_none(&image.tags, "<none>:<none>"),
         shared_size: -1,
@@ -152,6 +152,7 @@ mod tests {
             config: oci::image::Image { history, ..oci::image::Image::default() },
             lowers: Vec::new(),
             size: 12,
+            parent: None,
             tagged_at: String::new(),
         }
     }

@@ -4,13 +4,16 @@ use super::{Typed, network, state};
 use crate::times;
 use crate::translate;
 use api::types::{
-    ContainerConfig, ContainerInspect, GraphDriver, HostConfig, MountPoint, NetworkSettings, Text, TextList, Texts,
+    ContainerConfig, ContainerInspect, GraphDriver, Healthcheck, HostConfig, MountPoint, NetworkSettings, Text,
+    TextList, Texts,
 };
 use base::Id;
-use container::{Config, Container, MountSource};
+use container::{Config, Container, IpcMode, MountSource, PidMode, Status};
 use engine::Snapshot;
+use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Bytes of /dev/shm unless asked otherwise.
 const SHM_SIZE: i64 = 64 << 20;
@@ -33,11 +36,14 @@ const MASKED: [&str; 12] = [
 /// Docker's default for `ReadonlyPaths`.
 const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// Everything about a container. `identity` is the engine's own id.
-pub fn of(snapshot: &Snapshot, identity: &str) -> ContainerInspect {
+/// Everything about a container but its layers.
+pub fn of(snapshot: &Snapshot) -> ContainerInspect {
     let record = &snapshot.container;
     let typed = Typed::of(&record.config);
     let mut command = command(&record.config).into_iter();
+    // Before its first start a container has none of these files.
+    let is_new = snapshot.state.status == Status::Created && snapshot.state.error.is_empty();
+    let once_started = |path: &String| if is_new { String::new() } else { path.clone() };
     ContainerInspect {
         id: record.id.to_string(),
         created: times::nano(record.created_at),
@@ -45,20 +51,19 @@ pub fn of(snapshot: &Snapshot, identity: &str) -> ContainerInspect {
         args: command.collect(),
         state: state::of(&snapshot.state),
         image: record.image_id.to_string(),
-        resolv_conf_path: snapshot.resolv_path.clone(),
-        hostname_path: snapshot.hostname_path.clone(),
-        hosts_path: snapshot.hosts_path.clone(),
-        log_path: snapshot.log.path.display().to_string(),
+        resolv_conf_path: once_started(&snapshot.resolv_path),
+        hostname_path: once_started(&snapshot.hostname_path),
+        hosts_path: once_started(&snapshot.hosts_path),
+        log_path: once_started(&snapshot.log_path),
         name: format!("/{}", snapshot.name),
         restart_count: snapshot.state.restart_count,
         driver: "overlay2".to_owned(),
         platform: "linux".to_owned(),
         exec_ids: exec_ids(&snapshot.execs),
-        host_config: host_config(&typed, &record.config),
-        graph_driver: graph_driver(snapshot),
+        host_config: host_config(&typed, record),
         mounts: mounts(record, &typed),
         config: config(typed.config, record),
-        network_settings: network_settings(snapshot, identity),
+        network_settings: network_settings(snapshot),
         ..ContainerInspect::default()
     }
 }
@@ -95,13 +100,20 @@ fn config(typed: ContainerConfig, record: &Container) -> ContainerConfig {
         labels: Some(merged.labels.clone()),
         stop_signal: merged.stop_signal.clone().unwrap_or_default(),
         stop_timeout: merged.stop_timeout,
+        healthcheck: merged.healthcheck.as_ref().and_then(|asked| Healthcheck::deserialize(asked).ok()),
+        shell: merged.shell.clone().map(TextList),
         ..typed
     }
 }
 
 /// What was asked of the host, with Docker's defaults filled in.
-fn host_config(typed: &Typed, merged: &Config) -> HostConfig {
+fn host_config(typed: &Typed, record: &Container) -> HostConfig {
     let mut host = typed.host.clone();
+    let merged = &record.config;
+    if matches!(merged.network, container::NetworkMode::Bridge) {
+        let links = merged.links.iter().map(|link| format!("/{}:/{}/{}", link.name, record.name, link.alias));
+        host.links = Some(links.collect::<Vec<_>>()).filter(|links| !links.is_empty());
+    }
     let fill = |text: &mut String, default: &str| {
         if text.is_empty() {
             *text = default.to_owned();
@@ -114,7 +126,9 @@ fn host_config(typed: &Typed, merged: &Config) -> HostConfig {
         host.network_mode = format!("container:{id}");
     }
     fill(&mut host.restart_policy.name, "no");
+    host.log_config.kind = merged.log.driver.clone();
     fill(&mut host.log_config.kind, "json-file");
+    host.log_config.config = merged.log.options.iter().map(|(key, value)| (key.clone(), Text(value.clone()))).collect();
     fill(&mut host.ipc_mode, "private");
     fill(&mut host.cgroupns_mode, "private");
     fill(&mut host.runtime, "dhow");
@@ -123,17 +137,33 @@ fn host_config(typed: &Typed, merged: &Config) -> HostConfig {
     }
     host.memory_swap = translate::default_swap(host.memory, host.memory_swap);
     host.memory_swappiness = host.memory_swappiness.filter(|swappiness| *swappiness >= 0);
-    host.pids_limit = host.pids_limit.filter(|limit| *limit > 0);
     if !merged.privileged && !merged.system_paths_unconfined {
         host.masked_paths.get_or_insert_with(|| MASKED.map(str::to_owned).to_vec());
         host.readonly_paths.get_or_insert_with(|| READONLY.map(str::to_owned).to_vec());
     }
+    let shares_host = merged.pid == PidMode::Host || merged.ipc == IpcMode::Host;
+    if merged.privileged || shares_host {
+        host.security_opt.get_or_insert_with(|| vec!["label=disable".to_owned()]);
+    }
+    host.links = host.links.filter(|links| !links.is_empty());
     host.group_add = host.group_add.filter(|groups| groups != &[] as &[Text]);
     host
 }
 
-fn graph_driver(snapshot: &Snapshot) -> GraphDriver {
-    let data = Texts::from([("UpperDir".to_owned(), snapshot.upper_path.clone())]);
+/// Where a container's files are, its image's `layers` with the lowest first. Its root is mounted nowhere on the host: while
+/// it runs it is seen through its process.
+pub fn graph_driver(snapshot: &Snapshot, layers: &[PathBuf]) -> GraphDriver {
+    let lower: Vec<String> = layers.iter().rev().map(|folder| folder.display().to_string()).collect();
+    let work = Path::new(&snapshot.upper_path).with_file_name("work").display().to_string();
+    let pid = snapshot.state.pid;
+    let rows = [
+        ("ID", Some(snapshot.container.id.to_string())),
+        ("LowerDir", Some(lower.join(":"))),
+        ("MergedDir", (pid != 0).then(|| format!("/proc/{pid}/root"))),
+        ("UpperDir", Some(snapshot.upper_path.clone())),
+        ("WorkDir", Some(work)),
+    ];
+    let data: Texts = rows.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
     GraphDriver { data: Some(data), name: "overlay2".to_owned() }
 }
 
@@ -157,12 +187,16 @@ fn one_mount(mount: &container::MountPoint, mode: Option<&String>) -> MountPoint
         MountSource::Bind { propagation, .. } => ("bind", propagation.as_str()),
         MountSource::Volume { .. } => ("volume", ""),
         MountSource::Tmpfs { .. } => ("tmpfs", ""),
+        MountSource::Image { .. } => ("image", "rprivate"),
     };
     let is_volume = kind == "volume";
     let default_mode = if is_volume && mode.is_some() { "z" } else { "" };
     MountPoint {
         kind: kind.to_owned(),
-        name: mount.volume.clone(),
+        name: match &mount.request.source {
+            MountSource::Image { image, .. } => image.clone(),
+            _ => mount.volume.clone(),
+        },
         source: mount.source.clone(),
         destination: mount.request.target.clone(),
         driver: if is_volume { "local".to_owned() } else { String::new() },
@@ -172,9 +206,9 @@ fn one_mount(mount: &container::MountPoint, mode: Option<&String>) -> MountPoint
     }
 }
 
-fn network_settings(snapshot: &Snapshot, identity: &str) -> NetworkSettings {
+fn network_settings(snapshot: &Snapshot) -> NetworkSettings {
     let runs = snapshot.state.pid != 0;
-    let networks = network::endpoints(snapshot, identity);
+    let networks = network::endpoints(snapshot);
     let mut settings = NetworkSettings { ports: network::port_map(snapshot), ..NetworkSettings::default() };
     if runs {
         settings.sandbox_id = network::stable_id(&[&snapshot.container.id.to_string(), "sandbox"]);
@@ -186,6 +220,9 @@ fn network_settings(snapshot: &Snapshot, identity: &str) -> NetworkSettings {
         settings.ip_address = bridge.ip_address.clone();
         settings.ip_prefix_len = bridge.ip_prefix_len;
         settings.mac_address = bridge.mac_address.clone();
+        settings.ipv6_gateway = bridge.ipv6_gateway.clone();
+        settings.global_ipv6_address = bridge.global_ipv6_address.clone();
+        settings.global_ipv6_prefix_len = bridge.global_ipv6_prefix_len;
     }
     settings.networks = networks;
     settings

@@ -1,5 +1,6 @@
 //! What the engine knows, in Docker's shapes.
 
+pub mod columns;
 pub mod image;
 pub mod inspect;
 pub mod network;
@@ -34,7 +35,11 @@ impl Typed {
 /// Splits a create request into what is kept of it: `{"Config": .., "HostConfig": .., "NetworkingConfig": ..}`.
 pub fn kept(request: Value) -> Value {
     let Value::Object(mut fields) = request else { return Value::Null };
-    let host = fields.remove("HostConfig").unwrap_or(Value::Null);
+    let mut host = fields.remove("HostConfig").unwrap_or(Value::Null);
+    // At creation 0 and -1 are nothing asked for; set by an update, 0 is no limit any more, and shown.
+    if let Some(limit) = host.get_mut("PidsLimit").filter(|limit| limit.as_i64().is_some_and(|limit| limit <= 0)) {
+        *limit = Value::Null;
+    }
     let networking = fields.remove("NetworkingConfig").unwrap_or(Value::Null);
     serde_json::json!({"Config": fields, "HostConfig": host, "NetworkingConfig": networking})
 }

@@ -1,22 +1,12 @@
-//! The built-in networks, and a container's end on one.
+//! Networks, and a container's ends on them.
 
 use crate::times;
 use api::types::{
-    EndpointSettings, Ipam, IpamConfig, NetworkContainer, NetworkInspect, PortBinding, PortSummary, Texts,
+    EndpointIpam, EndpointSettings, Ipam, IpamConfig, NetworkContainer, NetworkInspect, PortBinding, PortSummary,
 };
-use container::{NetworkMode, PortProtocol};
-use engine::{Info, Snapshot};
+use container::PortProtocol;
+use engine::{Attached, Member, NetworkView, Snapshot};
 use std::collections::BTreeMap;
-
-/// The name of the network a container is on; empty for another container's.
-pub fn name(mode: &NetworkMode) -> &'static str {
-    match mode {
-        NetworkMode::Bridge => "bridge",
-        NetworkMode::Host => "host",
-        NetworkMode::None => "none",
-        NetworkMode::Container(_) => "",
-    }
-}
 
 /// An id that is always the same for the same words: 64 hex digits of four FNV-1a hashes.
 pub fn stable_id(words: &[&str]) -> String {
@@ -29,33 +19,45 @@ pub fn stable_id(words: &[&str]) -> String {
     (1..=4_u64).map(|n| format!("{:016x}", hash(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))).collect()
 }
 
-/// The id of a built-in network of the engine `identity`.
-pub fn network_id(identity: &str, network: &str) -> String {
-    stable_id(&[identity, network])
+/// The container's ends, by the names of their networks.
+pub fn endpoints(snapshot: &Snapshot) -> BTreeMap<String, EndpointSettings> {
+    snapshot.networks.iter().map(|attached| (attached.network.clone(), endpoint(snapshot, attached))).collect()
 }
 
-/// The container's end, by the name of its network.
-pub fn endpoints(snapshot: &Snapshot, identity: &str) -> BTreeMap<String, EndpointSettings> {
-    let mode = &snapshot.container.config.network;
-    let network = name(mode);
-    if network.is_empty() {
-        return BTreeMap::new();
-    }
-    BTreeMap::from([(network.to_owned(), endpoint(snapshot, identity, network))])
-}
-
-fn endpoint(snapshot: &Snapshot, identity: &str, network: &str) -> EndpointSettings {
-    let mut settings = EndpointSettings::default();
+fn endpoint(snapshot: &Snapshot, attached: &Attached) -> EndpointSettings {
+    let request = &attached.request;
+    let listed = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let ipam = EndpointIpam {
+        ipv4_address: request.ipv4.map(|address| address.to_string()).unwrap_or_default(),
+        ipv6_address: request.ipv6.map(|address| address.to_string()).unwrap_or_default(),
+        link_local_ips: None,
+    };
+    let mut settings = EndpointSettings {
+        ipam_config: (request.ipv4.is_some() || request.ipv6.is_some()).then_some(ipam),
+        links: listed(&request.links),
+        aliases: listed(&request.aliases),
+        driver_opts: Some(request.driver_options.clone()).filter(|options| !options.is_empty()),
+        gw_priority: request.gateway_priority,
+        dns_names: listed(&attached.dns_names),
+        ..EndpointSettings::default()
+    };
     let runs = snapshot.state.pid != 0;
-    if runs {
-        settings.network_id = network_id(identity, network);
-        settings.endpoint_id = stable_id(&[&snapshot.container.id.to_string(), network]);
+    if runs || snapshot.state.has_run {
+        settings.network_id.clone_from(&attached.network_id);
     }
-    if let Some(end) = &snapshot.endpoint {
-        settings.mac_address = end.mac.clone();
-        settings.gateway = end.gateway.to_string();
+    if let Some(end) = &attached.endpoint {
+        settings.endpoint_id.clone_from(&end.id);
+        settings.mac_address.clone_from(&end.mac);
+        settings.gateway = end.gateway.map(|gateway| gateway.to_string()).unwrap_or_default();
         settings.ip_address = end.address.to_string();
         settings.ip_prefix_len = end.prefix;
+        settings.ipv6_gateway = end.gateway6.map(|gateway| gateway.to_string()).unwrap_or_default();
+        if let Some(net) = end.ipv6 {
+            settings.global_ipv6_address = net.addr().to_string();
+            settings.global_ipv6_prefix_len = net.prefix_len();
+        }
+    } else if runs {
+        settings.endpoint_id = stable_id(&[&snapshot.container.id.to_string(), &attached.network]);
     }
     settings
 }
@@ -69,7 +71,7 @@ pub fn port_map(snapshot: &Snapshot) -> BTreeMap<String, Option<Vec<PortBinding>
     for port in &snapshot.container.config.exposed_ports {
         map.insert(port_text(*port), None);
     }
-    for port in snapshot.endpoint.iter().flat_map(|end| &end.ports) {
+    for port in snapshot.networks.iter().filter_map(|n| n.endpoint.as_ref()).flat_map(|end| &end.ports) {
         let key = format!("{}/{}", port.container_port, protocol(port.protocol));
         let binding =
             PortBinding { host_ip: port.host_ip.to_string(), host_port: api::types::Text(port.host_port.to_string()) };
@@ -115,64 +117,54 @@ fn protocol(protocol: network::Protocol) -> &'static str {
     }
 }
 
-/// The three built-in networks, with the running containers on them.
-pub fn built_in(info: &Info, mtu: u32, containers: &[Snapshot]) -> Vec<NetworkInspect> {
-    ["bridge", "host", "none"].iter().map(|network| one(network, info, mtu, containers)).collect()
-}
-
-fn one(network: &str, info: &Info, mtu: u32, containers: &[Snapshot]) -> NetworkInspect {
-    let is_bridge = network == "bridge";
-    let driver = if network == "none" { "null" } else { network };
+/// A network, with the running containers on it.
+pub fn inspect(view: &NetworkView) -> NetworkInspect {
+    let record = &view.record;
+    let has_subnets = !record.ipam.config.is_empty();
+    let is_made = !matches!(record.name.as_str(), "bridge" | "host" | "none");
     NetworkInspect {
-        name: network.to_owned(),
-        id: network_id(&info.id, network),
-        created: times::nano(0),
+        name: record.name.clone(),
+        id: record.id.clone(),
+        created: times::nano(record.created_at),
         scope: "local".to_owned(),
-        driver: driver.to_owned(),
+        driver: record.driver.clone(),
         enable_ipv4: true,
-        ipam: Ipam { driver: "default".to_owned(), options: None, config: is_bridge.then(|| subnets(info)) },
-        containers: members(network, containers),
-        options: if is_bridge { bridge_options(info, mtu) } else { Texts::new() },
+        enable_ipv6: record.ipv6,
+        ipam: Ipam {
+            driver: record.ipam.driver.clone(),
+            options: is_made.then(|| record.ipam.options.clone()),
+            config: has_subnets.then(|| record.ipam.config.iter().map(subnet).collect()),
+        },
+        internal: record.internal,
+        attachable: record.attachable,
+        ingress: record.ingress,
+        containers: view.members.iter().map(|member| (member.container.to_string(), present(view, member))).collect(),
+        options: record.options.clone(),
+        labels: record.labels.clone(),
         ..NetworkInspect::default()
     }
 }
 
-fn subnets(info: &Info) -> Vec<IpamConfig> {
-    vec![IpamConfig {
-        subnet: info.subnet.trunc().to_string(),
-        gateway: info.gateway.to_string(),
-        ..IpamConfig::default()
-    }]
+fn subnet(subnet: &network::Subnet) -> IpamConfig {
+    let reserved = &subnet.reserved;
+    IpamConfig {
+        subnet: subnet.subnet.to_string(),
+        ip_range: subnet.range.map(|range| range.to_string()).unwrap_or_default(),
+        gateway: subnet.gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
+        auxiliary_addresses: (!reserved.is_empty()).then(|| serde_json::json!(reserved)),
+    }
 }
 
-fn bridge_options(info: &Info, mtu: u32) -> Texts {
-    let mtu = if mtu == 0 { 1500 } else { mtu };
-    let texts = [
-        ("com.docker.network.bridge.default_bridge", "true".to_owned()),
-        ("com.docker.network.bridge.enable_icc", "true".to_owned()),
-        ("com.docker.network.bridge.enable_ip_masquerade", "true".to_owned()),
-        ("com.docker.network.bridge.host_binding_ipv4", "0.0.0.0".to_owned()),
-        ("com.docker.network.bridge.name", info.bridge.clone()),
-        ("com.docker.network.driver.mtu", mtu.to_string()),
-    ];
-    texts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
-fn members(network: &str, containers: &[Snapshot]) -> BTreeMap<String, NetworkContainer> {
-    let on_it = containers.iter().filter(|c| c.state.pid != 0 && name(&c.container.config.network) == network);
-    let show = |snapshot: &Snapshot| {
-        let id = snapshot.container.id.to_string();
-        let end = snapshot.endpoint.as_ref();
-        let member = NetworkContainer {
-            name: snapshot.name.clone(),
-            endpoint_id: stable_id(&[&id, network]),
-            mac_address: end.map(|e| e.mac.clone()).unwrap_or_default(),
-            ipv4_address: end.map(|e| format!("{}/{}", e.address, e.prefix)).unwrap_or_default(),
-            ipv6_address: String::new(),
-        };
-        (id, member)
-    };
-    on_it.map(show).collect()
+fn present(view: &NetworkView, member: &Member) -> NetworkContainer {
+    let end = member.endpoint.as_ref();
+    let id = member.container.to_string();
+    NetworkContainer {
+        name: member.name.clone(),
+        endpoint_id: end.map_or_else(|| stable_id(&[&id, &view.record.name]), |end| end.id.clone()),
+        mac_address: end.map(|e| e.mac.clone()).unwrap_or_default(),
+        ipv4_address: end.map(|e| format!("{}/{}", e.address, e.prefix)).unwrap_or_default(),
+        ipv6_address: end.and_then(|e| e.ipv6).map(|net| net.to_string()).unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
@@ -181,10 +173,9 @@ mod tests {
 
     #[test]
     fn ids_are_stable_and_differ() {
-        let (bridge, host) = (network_id("a", "bridge"), network_id("a", "host"));
-        assert_eq!(bridge, network_id("a", "bridge"));
+        let (bridge, host) = (stable_id(&["a", "bridge"]), stable_id(&["a", "host"]));
+        assert_eq!(bridge, stable_id(&["a", "bridge"]));
         assert_ne!(bridge, host);
-        assert_ne!(bridge, network_id("b", "bridge"));
         assert!(bridge.parse::<base::Id>().is_ok());
     }
 }

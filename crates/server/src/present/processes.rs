@@ -1,155 +1,143 @@
-//! `GET /containers/{id}/top`: the columns of ps(1), from what the engine reads in /proc.
+//! `GET /containers/{id}/top`: what the arguments of ps(1) ask for, from what the engine reads in /proc.
 
+use super::columns::{self, Around, Column};
 use crate::status::Refusal;
 use api::types::TopResponse;
-use engine::{Process, Processes};
+use engine::Processes;
 
-/// One column: its title and how a process fills it.
-type Column = (&'static str, fn(&Process, &Around) -> String);
-
-/// What columns are told against.
-#[derive(Debug, Clone)]
-pub struct Around {
-    /// Nanoseconds since the epoch.
-    pub now: i64,
-    /// The text of /etc/passwd.
-    pub passwd: String,
-}
-
-/// The table for `ps_args`: empty and `-ef`, `aux`, or a list of columns after `-o`.
+/// The table for `ps_args`; empty is `-ef`. Which processes are asked for does not matter: all of the container's are shown.
 pub fn table(processes: &Processes, arguments: &str, around: &Around) -> Result<TopResponse, Refusal> {
-    let columns = columns(arguments)?;
-    if !columns.iter().any(|(title, _)| *title == "PID") {
-        return Err(Refusal::invalid("Couldn't find PID field in ps output"));
+    check_titles(arguments)?;
+    let columns = Asked::parse(arguments)?.columns()?;
+    if !columns.iter().any(|column| column.title == "PID") {
+        return Err(Refusal::internal("Couldn't find PID field in ps output"));
     }
-    let row = |process: &Process| columns.iter().map(|(_, show)| show(process, around)).collect();
     Ok(TopResponse {
-        processes: processes.rows.iter().map(row).collect(),
-        titles: columns.iter().map(|(title, _)| (*title).to_owned()).collect(),
+        processes: processes
+            .rows
+            .iter()
+            .map(|process| columns.iter().map(|column| (column.show)(process, around)).collect())
+            .collect(),
+        titles: columns.into_iter().map(|column| column.title).collect(),
     })
 }
 
-fn columns(arguments: &str) -> Result<Vec<Column>, Refusal> {
-    let unknown = || {
-        Refusal::unsupported(format!("ps: this engine shows processes as -ef, aux or -o LIST, not as {arguments:?}"))
-    };
-    let words: Vec<&str> = arguments.split_ascii_whitespace().collect();
-    let list = words.iter().position(|word| word.trim_start_matches('-').ends_with('o'));
-    if let Some(at) = list {
-        let names = words.get(at + 1..).unwrap_or_default().join(",");
-        return names.split(',').filter(|n| !n.is_empty()).map(|n| column(n).ok_or_else(unknown)).collect();
-    }
-    match words.as_slice() {
-        [] => Ok(full()),
-        [one] if one.trim_start_matches('-').chars().all(|c| "efAlw".contains(c)) => Ok(full()),
-        [one] if one.trim_start_matches('-').chars().all(|c| "auxw".contains(c)) => Ok(user()),
-        _ => Err(unknown()),
+/// A column that is called PID and shows something else would have dockerd take it for the number of a process.
+fn check_titles(arguments: &str) -> Result<(), Refusal> {
+    let lists = arguments.split_whitespace().skip(1);
+    let named = lists.filter_map(|word| word.split_once('='));
+    match named.filter(|(_, title)| title.starts_with("PID")).find(|(key, _)| *key != "pid") {
+        Some((key, title)) => Err(Refusal::internal(format!("specifying \"{key}={title}\" is not allowed"))),
+        None => Ok(()),
     }
 }
 
-/// `ps -ef`
-fn full() -> Vec<Column> {
-    vec![
-        ("UID", |p, a| user_name(&a.passwd, p.uid)),
-        ("PID", |p, _| p.pid.to_string()),
-        ("PPID", |p, _| p.ppid.to_string()),
-        ("C", |p, a| share(p, a).to_string()),
-        ("STIME", start),
-        ("TTY", |p, _| p.tty.clone()),
-        ("TIME", |p, _| long_time(p.cpu_seconds)),
-        ("CMD", |p, _| p.command.clone()),
-    ]
+/// The form of the table.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Letters of BSD options, without a dash.
+    bsd: String,
+    /// Letters of UNIX options.
+    unix: String,
+    /// The columns after `-o` or `o`.
+    list: Vec<String>,
 }
 
-/// `ps aux`; memory is not read per process.
-fn user() -> Vec<Column> {
-    vec![
-        ("USER", |p, a| user_name(&a.passwd, p.uid)),
-        ("PID", |p, _| p.pid.to_string()),
-        ("%CPU", |p, a| format!("{}.0", share(p, a))),
-        ("%MEM", |_, _| "-".to_owned()),
-        ("VSZ", |_, _| "-".to_owned()),
-        ("RSS", |_, _| "-".to_owned()),
-        ("TTY", |p, _| p.tty.clone()),
-        ("STAT", |_, _| "-".to_owned()),
-        ("START", start),
-        ("TIME", |p, _| format!("{}:{:02}", p.cpu_seconds / 60, p.cpu_seconds % 60)),
-        ("COMMAND", |p, _| p.command.clone()),
-    ]
+impl Asked {
+    fn parse(arguments: &str) -> Result<Asked, Refusal> {
+        let mut asked = Asked::default();
+        let mut words = arguments.split_ascii_whitespace();
+        while let Some(word) = words.next() {
+            let (letters, is_bsd) = match word.strip_prefix('-') {
+                None => (word, true),
+                Some("-forest" | "-no-headers") => continue,
+                Some(long) if long.starts_with('-') => return Err(fault("unknown gnu long option")),
+                // ps takes this one as everybody means it.
+                Some("aux" | "auxw" | "auxww") => ("aux", true),
+                Some(letters) => (letters, false),
+            };
+            let (before, list) = letters.split_once('o').map_or((letters, None), |(b, list)| (b, Some(list)));
+            let known = if is_bsd { "aAxujlfwegrTmH" } else { "eAadfFljwHyLNMTcm" };
+            if !before.chars().all(|letter| known.contains(letter)) {
+                return Err(fault(if is_bsd { "unsupported SysV option" } else { "unsupported option (BSD syntax)" }));
+            }
+            if is_bsd { &mut asked.bsd } else { &mut asked.unix }.push_str(before);
+            if let Some(list) = list {
+                // All that follows belongs to the list, but for further options.
+                let list = if list.is_empty() { words.next().unwrap_or_default() } else { list };
+                asked.list.extend(list.split(',').map(str::to_owned));
+                let more = words.clone().take_while(|word| !word.starts_with('-'));
+                asked.list.extend(more.flat_map(|word| word.split(',')).map(str::to_owned));
+                words = skip_plain(words);
+            }
+        }
+        Ok(asked)
+    }
+
+    fn columns(&self) -> Result<Vec<Column>, Refusal> {
+        let list: Vec<&str> = self.list.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+        if !list.is_empty() {
+            let unknown = |name: &str| fault(&format!("unknown user-defined format specifier {name:?}"));
+            return list.into_iter().map(|name| columns::of(name).ok_or_else(|| unknown(name))).collect();
+        }
+        let (bsd, unix) = (|letter| self.bsd.contains(letter), |letter| self.unix.contains(letter));
+        let names: &[&str] = match () {
+            () if bsd('u') => &columns::USER,
+            () if bsd('j') => &columns::BSD_JOBS,
+            () if bsd('l') => &columns::BSD_LONG,
+            () if unix('F') => &columns::EXTRA_FULL,
+            () if unix('l') => &columns::LONG,
+            () if unix('f') || (self.bsd.is_empty() && self.unix.is_empty()) => &columns::FULL,
+            () if unix('j') => &columns::JOBS,
+            () if !self.bsd.is_empty() => &columns::BSD,
+            () => &columns::PLAIN,
+        };
+        Ok(names.iter().filter_map(|name| columns::of(name)).collect())
+    }
 }
 
-fn column(name: &str) -> Option<Column> {
-    Some(match name {
-        "pid" => ("PID", |p, _| p.pid.to_string()),
-        "ppid" => ("PPID", |p, _| p.ppid.to_string()),
-        "uid" | "euid" => ("UID", |p, _| p.uid.to_string()),
-        "user" | "euser" | "uname" => ("USER", |p, a| user_name(&a.passwd, p.uid)),
-        "tty" | "tt" | "tname" => ("TT", |p, _| p.tty.clone()),
-        "time" | "cputime" => ("TIME", |p, _| long_time(p.cpu_seconds)),
-        "stime" => ("STIME", start),
-        "start" => ("STARTED", start),
-        "etimes" => ("ELAPSED", |p, a| ((a.now - p.started_at).max(0) / 1_000_000_000).to_string()),
-        "args" | "command" => ("COMMAND", |p, _| p.command.clone()),
-        "cmd" => ("CMD", |p, _| p.command.clone()),
-        "comm" | "ucmd" | "ucomm" => ("COMMAND", |p, _| program(&p.command).to_owned()),
-        "c" => ("C", |p, a| share(p, a).to_string()),
-        _ => return None,
-    })
+fn skip_plain(mut words: std::str::SplitAsciiWhitespace<'_>) -> std::str::SplitAsciiWhitespace<'_> {
+    while words.clone().next().is_some_and(|word| !word.starts_with('-')) {
+        words.next();
+    }
+    words
 }
 
-/// The program's name without its folder and arguments.
-fn program(command: &str) -> &str {
-    let first = command.split(' ').next().unwrap_or_default();
-    first.rsplit('/').next().unwrap_or(first)
-}
-
-/// Processor time by time lived, in percent.
-fn share(process: &Process, around: &Around) -> u64 {
-    let lived = u64::try_from((around.now - process.started_at) / 1_000_000_000).unwrap_or(0);
-    (process.cpu_seconds * 100).checked_div(lived).unwrap_or(0).min(99)
-}
-
-/// `10:47` on the same day, else `Nov21`.
-fn start(process: &Process, around: &Around) -> String {
-    let zone = jiff::tz::TimeZone::system();
-    let at = |time: i64| jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default().to_zoned(zone.clone());
-    let (started, now) = (at(process.started_at), at(around.now));
-    let pattern = if started.date() == now.date() { "%H:%M" } else { "%b%d" };
-    started.strftime(pattern).to_string()
-}
-
-/// `00:01:02`
-fn long_time(seconds: u64) -> String {
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-/// The name of a user in a text like /etc/passwd (passwd(5)), or its number.
-fn user_name(passwd: &str, uid: u32) -> String {
-    let number = uid.to_string();
-    let found = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == number).then(|| name.to_owned())
-    });
-    found.unwrap_or(number)
+/// What ps says, as dockerd passes it on.
+fn fault(words: &str) -> Refusal {
+    Refusal::internal(format!("ps: error: {words}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::Process;
 
     fn shown(arguments: &str) -> Result<TopResponse, Refusal> {
         let process = Process {
-            uid: 0,
             pid: 42,
             ppid: 1,
-            cpu_seconds: 62,
-            started_at: 0,
+            pgid: 42,
+            sid: 42,
+            state: "S".into(),
+            flags: 0x40_0100,
+            cpu_ticks: 6200,
+            priority: 20,
+            threads: 1,
+            virtual_bytes: 4096 * 567,
+            resident_pages: 344,
             tty: "pts/0".into(),
             command: "/bin/sleep 5".into(),
+            name: "sleep".into(),
+            ..Process::default()
         };
-        let around = Around { now: 100_000_000_000, passwd: "root:x:0:0::/root:/bin/sh\n".into() };
+        let passwd = "root:x:0:0::/root:/bin/sh\n".into();
+        let around = Around { now: 100_000_000_000, memory: 1 << 30, passwd };
         table(&Processes { rows: vec![process] }, arguments, &around)
+    }
+
+    fn titles(arguments: &str) -> String {
+        shown(arguments).expect("a table").titles.join(" ")
     }
 
     #[test]
@@ -158,18 +146,37 @@ mod tests {
         assert_eq!(full.titles, ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
         assert_eq!(full.processes[0][..4], ["root", "42", "1", "62"]);
         assert_eq!(full.processes[0][5..], ["pts/0", "00:01:02", "/bin/sleep 5"]);
-        assert_eq!(shown("aux").expect("a table").titles[0], "USER");
-        let asked = shown("-eo pid,comm").expect("a table");
-        assert_eq!(
-            (asked.titles, asked.processes),
-            (vec!["PID".to_owned(), "COMMAND".to_owned()], vec![vec!["42".to_owned(), "sleep".to_owned()]])
-        );
+        let user = shown("aux").expect("a table");
+        assert_eq!(user.titles.join(" "), "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND");
+        assert_eq!(user.processes[0][2..8], ["62.0", "0.1", "2268", "1376", "pts/0", "Ss"]);
+        assert_eq!(titles("waux"), titles("-aux"));
+        let long = shown("-el").expect("a table");
+        assert_eq!(long.titles.join(" "), "F S UID PID PPID C PRI NI ADDR SZ WCHAN TTY TIME CMD");
+        assert_eq!(long.processes[0][..3], ["4", "S", "0"]);
+        assert_eq!(long.processes[0][6..10], ["80", "0", "-", "567"]);
+        assert_eq!(titles("-e"), "PID TTY TIME CMD");
+        assert_eq!(titles("ax"), "PID TTY STAT TIME COMMAND");
+        assert_eq!(titles("axj"), "PPID PID PGID SID TTY TPGID STAT UID TIME COMMAND");
+        assert_eq!(titles("-eF"), "UID PID PPID C SZ RSS PSR STIME TTY TIME CMD");
     }
 
     #[test]
-    fn other_arguments_are_refused() {
-        for arguments in ["-o nope", "--forest", "-p 1 -x"] {
-            assert!(shown(arguments).is_err(), "{arguments}");
+    fn columns_may_be_listed_and_named() {
+        let asked = shown("-eo pid,comm=NAME -o etime").expect("a table");
+        assert_eq!(asked.titles, ["PID", "NAME", "ELAPSED"]);
+        assert_eq!(asked.processes, [["42", "sleep", "01:40"]]);
+        assert_eq!(titles("axo pid,pcpu args"), "PID %CPU COMMAND");
+    }
+
+    #[test]
+    fn what_ps_does_not_know_is_told_in_its_words() {
+        for (arguments, words) in [
+            ("-o nope", "ps: error: unknown user-defined format specifier \"nope\""),
+            ("--bogus", "ps: error: unknown gnu long option"),
+            ("-o args", "Couldn't find PID field in ps output"),
+            ("-eo x=PID", "specifying \"x=PID\" is not allowed"),
+        ] {
+            assert_eq!(shown(arguments), Err(Refusal::internal(words)), "{arguments}");
         }
     }
 }

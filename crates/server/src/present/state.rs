@@ -2,7 +2,9 @@
 
 use crate::times;
 use api::types::ContainerState;
-use container::{State, Status};
+use container::health::Answer;
+use container::{Health, HealthStatus, State, Status};
+use serde_json::{Value, json};
 
 /// Docker's word for a status.
 pub fn word(status: Status) -> &'static str {
@@ -32,7 +34,37 @@ pub fn of(state: &State) -> ContainerState {
         error: state.error.clone(),
         started_at: times::nano(state.started_at),
         finished_at: times::nano(state.finished_at),
-        health: None,
+        health: state.health.as_ref().map(health),
+    }
+}
+
+fn health(health: &Health) -> Value {
+    let answer = |answer: &Answer| {
+        json!({
+            "Start": times::nano(answer.start),
+            "End": times::nano(answer.end),
+            "ExitCode": answer.exit_code,
+            "Output": answer.output,
+        })
+    };
+    json!({
+        "Status": health.status.word(),
+        "FailingStreak": health.failing_streak,
+        "Log": health.log.iter().map(answer).collect::<Vec<_>>(),
+    })
+}
+
+/// Docker's word for the health of a container, `none` without a check.
+pub fn health_word(state: &State) -> &'static str {
+    state.health.as_ref().map_or("none", |health| health.status.word())
+}
+
+/// ` (healthy)`, after how long it is up.
+fn health_note(state: &State) -> String {
+    match &state.health {
+        None => String::new(),
+        Some(health) if health.status == HealthStatus::Starting => " (health: starting)".to_owned(),
+        Some(health) => format!(" ({})", health.status.word()),
     }
 }
 
@@ -40,7 +72,7 @@ pub fn of(state: &State) -> ContainerState {
 pub fn sentence(state: &State, now: i64) -> String {
     let since = |at: i64| times::human(now.saturating_sub(at));
     match state.status {
-        Status::Running => format!("Up {}", since(state.started_at)),
+        Status::Running => format!("Up {}{}", since(state.started_at), health_note(state)),
         Status::Paused => format!("Up {} (Paused)", since(state.started_at)),
         Status::Restarting => format!("Restarting ({}) {} ago", state.exit_code, since(state.finished_at)),
         Status::Removing => "Removal In Progress".to_owned(),

@@ -3,11 +3,12 @@
 use super::{Typed, inspect, network, state};
 use crate::filters::Filters;
 use crate::status::Refusal;
-use crate::words;
 use crate::{times, translate};
 use api::types::{ContainerSummary, MountPoint, SummaryHostConfig, SummaryNetworks};
-use container::Status;
+use base::Digest;
+use container::{PortProtocol, Status};
 use engine::{Sizes, Snapshot};
+use std::collections::BTreeSet;
 
 /// Filters that can be asked (moby, daemon/list.go).
 pub const FILTERS: [&str; 15] = [
@@ -28,13 +29,16 @@ pub const FILTERS: [&str; 15] = [
     "volume",
 ];
 
+/// What can be asked of `health`.
+const HEALTHS: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
+
 /// `SizeRw` and `SizeRootFs`.
 pub fn sizes(sizes: Sizes) -> (Option<i64>, Option<i64>) {
     (i64::try_from(sizes.own).ok(), i64::try_from(sizes.root).ok())
 }
 
 /// One row.
-pub fn of(snapshot: &Snapshot, identity: &str, now: i64) -> ContainerSummary {
+pub fn of(snapshot: &Snapshot, now: i64) -> ContainerSummary {
     let record = &snapshot.container;
     let typed = Typed::of(&record.config);
     let network_mode = match typed.host.network_mode.as_str() {
@@ -53,7 +57,7 @@ pub fn of(snapshot: &Snapshot, identity: &str, now: i64) -> ContainerSummary {
         state: state::word(snapshot.state.status).to_owned(),
         status: state::sentence(&snapshot.state, now),
         host_config: SummaryHostConfig { network_mode, annotations: typed.host.annotations.clone() },
-        network_settings: SummaryNetworks { networks: network::endpoints(snapshot, identity) },
+        network_settings: SummaryNetworks { networks: network::endpoints(snapshot) },
         mounts: inspect::mounts(record, &typed),
         ..ContainerSummary::default()
     }
@@ -74,6 +78,8 @@ pub struct Wanted {
     /// 0 is no limit.
     pub limit: usize,
     pub filters: Filters,
+    /// Those that the filter `ancestor` names, and those that were made from them.
+    pub images: BTreeSet<Digest>,
 }
 
 impl Wanted {
@@ -98,11 +104,22 @@ impl Wanted {
     }
 
     fn check(&self) -> Result<(), Refusal> {
+        self.filters.flag("is-task")?;
+        self.asked_ports("publish")?;
+        self.asked_ports("expose")?;
         for status in self.filters.get("status") {
             if !STATUSES.contains(&status.as_str()) {
                 return Err(Refusal::invalid(format!(
                     "invalid filter 'status={status}': invalid value for state ({status}): must be one of {}",
                     STATUSES.join(", ")
+                )));
+            }
+        }
+        for health in self.filters.get("health") {
+            if !HEALTHS.contains(&health.as_str()) {
+                return Err(Refusal::invalid(format!(
+                    "invalid filter 'health={health}': invalid value for health ({health}): must be one of {}",
+                    HEALTHS.join(", ")
                 )));
             }
         }
@@ -137,7 +154,7 @@ impl Wanted {
             && filters.labels("label", &record.config.labels)
             && filters.exact("status", status)
             && has_exited
-            && (!filters.has("health") || filters.exact("health", "none"))
+            && filters.exact("health", state::health_word(&snapshot.state))
             && !filters.flag("is-task")?.unwrap_or(false)
             && self.stands_on(snapshot)
             && self.has_network(snapshot)
@@ -145,23 +162,15 @@ impl Wanted {
             && self.has_ports(snapshot)?)
     }
 
-    /// `ancestor=`: the image by name or id. Images are kept whole here: none stands on another.
     fn stands_on(&self, snapshot: &Snapshot) -> bool {
-        let asked = self.filters.get("ancestor");
-        let id = snapshot.container.image_id.to_string();
-        let short = words::short(&id);
-        let image = words::familiar(&snapshot.image);
-        asked.is_empty()
-            || asked.iter().any(|name| {
-                words::familiar(name) == image
-                    || *name == id
-                    || (name.len() >= 4 && short.starts_with(words::short(name)))
-            })
+        !self.filters.has("ancestor") || self.images.contains(&snapshot.container.image_id)
     }
 
+    /// By its id a network is found only in those that were ever on it.
     fn has_network(&self, snapshot: &Snapshot) -> bool {
-        let name = network::name(&snapshot.container.config.network);
-        self.filters.exact("network", name)
+        let asked = self.filters.get("network");
+        let ends = network::endpoints(snapshot);
+        asked.is_empty() || ends.iter().any(|(name, end)| asked.iter().any(|a| a == name || *a == end.network_id))
     }
 
     fn has_volume(&self, snapshot: &Snapshot) -> bool {
@@ -173,22 +182,36 @@ impl Wanted {
         asked.is_empty() || mounts.iter().any(|mount| asked.iter().any(|text| is(mount, text)))
     }
 
+    /// `publish=` and `expose=`: one port of either is enough, as in Docker.
     fn has_ports(&self, snapshot: &Snapshot) -> Result<bool, Refusal> {
-        let exposed = &snapshot.container.config.exposed_ports;
-        let ports = network::port_list(snapshot);
-        let published: Vec<String> =
-            ports.iter().filter_map(|p| p.public_port.map(|port| format!("{port}/{}", p.kind))).collect();
-        let mut fits = true;
-        for (key, is_publish) in [("expose", false), ("publish", true)] {
-            let mut found = !self.filters.has(key);
-            for text in self.filters.get(key) {
-                let port = translate::port_protocol(text)?;
-                found |=
-                    if is_publish { published.contains(&network::port_text(port)) } else { exposed.contains(&port) };
-            }
-            fits &= found;
+        let (published, exposed) = (self.asked_ports("publish")?, self.asked_ports("expose")?);
+        if !self.filters.has("publish") && !self.filters.has("expose") {
+            return Ok(true);
         }
-        Ok(fits)
+        let is_asked = |asked: &[PortProtocol], number: u16, kind: &str| {
+            asked.iter().any(|port| port.port == number && network::port_text(*port).ends_with(&format!("/{kind}")))
+        };
+        Ok(network::port_list(snapshot).iter().any(|port| {
+            port.public_port.is_some_and(|public| is_asked(&published, public, &port.kind))
+                || is_asked(&exposed, port.private_port, &port.kind)
+        }))
+    }
+
+    /// Ports and ranges of ports.
+    fn asked_ports(&self, key: &str) -> Result<Vec<PortProtocol>, Refusal> {
+        let mut ports = Vec::new();
+        for text in self.filters.get(key) {
+            if text.contains(':') {
+                return Err(Refusal::invalid(format!("filter for '{key}' should not contain ':': {text}")));
+            }
+            ports.extend(translate::port_range(text).map_err(|_| {
+                let number = text.split('/').next().unwrap_or(text);
+                Refusal::invalid(format!(
+                    "error while looking up for {key} {text}: strconv.ParseUint: parsing {number:?}: invalid syntax"
+                ))
+            })?);
+        }
+        Ok(ports)
     }
 }
 

@@ -19,6 +19,15 @@ const ID: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddee
 struct Machine;
 
 impl Around for Machine {
+    fn runtime(&self, _name: &str) -> crate::translate::Runtime {
+        crate::translate::Runtime::Own
+    }
+    fn cgroup_driver(&self) -> cgroup::Driver {
+        cgroup::Driver::Cgroupfs
+    }
+    fn abilities(&self) -> Option<cgroup::Abilities> {
+        None
+    }
     fn limits(&self) -> bool {
         true
     }
@@ -52,7 +61,7 @@ fn snapshot(request: Value, state: State) -> Snapshot {
         source: match &mount.source {
             container::MountSource::Bind { path, .. } => path.clone(),
             container::MountSource::Volume { .. } => "/volumes/x/_data".into(),
-            container::MountSource::Tmpfs { .. } => String::new(),
+            container::MountSource::Tmpfs { .. } | container::MountSource::Image { .. } => String::new(),
         },
         anonymous: matches!(mount.source, container::MountSource::Volume { name: None, .. }),
     });
@@ -67,16 +76,20 @@ fn snapshot(request: Value, state: State) -> Snapshot {
         own_user_namespace: true,
     };
     let endpoint = (state.pid != 0).then(|| network::Endpoint {
+        id: "ab".repeat(32),
+        network: "cd".repeat(32),
         host_link: "veth1".into(),
         link: "eth0".into(),
         address: [172, 17, 0, 2].into(),
         prefix: 16,
-        gateway: [172, 17, 0, 1].into(),
+        gateway: Some([172, 17, 0, 1].into()),
+        ipv6: None,
+        gateway6: None,
         mac: "02:42:ac:11:00:02".into(),
         ports: vec![network::Port {
             container_port: 80,
             protocol: network::Protocol::Tcp,
-            host_ip: [0, 0, 0, 0].into(),
+            host_ip: std::net::Ipv4Addr::UNSPECIFIED.into(),
             host_port: 8080,
         }],
     });
@@ -84,9 +97,14 @@ fn snapshot(request: Value, state: State) -> Snapshot {
         container: Arc::new(record),
         name: "web".into(),
         state,
-        endpoint,
+        networks: vec![engine::Attached {
+            network: "bridge".into(),
+            network_id: "cd".repeat(32),
+            endpoint,
+            ..engine::Attached::default()
+        }],
         image: "busybox".into(),
-        log: logs::Target::default(),
+        log_path: String::new(),
         execs: Vec::new(),
         hostname_path: "/d/hostname".into(),
         hosts_path: "/d/hosts".into(),
@@ -110,7 +128,7 @@ fn running() -> Snapshot {
 
 #[test]
 fn inspect_shows_what_was_asked_with_dockers_defaults() {
-    let answer = serde_json::to_value(inspect::of(&running(), "engine")).expect("json");
+    let answer = serde_json::to_value(inspect::of(&running())).expect("json");
     for (path, value) in [
         ("/Id", json!(ID)),
         ("/Name", json!("/web")),
@@ -152,7 +170,7 @@ fn inspect_shows_what_was_asked_with_dockers_defaults() {
 
 #[test]
 fn mounts_are_shown_as_docker_does() {
-    let answer = serde_json::to_value(inspect::of(&running(), "engine")).expect("json");
+    let answer = serde_json::to_value(inspect::of(&running())).expect("json");
     let volume = |name: &str, target: &str, mode: &str| {
         json!({"Type": "volume", "Name": name, "Source": "/volumes/x/_data", "Destination": target, "Driver": "local",
             "Mode": mode, "RW": true, "Propagation": ""})
@@ -164,7 +182,7 @@ fn mounts_are_shown_as_docker_does() {
 #[test]
 fn a_container_that_does_not_run_has_no_addresses() {
     let state = State { status: Status::Exited, exit_code: 3, finished_at: SECOND, has_run: true, ..State::default() };
-    let answer = inspect::of(&snapshot(json!({"Image": "busybox"}), state), "engine");
+    let answer = inspect::of(&snapshot(json!({"Image": "busybox"}), state));
     let answer = serde_json::to_value(answer).expect("json");
     assert_eq!(answer["NetworkSettings"]["Ports"], json!({}));
     assert_eq!(answer["NetworkSettings"]["Networks"]["bridge"]["IPAddress"], "");
@@ -173,7 +191,7 @@ fn a_container_that_does_not_run_has_no_addresses() {
 
 #[test]
 fn a_row_has_what_docker_ps_prints() {
-    let row = summary::of(&running(), "engine", 1_700_000_181 * SECOND);
+    let row = summary::of(&running(), 1_700_000_181 * SECOND);
     let row = serde_json::to_value(row).expect("json");
     for (path, value) in [
         ("/Names", json!(["/web"])),
@@ -198,7 +216,8 @@ fn filters_choose_containers() {
         let text: String = json.bytes().map(|b| format!("%{b:02x}")).collect();
         let uri = format!("/x?filters={text}").parse().expect("a uri");
         let filters = Filters::of(&Query::of(&uri).expect("a query"), &FILTERS).expect("filters");
-        Wanted { all: true, limit: 0, filters }
+        let images = [Digest::from_bytes([0xab; 32])].into();
+        Wanted { all: true, limit: 0, filters, images }
             .choose(vec![running()])
             .map(|chosen| chosen.len())
             .map_err(|r| r.message)
@@ -213,19 +232,22 @@ fn filters_choose_containers() {
         (r#"{"status":["exited"]}"#, 0),
         (r#"{"exited":["0"]}"#, 0),
         (r#"{"ancestor":["busybox:latest"]}"#, 1),
-        (r#"{"ancestor":["abababababab"]}"#, 1),
-        (r#"{"ancestor":["alpine"]}"#, 0),
         (r#"{"network":["bridge"]}"#, 1),
         (r#"{"network":["host"]}"#, 0),
         (r#"{"volume":["data"]}"#, 1),
         (r#"{"publish":["8080"]}"#, 1),
         (r#"{"publish":["9090"]}"#, 0),
+        (r#"{"publish":["8000-9000/tcp"]}"#, 1),
+        (r#"{"publish":["9090"],"expose":["80"]}"#, 1),
         (r#"{"expose":["53/udp"]}"#, 1),
         (r#"{"health":["healthy"]}"#, 0),
     ] {
         assert_eq!(chosen(asked), Ok(count), "{asked}");
     }
-    assert!(chosen(r#"{"status":["nope"]}"#).is_err());
+    for wrong in [r#"{"status":["nope"]}"#, r#"{"health":["nope"]}"#, r#"{"publish":["80:80"]}"#, r#"{"expose":["x"]}"#]
+    {
+        assert!(chosen(wrong).is_err(), "{wrong}");
+    }
     assert!(chosen(r#"{"exited":["x"]}"#).is_err());
     assert_eq!(chosen(r#"{"before":["nobody"]}"#), Err("No such container: nobody".to_owned()));
 }

@@ -1,10 +1,12 @@
 //! The routes of the Docker Engine API: a folder for each noun, a file for each verb.
 
+mod by_method;
 mod containers;
 mod events_filter;
 mod execs;
 mod images;
 mod networks;
+mod plugins;
 mod swarm;
 mod system;
 mod unsupported;
@@ -18,6 +20,7 @@ use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http::Method;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -30,16 +33,22 @@ pub fn router(app: App) -> Router {
         .merge(images::routes())
         .merge(networks::routes())
         .merge(volumes::routes())
+        .merge(plugins::routes())
         .merge(swarm::routes())
         .merge(unsupported::routes())
         .fallback(page_not_found)
         .method_not_allowed_fallback(page_not_found)
+        .layer(axum::middleware::from_fn(by_method::answer))
         .with_state(app)
 }
 
-/// Whether a POST to `path` sends a body that is too long to be read whole.
-pub fn reads_a_stream(path: &str) -> bool {
-    matches!(path, "/images/load" | "/images/create" | "/build")
+/// Whether such a request sends a body that is too long to be read whole.
+pub fn reads_a_stream(method: &Method, path: &str) -> bool {
+    match *method {
+        Method::POST => matches!(path, "/images/load" | "/images/create" | "/build"),
+        Method::PUT => path.starts_with("/containers/") && path.ends_with("/archive"),
+        _ => false,
+    }
 }
 
 async fn page_not_found() -> Response {
@@ -71,5 +80,5 @@ fn console_size(asked: Option<(u32, u32)>) -> Option<(u16, u16)> {
 /// The signal and the seconds of stop and restart.
 fn stop_request(version: ApiVersion, query: &Query) -> Result<engine::StopRequest, Refusal> {
     let signal = query.text("signal").filter(|_| version.has(42)).map(str::to_owned);
-    Ok(engine::StopRequest { signal, timeout: query.number("t")? })
+    Ok(engine::StopRequest { signal, timeout: query.number("t").map_err(|wrong| Refusal::internal(wrong.message))? })
 }

@@ -1,10 +1,13 @@
 //! Parts of the API that this engine does not have yet: each says so, so that no client waits or guesses.
 
 use crate::app::App;
-use crate::status::{self, Refusal};
+use crate::query::Query;
+use crate::status::{self, Answer, Refusal};
 use axum::Router;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, post};
+use engine::EventKind;
 use http::StatusCode;
 use serde_json::json;
 
@@ -12,21 +15,24 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/build", post(|| says("building images")))
         .route("/build/prune", post(nothing_pruned))
-        .route("/build/cancel", post(|| says("building images")))
-        .route("/plugins", get(no_plugins))
-        .route("/plugins/{*rest}", any(|| says("using plugins")))
+        .route("/build/cancel", post(nothing_cancelled))
         // Clients that find nothing here fall back to what they did before BuildKit.
         .route("/grpc", any(super::page_not_found))
         .route("/session", any(super::page_not_found))
 }
 
-async fn no_plugins() -> Response {
-    status::json(StatusCode::OK, &json!([]))
+/// There is no build cache. `docker system prune` asks for its end, and fails on any error.
+async fn nothing_pruned(State(app): State<App>) -> Response {
+    app.engine.tell_prune(EventKind::Builder, 0);
+    status::json(StatusCode::OK, &json!({"CachesDeleted": null, "SpaceReclaimed": 0}))
 }
 
-/// There is no build cache. `docker system prune` asks for its end, and fails on any error.
-async fn nothing_pruned() -> Response {
-    status::json(StatusCode::OK, &json!({"CachesDeleted": null, "SpaceReclaimed": 0}))
+/// A build that does not run is as good as cancelled.
+async fn nothing_cancelled(query: Query) -> Answer {
+    match query.text("id") {
+        Some(_) => Ok(StatusCode::OK.into_response()),
+        None => Err(Refusal::invalid("build ID not provided")),
+    }
 }
 
 async fn says(what: &'static str) -> Response {

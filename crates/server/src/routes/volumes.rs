@@ -1,19 +1,155 @@
-//! Volumes. The engine makes and mounts them; managing them by themselves is not there yet.
+//! Volumes.
 
-use super::unsupported::not_yet;
+use super::json_body;
 use crate::app::App;
-use crate::status::Answer;
+use crate::filters::Filters;
+use crate::query::Query;
+use crate::status::{self, Answer, Refusal};
+use crate::translate::{check_volume_driver, check_volume_name};
+use crate::version::ApiVersion;
+use api::types::{VolumeCreate, VolumeList, VolumeSummary, VolumesPruneResponse};
 use axum::Router;
+use axum::extract::{Path, State};
 use axum::routing::{get, post};
+use bytes::Bytes;
+use engine::{Volume, VolumeMake, VolumeSeen};
+use http::{HeaderMap, StatusCode, header};
+
+/// The label of volumes that were made without a name; from this version on a prune takes only those.
+const ANONYMOUS: &str = "com.docker.volume.anonymous";
+const ONLY_ANONYMOUS: u32 = 42;
 
 pub fn routes() -> Router<App> {
     Router::new()
-        .route("/volumes", get(none))
-        .route("/volumes/create", post(none))
-        .route("/volumes/prune", post(none))
-        .route("/volumes/{name}", get(none).delete(none).put(none))
+        .route("/volumes", get(list))
+        .route("/volumes/create", post(create))
+        .route("/volumes/prune", post(prune))
+        .route("/volumes/{name}", get(inspect).delete(remove).put(update))
+        .route("/volumes/{name}/rename", post(rename))
+        .route("/volumes/{name}/clone", post(clone))
 }
 
-async fn none() -> Answer {
-    Err(not_yet("managing volumes by themselves"))
+async fn list(State(app): State<App>, query: Query) -> Answer {
+    let filters = Filters::of(&query, &["dangling", "driver", "label", "label!", "name"])?;
+    let dangling = filters.flag("dangling")?;
+    let shown = move |seen: &VolumeSeen| {
+        dangling.is_none_or(|dangling| seen.used != dangling)
+            && filters.exact("driver", "local")
+            && filters.pattern("name", &seen.volume.name)
+            && filters.labels("label", &seen.volume.labels)
+            && filters.without_labels(&seen.volume.labels)
+    };
+    let seen = app.blocking(move |engine| engine.volumes()).await?;
+    let volumes = seen.into_iter().filter(shown).map(|seen| row(seen.volume)).collect();
+    Ok(status::json(StatusCode::OK, &VolumeList { volumes, warnings: None }))
+}
+
+async fn create(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
+    check_is_json(&headers)?;
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(Refusal::invalid("invalid JSON: got EOF while reading request body"));
+    }
+    let asked: VolumeCreate = json_body(&body)?;
+    if !asked.name.is_empty() {
+        check_volume_name(&asked.name)?;
+    }
+    check_volume_driver(&asked.driver)
+        .map_err(|refusal| Refusal::not_found(refusal.message).during(&format!("create {}", asked.name)))?;
+    if asked.cluster_volume_spec.is_some() {
+        return Err(Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",
+        ));
+    }
+    let name = Some(asked.name).filter(|name| !name.is_empty());
+    let make = VolumeMake { name, labels: asked.labels, options: asked.driver_opts };
+    let volume = app.blocking(move |engine| engine.volume_create(make)).await?;
+    Ok(status::json(StatusCode::CREATED, &row(volume)))
+}
+
+/// As Docker: a form, which is what curl sends unasked, is no request.
+fn check_is_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else { return Ok(()) };
+    match kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+        true => Ok(()),
+        false => Err(Refusal::invalid(format!("unsupported Content-Type header ({kind}): must be 'application/json'"))),
+    }
+}
+
+async fn inspect(State(app): State<App>, Path(name): Path<String>) -> Answer {
+    let volume = app.blocking(move |engine| engine.volume(&name)).await.map_err(|refusal| of_name(refusal, "get"))?;
+    Ok(status::json(StatusCode::OK, &row(volume)))
+}
+
+async fn remove(State(app): State<App>, Path(name): Path<String>, query: Query) -> Answer {
+    match app.blocking(move |engine| engine.volume_remove(&name)).await.map_err(|refusal| of_name(refusal, "get")) {
+        // Gone is what was wanted.
+        Err(refusal) if refusal.status == StatusCode::NOT_FOUND && query.flag("force") => Ok(status::no_content()),
+        Err(refusal) => Err(refusal),
+        Ok(()) => Ok(status::no_content()),
+    }
+}
+
+/// A name that cannot be one names nothing.
+fn of_name(refusal: Refusal, call: &str) -> Refusal {
+    match refusal.message.strip_prefix("invalid volume name ") {
+        Some(rest) => {
+            let name = rest.split(": only").next().unwrap_or_default().trim_matches('"');
+            Refusal::not_found(format!("{call} {name}: no such volume"))
+        }
+        None => refusal,
+    }
+}
+
+async fn update() -> Answer {
+    let text = "volume update only valid for cluster volumes, but swarm is unavailable";
+    Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text))
+}
+
+async fn prune(State(app): State<App>, version: ApiVersion, query: Query) -> Answer {
+    let filters = Filters::of(&query, &["all", "label", "label!"])?;
+    if let values @ [_, _, ..] = filters.get("all") {
+        let text = format!("invalid filter 'all=[{}]': only one value is expected", values.join(" "));
+        return Err(Refusal::invalid(text));
+    }
+    let all = filters.flag("all")?.unwrap_or(!version.has(ONLY_ANONYMOUS));
+    let chosen = move |volume: &Volume| {
+        (all || volume.labels.contains_key(ANONYMOUS))
+            && filters.labels("label", &volume.labels)
+            && filters.without_labels(&volume.labels)
+    };
+    let pruned = app.blocking(move |engine| engine.volume_prune(&chosen)).await?;
+    let answer = VolumesPruneResponse { volumes_deleted: pruned.names, space_reclaimed: pruned.reclaimed };
+    Ok(status::json(StatusCode::OK, &answer))
+}
+
+/// An extra of this engine: another name, which containers that have the volume follow.
+async fn rename(State(app): State<App>, Path(name): Path<String>, query: Query) -> Answer {
+    let new = new_name(&query)?;
+    let volume = app.blocking(move |engine| engine.volume_rename(&name, &new)).await?;
+    Ok(status::json(StatusCode::OK, &row(volume)))
+}
+
+/// An extra of this engine: a copy, which shares its blocks where the file system can.
+async fn clone(State(app): State<App>, Path(name): Path<String>, query: Query) -> Answer {
+    let new = new_name(&query)?;
+    let volume = app.blocking(move |engine| engine.volume_clone(&name, &new)).await?;
+    Ok(status::json(StatusCode::CREATED, &row(volume)))
+}
+
+fn new_name(query: &Query) -> Result<String, Refusal> {
+    let name = query.text("name").ok_or_else(|| Refusal::invalid("the parameter name is missing: the new name"))?;
+    check_volume_name(name).map(|()| name.to_owned())
+}
+
+fn row(volume: Volume) -> VolumeSummary {
+    VolumeSummary {
+        created_at: volume.created_at,
+        driver: "local".to_owned(),
+        labels: Some(volume.labels).filter(|labels| !labels.is_empty()),
+        mountpoint: volume.mountpoint.display().to_string(),
+        name: volume.name,
+        options: Some(volume.options).filter(|options| !options.is_empty()),
+        scope: "local".to_owned(),
+    }
 }

@@ -1,9 +1,8 @@
 //! Bodies: requests read whole, requests read by blocking code, answers written piece by piece.
 
 use axum::body::Body;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
-use http_body_util::{BodyExt, Limited};
 use std::io::{self, Read};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -16,9 +15,28 @@ const PIECES: usize = 16;
 /// How long the rest of a request that nobody wants is read, so that its client can read the answer.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// The whole body; an error when it is longer than [`MOST_BYTES`] or breaks off.
+/// The whole body; an error when it is longer than [`MOST_BYTES`] or breaks off. The rest of one that is too long is thrown away.
 pub async fn collect(body: Body) -> Result<Bytes, String> {
-    Limited::new(body, MOST_BYTES).collect().await.map(|whole| whole.to_bytes()).map_err(|e| e.to_string())
+    let mut stream = body.into_data_stream();
+    let mut whole = Bytes::new();
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(|e| e.to_string())?;
+        if whole.len() + piece.len() > MOST_BYTES {
+            drop(whole);
+            let rest = async { while let Some(Ok(_)) = stream.next().await {} };
+            let _ = tokio::time::timeout(DRAIN, rest).await;
+            return Err(format!("request body is longer than {MOST_BYTES} bytes"));
+        }
+        // Most come in one piece.
+        whole = if whole.is_empty() { piece } else { joined(whole, &piece) };
+    }
+    Ok(whole)
+}
+
+fn joined(before: Bytes, piece: &[u8]) -> Bytes {
+    let mut both = before.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    both.extend_from_slice(piece);
+    both.freeze()
 }
 
 /// A body for blocking code. When the reader goes away early, the rest is still read for a while.
@@ -68,6 +86,12 @@ pub type Pieces = mpsc::Sender<Bytes>;
 /// A body that is written through the channel; each piece is flushed.
 pub fn streamed() -> (Pieces, Body) {
     let (send, receive) = mpsc::channel(PIECES);
+    (send, Body::from_stream(ReceiverStream::new(receive).map(Ok::<Bytes, io::Error>)))
+}
+
+/// The same for answers whose pieces are large: one that is not read keeps little.
+pub fn streamed_in_large_pieces() -> (Pieces, Body) {
+    let (send, receive) = mpsc::channel(1);
     (send, Body::from_stream(ReceiverStream::new(receive).map(Ok::<Bytes, io::Error>)))
 }
 

@@ -3,6 +3,9 @@
 use bytes::{BufMut, BytesMut};
 use engine::Chunk;
 
+/// The stream of what the engine itself has to say.
+pub const SYSTEM_ERROR: u8 = 3;
+
 /// How output is written to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {

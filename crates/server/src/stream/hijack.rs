@@ -4,16 +4,18 @@ use super::body;
 use super::frames::Framing;
 use super::gone::Watch;
 use super::keys::DetachKeys;
+use super::reading;
 use crate::conn::Conn;
 use crate::version::ApiVersion;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use engine::{Attachment, Input, Output};
+use engine::{Attach, Attachment, Input, Output};
 use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use logs::read::{Entry, Reader};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
@@ -22,6 +24,8 @@ const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
 
 /// How much output is gathered for one write.
 const GATHER: usize = 64 << 10;
+/// How much of a client's input is read at once.
+const TYPED: usize = 8 << 10;
 /// How long a client may still send after its process has ended, before the connection is closed under it.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -33,17 +37,66 @@ pub struct Streams {
     pub input: Option<Input>,
     /// Looked for in what the client sends; terminals only.
     pub keys: Option<DetachKeys>,
+    /// Done when the client leaves by its keys.
+    pub on_detach: OnDetach,
+}
+
+/// What is to be done when a client leaves by its keys.
+#[derive(Default)]
+pub struct OnDetach(Option<Box<dyn FnOnce() + Send>>);
+
+impl OnDetach {
+    pub fn new(act: impl FnOnce() + Send + 'static) -> OnDetach {
+        OnDetach(Some(Box::new(act)))
+    }
+
+    pub fn act(self) {
+        if let Some(act) = self.0 {
+            act();
+        }
+    }
+}
+
+impl std::fmt::Debug for OnDetach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnDetach")
+    }
 }
 
 /// Where output comes from.
 #[derive(Debug)]
 pub enum Source {
     Process(Output),
+    /// The log first.
+    Earlier(Box<Earlier>),
     /// Something the engine itself has to say, once.
     Text(Option<Bytes>),
 }
 
+/// What is in the log, and then what comes.
+#[derive(Debug)]
+pub struct Earlier {
+    reader: Reader,
+    attach: Attach,
+    tty: bool,
+    then: Output,
+}
+
 impl Streams {
+    /// The streams of an attachment to a container.
+    pub fn of_container(mut attachment: Attachment, attach: Attach, keys: DetachKeys) -> Streams {
+        let earlier = attachment.earlier.take();
+        let tty = attachment.tty;
+        let streams = Streams::of(attachment, keys);
+        match (earlier, streams.output) {
+            (Some(reader), Source::Process(then)) => {
+                let output = Source::Earlier(Box::new(Earlier { reader, attach, tty, then }));
+                Streams { output, ..streams }
+            }
+            (_, output) => Streams { output, ..streams },
+        }
+    }
+
     /// The streams of an attachment. Keys are for terminals only.
     pub fn of(attachment: Attachment, keys: DetachKeys) -> Streams {
         Streams {
@@ -51,12 +104,19 @@ impl Streams {
             output: Source::Process(attachment.output),
             input: attachment.input,
             keys: attachment.tty.then_some(keys),
+            on_detach: OnDetach::default(),
         }
     }
 
     /// One text and the end.
     pub fn of_text(text: String, framing: Framing) -> Streams {
-        Streams { framing, output: Source::Text(Some(text.into())), input: None, keys: None }
+        Streams {
+            framing,
+            output: Source::Text(Some(text.into())),
+            input: None,
+            keys: None,
+            on_detach: OnDetach::default(),
+        }
     }
 }
 
@@ -125,8 +185,9 @@ async fn carry(upgraded: Upgraded, streams: Streams) {
         Err(error) => return tracing::error!(%error, "a hijacked connection cannot be watched"),
     };
     let (read, write) = tokio::io::split(conn);
-    let feed = feed(read, parts.read_buf, streams.input, streams.keys);
-    let show = show(write, streams.output, streams.framing);
+    let Streams { framing, output, input, keys, on_detach } = streams;
+    let feed = feed(read, parts.read_buf, Typing { input, keys });
+    let show = show(write, output, framing);
     tokio::pin!(feed, show);
     tokio::select! {
         write = &mut show => {
@@ -140,11 +201,13 @@ async fn carry(upgraded: Upgraded, streams: Streams) {
             // What the client sent before it went still reaches the process.
             let _ = tokio::time::timeout(LINGER, feed).await;
         }
-        end = &mut feed => if end == End::Closed {
-            tokio::select! {
+        end = &mut feed => match end {
+            End::Closed => tokio::select! {
                 write = &mut show => if let Some(mut write) = write { let _ = write.shutdown().await; },
                 () = watch.gone() => {}
-            }
+            },
+            End::Detached => on_detach.act(),
+            End::Broken => {}
         },
     }
 }
@@ -157,40 +220,53 @@ enum End {
     Broken,
 }
 
-/// Gives the client's input to the process. What comes after the process has closed its stdin is thrown away.
-async fn feed(mut read: ReadHalf<Conn>, first: Bytes, mut input: Option<Input>, mut keys: Option<DetachKeys>) -> End {
-    let mut buffer = BytesMut::from(&first[..]);
-    loop {
-        let detached = match (&mut input, &mut keys) {
-            (Some(process), Some(keys)) => {
-                let typed = keys.take(&buffer);
-                if !typed.bytes.is_empty() && process.write(&typed.bytes).await.is_err() {
-                    input = None;
-                }
-                typed.detached
-            }
-            (Some(process), None) => {
-                if !buffer.is_empty() && process.write(&buffer).await.is_err() {
-                    input = None;
-                }
-                false
-            }
-            (None, _) => false,
-        };
-        if detached {
-            return End::Detached;
+/// What a client types, on its way to the process.
+#[derive(Debug)]
+pub struct Typing {
+    pub input: Option<Input>,
+    pub keys: Option<DetachKeys>,
+}
+
+impl Typing {
+    /// Gives `bytes` to the process; true when the client detached. What comes after the process has closed its stdin is
+    /// thrown away.
+    pub async fn take(&mut self, bytes: &[u8]) -> bool {
+        let Some(process) = &mut self.input else { return false };
+        let typed = self.keys.as_mut().map(|keys| keys.take(bytes));
+        let detached = typed.as_ref().is_some_and(|typed| typed.detached);
+        let bytes = typed.as_ref().map_or(bytes, |typed| &typed.bytes);
+        if !bytes.is_empty() && process.write(bytes).await.is_err() {
+            self.input = None;
         }
+        detached
+    }
+
+    /// The client sent its end.
+    pub async fn close(self) {
+        if let Some(process) = self.input {
+            process.close().await;
+        }
+    }
+}
+
+/// Gives the client's input to the process.
+async fn feed(mut read: ReadHalf<Conn>, first: Bytes, mut typing: Typing) -> End {
+    if typing.take(&first).await {
+        return End::Detached;
+    }
+    // Nothing is kept for a client that sends nothing.
+    let mut buffer = BytesMut::new();
+    loop {
         buffer.clear();
-        buffer.reserve(GATHER);
+        buffer.reserve(TYPED);
         match read.read_buf(&mut buffer).await {
             Ok(0) => break,
+            Ok(_) if typing.take(&buffer).await => return End::Detached,
             Ok(_) => {}
             Err(_) => return End::Broken,
         }
     }
-    if let Some(process) = input {
-        process.close().await;
-    }
+    typing.close().await;
     End::Closed
 }
 
@@ -203,7 +279,15 @@ async fn show(mut write: WriteHalf<Conn>, mut output: Source, framing: Framing) 
 }
 
 /// The next output, with what else is there already.
-async fn gather(source: &mut Source, framing: Framing) -> Option<BytesMut> {
+pub async fn gather(source: &mut Source, framing: Framing) -> Option<BytesMut> {
+    while matches!(source, Source::Earlier(_)) {
+        let Source::Earlier(earlier) = std::mem::replace(source, Source::Text(None)) else { break };
+        let bytes;
+        (bytes, *source) = earlier.read(framing).await;
+        if !bytes.is_empty() {
+            return Some(bytes);
+        }
+    }
     let mut bytes = BytesMut::new();
     match source {
         Source::Text(text) => framing.put_bytes(&mut bytes, engine::Stream::Stdout as u8, &text.take()?),
@@ -214,6 +298,29 @@ async fn gather(source: &mut Source, framing: Framing) -> Option<BytesMut> {
                 framing.put(&mut bytes, &chunk);
             }
         }
+        Source::Earlier(_) => {}
     }
     Some(bytes)
+}
+
+impl Earlier {
+    /// Some more of the log, and where the rest comes from.
+    async fn read(self: Box<Self>, framing: Framing) -> (BytesMut, Source) {
+        let Earlier { reader, attach, tty, then } = *self;
+        let put = move |entry: &Entry, out: &mut BytesMut| {
+            if attach.wants(entry.stream, tty) {
+                framing.put_bytes(out, entry.stream as u8, &entry.line);
+            }
+        };
+        match reading::batch(reader, put).await {
+            Ok(batch) if !batch.at_end => {
+                (batch.bytes, Source::Earlier(Box::new(Earlier { reader: batch.reader, attach, tty, then })))
+            }
+            Ok(batch) => (batch.bytes, Source::Process(then)),
+            Err(error) => {
+                tracing::error!(%error, "a log cannot be read");
+                (BytesMut::new(), Source::Process(then))
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The keys that detach a client from a terminal, found in what it types.
 
 use crate::status::Refusal;
+use base64::Engine;
 
 /// ctrl-p ctrl-q
 const DEFAULT: [u8; 2] = [16, 17];
@@ -28,6 +29,14 @@ impl DetachKeys {
         let keys: Option<Vec<u8>> = text.split(',').map(key).collect();
         let wrong = || Refusal::invalid(format!("Invalid detach keys ({text}) provided"));
         Ok(DetachKeys { keys: keys.ok_or_else(wrong)?, held: 0 })
+    }
+
+    /// The keys themselves, as Go's JSON writes bytes; nothing for those of the default.
+    pub fn base64(text: &str) -> String {
+        match DetachKeys::parse(text) {
+            Ok(keys) if !text.is_empty() => base64::engine::general_purpose::STANDARD.encode(keys.keys),
+            _ => String::new(),
+        }
     }
 
     /// Takes `input` and gives what goes on to the process.

@@ -6,3 +6,5 @@ pub mod frames;
 mod gone;
 pub mod hijack;
 pub mod keys;
+pub mod reading;
+pub mod websocket;

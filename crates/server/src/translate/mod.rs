@@ -3,25 +3,30 @@
 //! Everything is checked here, in Docker's words and order where it has them. What this engine cannot do yet is refused and never
 //! silently left out.
 
+mod health;
 mod limits;
+mod links;
 mod mounts;
 mod namespaces;
+pub mod network;
 mod networks;
 mod ports;
 mod security;
 mod unsupported;
+mod update;
 
 use crate::status::Refusal;
 use crate::version::ApiVersion;
 use api::types::{ContainerConfig, CreateRequest, HostConfig, Texts};
 use container::{Config, LogConfig, MountPoint, RestartPolicy};
 use oci::runtime::Resources;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use limits::default_swap;
-pub use mounts::bind_modes;
-pub use ports::port_protocol;
+pub use mounts::{bind_modes, check_driver as check_volume_driver, check_volume_name};
+pub use networks::endpoint;
+pub use ports::port_range;
+pub use update::{Changed, changed};
 
 /// What a request is read against.
 pub trait Around {
@@ -29,12 +34,28 @@ pub trait Around {
     fn processors(&self) -> usize;
     /// Whether this engine can limit containers.
     fn limits(&self) -> bool;
+    /// What is meant by a runtime of this name; empty is the default.
+    fn runtime(&self, name: &str) -> Runtime;
+    /// Who makes their groups.
+    fn cgroup_driver(&self) -> cgroup::Driver;
+    /// What containers can be limited in; `None`: in nothing.
+    fn abilities(&self) -> Option<cgroup::Abilities>;
     /// Another container, by whatever names it.
     fn neighbour(&self, name: &str) -> Result<Neighbour, Refusal>;
     /// Whether a path of the host exists.
     fn exists(&self, path: &Path) -> bool;
     /// The number of a block device of the host, (major, minor).
     fn device(&self, path: &str) -> Result<(i64, i64), Refusal>;
+}
+
+/// What a runtime's name means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Runtime {
+    /// This engine, which stands in for runc.
+    Own,
+    /// Another program.
+    Foreign(String),
+    Unknown,
 }
 
 /// Another container, whose namespaces or volumes are asked for.
@@ -68,16 +89,20 @@ pub fn meant(asked: Asked<'_>, around: &dyn Around) -> Result<Meant, Refusal> {
     namespaces::check_conflicts(typed, host)?;
     check_config(typed)?;
     check_host(host)?;
-    unsupported::check(typed, host)?;
+    unsupported::check(host, around)?;
     let network = networks::mode(asked.request, around)?;
     let mut warnings = Vec::new();
     let resources = limits::resources(host, around, &mut warnings)?;
+    let cgroup_parent = limits::parent(host, around, &mut warnings)?;
     if !around.limits() && resources != (Resources { devices: resources.devices.clone(), ..Resources::default() }) {
         warnings.push(DISCARDED.to_owned());
     }
     let mut config = plain_fields(typed)?;
+    config.endpoints = networks::endpoints(asked.request, &network)?;
+    config.links = links::of(host, &network, around)?;
     config.network = network;
     config.resources = resources;
+    config.cgroup_parent = cgroup_parent;
     config.mounts = mounts::of(asked, around)?;
     host_fields(&mut config, host)?;
     ports::put(&mut config, typed, host, &mut warnings)?;
@@ -102,6 +127,8 @@ fn plain_fields(typed: &ContainerConfig) -> Result<Config, Refusal> {
         stdin_once: typed.stdin_once,
         stop_signal: Some(typed.stop_signal.clone()).filter(|s| !s.is_empty()),
         stop_timeout: typed.stop_timeout,
+        healthcheck: health::check(typed)?,
+        shell: typed.shell.as_ref().map(|list| list.0.clone()),
         ..Config::default()
     })
 }
@@ -112,6 +139,7 @@ fn host_fields(config: &mut Config, host: &HostConfig) -> Result<(), Refusal> {
     config.dns_search = list(&host.dns_search).to_vec();
     config.dns_options = list(&host.dns_options).to_vec();
     config.group_add = host.group_add.iter().flatten().map(|group| group.0.clone()).collect();
+    config.storage_size = storage_size(host)?;
     config.init = host.init.unwrap_or(false);
     config.readonly_rootfs = host.readonly_rootfs;
     config.auto_remove = host.auto_remove;
@@ -122,6 +150,19 @@ fn host_fields(config: &mut Config, host: &HostConfig) -> Result<(), Refusal> {
     config.sysctls = host.sysctls.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect();
     config.ulimits = host.ulimits.iter().flatten().map(limits::ulimit).collect();
     Ok(())
+}
+
+/// `--storage-opt size=10g`
+fn storage_size(host: &HostConfig) -> Result<Option<u64>, Refusal> {
+    let mut size = None;
+    for (key, value) in &host.storage_opt {
+        if !key.eq_ignore_ascii_case("size") {
+            return Err(Refusal::internal(format!("unknown option {key}")));
+        }
+        let bytes = base::size::bytes(value);
+        size = Some(bytes.ok_or_else(|| Refusal::internal(format!("invalid size: '{value}'")))?);
+    }
+    Ok(size.filter(|bytes| *bytes > 0))
 }
 
 fn check_config(typed: &ContainerConfig) -> Result<(), Refusal> {
@@ -189,36 +230,10 @@ fn restart(host: &HostConfig) -> Result<RestartPolicy, Refusal> {
 
 fn log(host: &HostConfig) -> Result<LogConfig, Refusal> {
     let asked = &host.log_config;
-    let driver = if asked.kind.is_empty() { "json-file" } else { asked.kind.as_str() };
+    let driver = if asked.kind.is_empty() { engine::logging::DEFAULT_DRIVER } else { asked.kind.as_str() };
     let options: Texts = asked.config.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect();
-    match driver {
-        "json-file" => check_log_options(&options)?,
-        "none" => {}
-        other => {
-            return Err(Refusal::invalid(format!(
-                "error looking up logging plugin {other}: plugin {other:?} not found"
-            )));
-        }
-    }
+    engine::logging::check(driver, &options).map_err(Refusal::invalid)?;
     Ok(LogConfig { driver: driver.to_owned(), options })
-}
-
-/// Options that Docker's `json-file` has and this engine does nothing with are refused, in other words than unknown ones.
-fn check_log_options(options: &BTreeMap<String, String>) -> Result<(), Refusal> {
-    for (key, value) in options {
-        match key.as_str() {
-            "max-size" | "max-file" => {}
-            "mode" if value == "blocking" => {}
-            "compress" if value == "false" => {}
-            "compress" | "mode" | "max-buffer-size" | "labels" | "labels-regex" | "env" | "env-regex" | "tag" => {
-                return Err(Refusal::unsupported(format!(
-                    "log opt '{key}={value}' is not supported by this engine yet"
-                )));
-            }
-            _ => return Err(Refusal::invalid(format!("unknown log opt '{key}' for json-file log driver"))),
-        }
-    }
-    Ok(())
 }
 
 /// `name:address`; the address may be IPv6, in brackets or not, or `host-gateway`.

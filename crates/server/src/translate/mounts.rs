@@ -11,6 +11,9 @@ use std::path::Path;
 /// Whether a read-only bind also makes what is mounted below it read-only; so since API 1.44.
 const RECURSIVE_READONLY: u32 = 44;
 
+/// From this version on images can be mounted.
+const IMAGES: u32 = 48;
+
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 
 /// All mounts of a request. The same target twice is refused, but volumes of another container or of the configuration give way.
@@ -46,7 +49,7 @@ fn add(mounts: &mut BTreeMap<String, MountRequest>, request: MountRequest) -> Re
 }
 
 fn anonymous() -> MountSource {
-    MountSource::Volume { name: None, copy_up: true, subpath: None, labels: BTreeMap::new() }
+    MountSource::Volume { name: None, copy_up: true, subpath: None, labels: BTreeMap::new(), options: BTreeMap::new() }
 }
 
 /// The options of `source:target:options`, by cleaned target; an entry without options has empty ones.
@@ -100,10 +103,16 @@ fn bind(text: &str, asked: Asked<'_>, volume_driver: &str) -> Result<MountReques
 fn named_volume(name: &str, driver: &str, copy_up: bool) -> Result<MountSource, Refusal> {
     check_volume_name(name)?;
     check_driver(driver)?;
-    Ok(MountSource::Volume { name: Some(name.to_owned()), copy_up, subpath: None, labels: BTreeMap::new() })
+    Ok(MountSource::Volume {
+        name: Some(name.to_owned()),
+        copy_up,
+        subpath: None,
+        labels: BTreeMap::new(),
+        options: BTreeMap::new(),
+    })
 }
 
-fn check_volume_name(name: &str) -> Result<(), Refusal> {
+pub fn check_volume_name(name: &str) -> Result<(), Refusal> {
     if name.len() == 1 {
         let text =
             format!("create {name}: volume name is too short, names should be at least two alphanumeric characters");
@@ -119,7 +128,7 @@ fn check_volume_name(name: &str) -> Result<(), Refusal> {
     )))
 }
 
-fn check_driver(driver: &str) -> Result<(), Refusal> {
+pub fn check_driver(driver: &str) -> Result<(), Refusal> {
     if matches!(driver, "" | "local") {
         return Ok(());
     }
@@ -171,10 +180,11 @@ fn typed_mount(mount: &Mount, asked: Asked<'_>, around: &dyn Around) -> Result<M
         "bind" => typed_bind(mount, asked, around).map_err(fault)?,
         "volume" => typed_volume(mount)?,
         "tmpfs" => typed_tmpfs(mount).map_err(fault)?,
-        "image" => return Err(Refusal::unsupported("mounts of images are not supported by this engine yet")),
+        "image" => typed_image(mount, asked)?,
         _ => return Err(fault("mount type unknown".to_owned())),
     };
-    Ok(MountRequest { target, readonly: mount.read_only, source })
+    let readonly = mount.read_only || mount.kind == "image";
+    Ok(MountRequest { target, readonly, source })
 }
 
 fn check_foreign_options(mount: &Mount, asked: Asked<'_>) -> Result<(), Refusal> {
@@ -185,6 +195,7 @@ fn check_foreign_options(mount: &Mount, asked: Asked<'_>) -> Result<(), Refusal>
         (mount.volume_options.is_some(), "VolumeOptions", "volume"),
         (mount.bind_options.is_some(), "BindOptions", "bind"),
         (mount.tmpfs_options.is_some(), "TmpfsOptions", "tmpfs"),
+        (mount.image_options.is_some(), "ImageOptions", "image"),
     ] {
         if given && mount.kind != kind {
             let text = format!("{name} must not be specified on mount type {:?}", mount.kind);
@@ -217,9 +228,6 @@ fn typed_volume(mount: &Mount) -> Result<MountSource, Refusal> {
     let options = mount.volume_options.clone().unwrap_or_default();
     let driver = options.driver_config.unwrap_or_default();
     check_driver(&driver.name)?;
-    if !driver.options.is_empty() {
-        return Err(Refusal::unsupported("options of volume drivers are not supported by this engine yet"));
-    }
     if mount.source.is_empty() && !options.subpath.is_empty() {
         return Err(fault("must not set Subpath when using anonymous volumes"));
     }
@@ -233,8 +241,26 @@ fn typed_volume(mount: &Mount) -> Result<MountSource, Refusal> {
         check_volume_name(&mount.source)?;
     }
     let given = |text: String| Some(text).filter(|t| !t.is_empty());
-    let (name, subpath) = (given(mount.source.clone()), given(options.subpath));
-    Ok(MountSource::Volume { name, copy_up: !options.no_copy, subpath, labels: options.labels })
+    let (name, subpath, copy_up) = (given(mount.source.clone()), given(options.subpath), !options.no_copy);
+    let (labels, options) = (options.labels, driver.options);
+    Ok(MountSource::Volume { name, copy_up, subpath, labels, options })
+}
+
+/// The files of an image.
+fn typed_image(mount: &Mount, asked: Asked<'_>) -> Result<MountSource, Refusal> {
+    if !asked.version.has(IMAGES) {
+        return Err(Refusal::invalid("Mount type \"Image\" needs API v1.48 or newer"));
+    }
+    let fault = |words: &str| Refusal::invalid(format!("invalid mount config for type \"image\": {words}"));
+    if mount.source.is_empty() {
+        return Err(fault("field Source must not be empty"));
+    }
+    let subpath = mount.image_options.as_ref().and_then(|options| options.get("Subpath")?.as_str());
+    let subpath = subpath.filter(|path| !path.is_empty()).map(str::to_owned);
+    if subpath.as_deref().is_some_and(|path| !is_local(path)) {
+        return Err(fault("subpath must be a relative path within the volume"));
+    }
+    Ok(MountSource::Image { image: mount.source.clone(), subpath })
 }
 
 /// Whether a relative path stays inside: Go's filepath.IsLocal.
@@ -347,11 +373,13 @@ fn borrowed(text: &str, around: &dyn Around) -> Result<Vec<MountRequest>, Refusa
 fn lent(mount: &MountPoint, readonly: bool) -> Option<MountRequest> {
     let source = match &mount.request.source {
         MountSource::Bind { .. } => mount.request.source.clone(),
-        MountSource::Volume { subpath, labels, .. } => MountSource::Volume {
+        MountSource::Image { .. } => mount.request.source.clone(),
+        MountSource::Volume { subpath, labels, options, .. } => MountSource::Volume {
             name: Some(mount.volume.clone()),
             copy_up: false,
             subpath: subpath.clone(),
             labels: labels.clone(),
+            options: options.clone(),
         },
         MountSource::Tmpfs { .. } => return None,
     };

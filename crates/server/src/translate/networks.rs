@@ -1,19 +1,14 @@
-//! The network a container is put on: the built-in ones, or another container's.
+//! The networks a container is put on, and what is asked of its ends.
 
 use super::{Around, list};
 use crate::status::Refusal;
 use api::types::{CreateRequest, EndpointSettings};
-use container::NetworkMode;
+use container::{EndpointRequest, NetworkMode};
+use std::collections::BTreeMap;
 
-/// The network that is meant. User-defined networks and settings of an endpoint that this engine has none for are refused.
+/// The network that is meant, by the container's mode.
 pub fn mode(request: &CreateRequest, around: &dyn Around) -> Result<NetworkMode, Refusal> {
     let asked = request.host_config.network_mode.as_str();
-    for (network, settings) in &request.networking_config.endpoints_config {
-        if !matches!(network.as_str(), "default" | "bridge" | "host" | "none") && network != asked {
-            return Err(no_network(network));
-        }
-        settings.as_ref().map_or(Ok(()), check_endpoint)?;
-    }
     if request.config.network_disabled {
         return Ok(NetworkMode::None);
     }
@@ -26,36 +21,85 @@ pub fn mode(request: &CreateRequest, around: &dyn Around) -> Result<NetworkMode,
             let owner = owner.map_err(|refusal| refusal.during("joining network namespace of container"))?;
             Ok(NetworkMode::Container(owner.id))
         }
-        _ => Err(no_network(asked)),
+        _ => Ok(NetworkMode::User(asked.to_owned())),
     }
 }
 
-/// 400 and not 404: at creation a client takes 404 for a missing image, and would pull it.
-fn no_network(name: &str) -> Refusal {
-    Refusal::invalid(format!("failed to set up container networking: network {name} not found"))
+/// What is asked of each end, by the network's name or id.
+pub fn endpoints(request: &CreateRequest, mode: &NetworkMode) -> Result<BTreeMap<String, EndpointRequest>, Refusal> {
+    let mut all = BTreeMap::new();
+    if matches!(mode, NetworkMode::Container(_)) || request.config.network_disabled {
+        return Ok(all);
+    }
+    for (network, settings) in &request.networking_config.endpoints_config {
+        let network = if network == "default" { "bridge" } else { network };
+        let meant = settings.as_ref().map(endpoint).transpose()?;
+        all.insert(network.to_owned(), meant.unwrap_or_default());
+    }
+    older_fields(request, mode, &mut all);
+    Ok(all)
 }
 
-fn check_endpoint(settings: &EndpointSettings) -> Result<(), Refusal> {
-    let addressed = settings.ipam_config.as_ref().is_some_and(|ipam| {
-        !ipam.ipv4_address.is_empty() || !ipam.ipv6_address.is_empty() || !list(&ipam.link_local_ips).is_empty()
-    });
-    let fault = match () {
-        () if addressed => {
-            "invalid endpoint settings:\nuser specified IP address is supported on user defined networks only"
-        }
-        () if !list(&settings.aliases).is_empty() => {
-            "invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks"
-        }
-        () => "",
+/// The MAC address of before API 1.44, and links of a container on a network that somebody made.
+fn older_fields(request: &CreateRequest, mode: &NetworkMode, all: &mut BTreeMap<String, EndpointRequest>) {
+    let first = match mode {
+        NetworkMode::Bridge => "bridge",
+        NetworkMode::User(name) => name,
+        _ => return,
     };
-    if !fault.is_empty() {
-        return Err(Refusal::invalid(fault));
+    let mac = request.config.mac_address.as_str();
+    let links = list(&request.host_config.links);
+    let links = if matches!(mode, NetworkMode::User(_)) { links } else { &[] };
+    if mac.is_empty() && links.is_empty() {
+        return;
     }
-    let unsupported = match () {
-        () if !settings.mac_address.is_empty() => "a MAC address of choice is",
-        () if !list(&settings.links).is_empty() => "links between containers are",
-        () if settings.driver_opts.as_ref().is_some_and(|opts| !opts.is_empty()) => "driver options of an endpoint are",
-        () => return Ok(()),
-    };
-    Err(Refusal::unsupported(format!("{unsupported} not supported by this engine yet")))
+    let end = all.entry(first.to_owned()).or_default();
+    if !mac.is_empty() {
+        end.mac.get_or_insert_with(|| mac.to_owned());
+    }
+    let fresh: Vec<String> = links.iter().filter(|link| !end.links.contains(link)).cloned().collect();
+    end.links.extend(fresh);
+}
+
+/// What is asked of an end; whether its network can give that is the engine's to say.
+pub fn endpoint(settings: &EndpointSettings) -> Result<EndpointRequest, Refusal> {
+    let ipam = settings.ipam_config.clone().unwrap_or_default();
+    let mut faults = Vec::new();
+    let ipv4 = read(&ipam.ipv4_address, "IPv4", &mut faults);
+    let ipv6 = read(&ipam.ipv6_address, "IPv6", &mut faults);
+    if !faults.is_empty() {
+        return Err(Refusal::invalid(format!("invalid endpoint settings:\n{}", faults.join("\n"))));
+    }
+    if !list(&ipam.link_local_ips).is_empty() {
+        return Err(Refusal::unsupported("link-local addresses of an endpoint are not supported by this engine yet"));
+    }
+    let mac = settings.mac_address.as_str();
+    if !mac.is_empty() && !is_mac(mac) {
+        return Err(Refusal::invalid(format!("invalid MAC address: {mac}")));
+    }
+    Ok(EndpointRequest {
+        aliases: list(&settings.aliases).to_vec(),
+        links: list(&settings.links).to_vec(),
+        ipv4,
+        ipv6,
+        mac: (!mac.is_empty()).then(|| mac.to_owned()),
+        driver_options: settings.driver_opts.clone().unwrap_or_default(),
+        gateway_priority: settings.gw_priority,
+    })
+}
+
+fn read<T: std::str::FromStr>(text: &str, family: &str, faults: &mut Vec<String>) -> Option<T> {
+    if text.is_empty() {
+        return None;
+    }
+    let read = text.parse().ok();
+    if read.is_none() {
+        faults.push(format!("invalid {family} address: {text}"));
+    }
+    read
+}
+
+fn is_mac(text: &str) -> bool {
+    let parts: Vec<&str> = text.split([':', '-']).collect();
+    parts.len() == 6 && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()))
 }

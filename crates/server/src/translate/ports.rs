@@ -4,7 +4,7 @@ use super::list;
 use crate::status::Refusal;
 use api::types::{ContainerConfig, HostConfig, PortBinding};
 use container::{Config, NetworkMode, PortProtocol, Protocol, PublishRequest};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Fills in exposed and published ports; published ones are exposed too.
 pub fn put(
@@ -33,21 +33,15 @@ pub fn put(
 
 fn publish(container: PortProtocol, binding: &PortBinding) -> Result<PublishRequest, Refusal> {
     let host_ip = match binding.host_ip.as_str() {
-        "" | "0.0.0.0" => None,
+        "" => None,
         text => Some(host_address(text)?),
     };
     Ok(PublishRequest { container, host_ip, host_ports: host_ports(&binding.host_port.0)? })
 }
 
-fn host_address(text: &str) -> Result<Ipv4Addr, Refusal> {
+fn host_address(text: &str) -> Result<IpAddr, Refusal> {
     let bare = text.trim_matches(['[', ']']);
-    match bare.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V4(address)) => Ok(address),
-        Ok(std::net::IpAddr::V6(_)) => Err(Refusal::unsupported(format!(
-            "publishing on the IPv6 address {bare} is not supported by this engine yet"
-        ))),
-        Err(_) => Err(Refusal::invalid(format!("invalid IP address: {text}"))),
-    }
+    bare.parse().map_err(|_| Refusal::invalid(format!("invalid IP address: {text}")))
 }
 
 /// `8080`, `8000-8010`, or empty for any.
@@ -71,7 +65,7 @@ pub fn port_protocol(text: &str) -> Result<PortProtocol, Refusal> {
 }
 
 /// `80/tcp` or `8000-8010/tcp`
-fn port_range(text: &str) -> Result<Vec<PortProtocol>, Refusal> {
+pub fn port_range(text: &str) -> Result<Vec<PortProtocol>, Refusal> {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = match protocol.to_lowercase().as_str() {
         "tcp" | "" => Protocol::Tcp,

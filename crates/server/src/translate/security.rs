@@ -3,7 +3,7 @@
 use super::list;
 use crate::status::Refusal;
 use api::types::{DeviceMapping, HostConfig};
-use container::{Config, DeviceRequest, SeccompChoice};
+use container::{Config, DeviceRequest, DriverDevices, SeccompChoice};
 
 /// Fills in the fields of security.
 pub fn put(config: &mut Config, host: &HostConfig) -> Result<(), Refusal> {
@@ -13,6 +13,7 @@ pub fn put(config: &mut Config, host: &HostConfig) -> Result<(), Refusal> {
     config.masked_paths = host.masked_paths.clone();
     config.readonly_paths = host.readonly_paths.clone();
     config.devices = list(&host.devices).iter().map(device).collect::<Result<_, _>>()?;
+    config.driver_devices = list(&host.device_requests).iter().map(driver_device).collect();
     list(&host.security_opt).iter().try_for_each(|text| option(config, text))
 }
 
@@ -25,7 +26,8 @@ fn option(config: &mut Config, text: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     if text == "writable-cgroups" {
-        return Err(writable_cgroups());
+        config.writable_cgroups = true;
+        return Ok(());
     }
     let wrong = |number| Refusal::invalid(format!("invalid --security-opt {number}: {text:?}"));
     let (key, value) = text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(|| wrong(1))?;
@@ -35,16 +37,11 @@ fn option(config: &mut Config, text: &str) -> Result<(), Refusal> {
         "apparmor" => config.apparmor = Some(value.to_owned()),
         "seccomp" => config.seccomp = seccomp(value)?,
         "no-new-privileges" => config.no_new_privileges = truth(value).ok_or_else(|| wrong(2))?,
-        "writable-cgroups" if truth(value).ok_or_else(|| wrong(2))? => return Err(writable_cgroups()),
-        "writable-cgroups" => {}
+        "writable-cgroups" => config.writable_cgroups = truth(value).ok_or_else(|| wrong(2))?,
         "systempaths" if value == "unconfined" => config.system_paths_unconfined = true,
         _ => return Err(wrong(2)),
     }
     Ok(())
-}
-
-fn writable_cgroups() -> Refusal {
-    Refusal::unsupported("--security-opt writable-cgroups is not supported by this engine yet")
 }
 
 /// `unconfined`, `builtin`, or the text of a profile.
@@ -66,6 +63,17 @@ fn truth(text: &str) -> Option<bool> {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
         _ => None,
+    }
+}
+
+/// `--gpus`, and `--device vendor.com/class=name`
+fn driver_device(asked: &api::types::DeviceRequest) -> DriverDevices {
+    DriverDevices {
+        driver: asked.driver.clone(),
+        count: asked.count,
+        ids: list(&asked.device_ids).to_vec(),
+        capabilities: list(&asked.capabilities).to_vec(),
+        options: asked.options.clone().unwrap_or_default(),
     }
 }
 

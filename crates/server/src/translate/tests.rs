@@ -3,6 +3,7 @@
 use super::*;
 use container::{MountSource, NetworkMode, PidMode, PortProtocol, Protocol, PublishRequest, SeccompChoice};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// What `docker run` with many flags sends.
 const CLI_REQUEST: &str = r#"{
@@ -33,6 +34,21 @@ impl Around for Machine {
 
     fn processors(&self) -> usize {
         4
+    }
+    fn runtime(&self, name: &str) -> Runtime {
+        match name {
+            "" | "runc" => Runtime::Own,
+            "youki" => Runtime::Foreign("/usr/bin/youki".to_owned()),
+            _ => Runtime::Unknown,
+        }
+    }
+    fn cgroup_driver(&self) -> cgroup::Driver {
+        cgroup::Driver::Systemd
+    }
+    fn abilities(&self) -> Option<cgroup::Abilities> {
+        let v1 =
+            cgroup::Abilities { swap: true, swappiness: true, oom_kill_disable: true, ..cgroup::Abilities::default() };
+        Some(cgroup::Abilities { block_io_weight: true, block_io_weight_device: true, block_io_throttle: true, ..v1 })
     }
     fn neighbour(&self, name: &str) -> Result<Neighbour, Refusal> {
         match name {
@@ -132,7 +148,7 @@ fn networks_are_the_built_in_ones_or_anothers() {
         host(json!({"NetworkMode": "container:other"})).map(|c| c.network),
         Ok(NetworkMode::Container("ab".repeat(32)))
     );
-    assert_eq!(fault(json!({"NetworkMode": "mine"})), "failed to set up container networking: network mine not found");
+    assert_eq!(host(json!({"NetworkMode": "mine"})).map(|c| c.network), Ok(NetworkMode::User("mine".to_owned())));
     assert_eq!(
         fault(json!({"NetworkMode": "container:nobody"})),
         "joining network namespace of container: No such container: nobody"
@@ -141,9 +157,15 @@ fn networks_are_the_built_in_ones_or_anothers() {
         fault(json!({"NetworkMode": "container:"})),
         "invalid network mode: invalid container format container:<name|id>"
     );
-    let refusal = read(json!({"Image": "x", "NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["a"]}}}}))
-        .expect_err("refused");
-    assert!(refusal.message.contains("network-scoped alias is supported only for containers in user defined networks"));
+    let ends = json!({"EndpointsConfig": {"mine": {"Aliases": ["a"], "IPAMConfig": {"IPv4Address": "10.1.0.5"}}}});
+    let host = json!({"NetworkMode": "mine"});
+    let body = json!({"Image": "x", "MacAddress": "02:42:00:00:00:01", "HostConfig": host, "NetworkingConfig": ends});
+    let mut meant = read(body).expect("a good request");
+    let end = meant.config.endpoints.remove("mine").expect("an end");
+    assert_eq!(
+        (end.aliases, end.ipv4, end.mac.as_deref()),
+        (vec!["a".to_owned()], Some([10, 1, 0, 5].into()), Some("02:42:00:00:00:01"))
+    );
     let refusal = read(json!({"Image": "x", "Hostname": "h", "HostConfig": {"NetworkMode": "container:other"}}))
         .expect_err("refused");
     assert_eq!(refusal.message, "conflicting options: hostname and the network mode");
@@ -165,7 +187,7 @@ fn limits_are_refused_in_dockers_words() {
         (json!({"NanoCpus": 5000000000_i64}), "range of CPUs is from 0.01 to 4.00, as there are only 4 CPUs available"),
         (json!({"NanoCpus": 1, "CpuQuota": 5}), "Conflicting options: Nano CPUs and CPU Quota cannot both be set"),
         (json!({"CpusetCpus": "0-9"}), "Requested CPUs are not available - requested 0-9, available: 0-3"),
-        (json!({"CpusetCpus": "x"}), "Invalid value x for cpuset cpus"),
+        (json!({"CpusetCpus": "x"}), "Invalid value x for cpuset cpus: invalid format: x"),
         (json!({"ShmSize": -1}), "SHM size can not be less than 0"),
         (json!({"OomScoreAdj": 1001}), "Invalid value 1001, range for oom score adj is [-1000, 1000]"),
         (json!({"BlkioWeight": 5}), "Range of blkio weight is from 10 to 1000"),
@@ -255,21 +277,15 @@ fn mounts_are_refused_in_dockers_words() {
 #[test]
 fn what_is_missing_is_said_and_never_left_out() {
     for (asked, words) in [
+        (json!({"Links": ["a:b:c"]}), "bad format for links: a:b:c"),
         (
-            json!({"DeviceRequests": [{"Count": -1, "Capabilities": [["gpu"]]}]}),
-            "could not select device driver \"\" with capabilities: [[gpu]]",
+            json!({"Runtime": "youki"}),
+            "the runtime youki is /usr/bin/youki: this engine runs containers by itself and calls no other runtime",
         ),
-        (json!({"Links": ["a:b"]}), "links between containers are not supported by this engine yet"),
-        (json!({"CgroupParent": "/x"}), "a cgroup parent of choice is not supported by this engine yet"),
         (json!({"Runtime": "kata"}), "unknown or invalid runtime name: kata"),
-        (
-            json!({"StorageOpt": {"size": "1g"}}),
-            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
-        ),
-        (
-            json!({"SecurityOpt": ["writable-cgroups=true"]}),
-            "--security-opt writable-cgroups is not supported by this engine yet",
-        ),
+        (json!({"StorageOpt": {"size": "much"}}), "invalid size: 'much'"),
+        (json!({"StorageOpt": {"colour": "red"}}), "unknown option colour"),
+        (json!({"SecurityOpt": ["writable-cgroups=maybe"]}), "invalid --security-opt 2: \"writable-cgroups=maybe\""),
         (json!({"SecurityOpt": ["nope=1"]}), "invalid --security-opt 2: \"nope=1\""),
         (json!({"SecurityOpt": ["nope"]}), "invalid --security-opt 1: \"nope\""),
         (json!({"PidMode": "x"}), "invalid PID mode: x"),
@@ -284,9 +300,37 @@ fn what_is_missing_is_said_and_never_left_out() {
     ] {
         assert_eq!(fault(asked), words);
     }
-    let refusal = read(json!({"Image": "x", "Healthcheck": {"Test": ["CMD", "true"]}})).expect_err("refused");
-    assert_eq!(refusal, Refusal::unsupported("health checks are not supported by this engine yet"));
-    assert!(read(json!({"Image": "x", "Healthcheck": {"Test": ["NONE"]}})).is_ok());
+}
+
+#[test]
+fn a_parent_of_systemds_groups_is_a_slice() {
+    let words = "cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"";
+    for parent in ["/a", ".slice", "slice"] {
+        assert_eq!(fault(json!({"CgroupParent": parent})), words);
+    }
+    let meant = host(json!({"CgroupParent": "a-b.slice"})).expect("meant");
+    assert_eq!(meant.cgroup_parent, "a-b.slice");
+}
+
+#[test]
+fn security_options_are_read() {
+    let meant = host(
+        json!({"SecurityOpt": ["writable-cgroups", "apparmor=unconfined", "no-new-privileges:true", "label=disable"]}),
+    );
+    let config = meant.expect("meant");
+    assert!(config.writable_cgroups && config.no_new_privileges);
+    assert_eq!(config.apparmor.as_deref(), Some("unconfined"));
+}
+
+#[test]
+fn devices_of_drivers_are_kept_for_the_start() {
+    let asked = json!([{"Driver": "cdi", "DeviceIDs": ["v.com/c=x"]}, {"Count": -1, "Capabilities": [["gpu"]]}]);
+    let config = host(json!({"DeviceRequests": asked})).expect("meant");
+    assert_eq!(config.driver_devices[0].ids, ["v.com/c=x"]);
+    assert_eq!(
+        (config.driver_devices[1].count, &config.driver_devices[1].capabilities),
+        (-1, &vec![vec!["gpu".to_owned()]])
+    );
 }
 
 #[test]
@@ -310,4 +354,22 @@ fn old_clients_have_read_only_mounts_that_are_not_recursive() {
     let request = json!({"Image": "x", "HostConfig": {"Binds": ["/a:/b:ro"]}});
     let meant = read_at(ApiVersion(1, 43), request).expect("meant");
     assert!(matches!(meant.config.mounts[0].source, MountSource::Bind { recursive_readonly: false, .. }));
+}
+
+#[test]
+fn health_is_asked_for_as_it_was_typed() {
+    let asked = json!({"Test": ["CMD", "true"], "Interval": 1_000_000, "Retries": 2});
+    let meant = read(json!({"Image": "x", "Healthcheck": asked.clone()})).expect("meant");
+    assert_eq!(meant.config.healthcheck, Some(asked));
+    for (check, words) in [
+        (json!({"Interval": 999_999}), "Interval in Healthcheck cannot be less than 1ms"),
+        (json!({"Timeout": -1}), "Timeout in Healthcheck cannot be less than 1ms"),
+        (json!({"StartPeriod": 5}), "StartPeriod in Healthcheck cannot be less than 1ms"),
+        (json!({"Retries": -1}), "Retries in Healthcheck cannot be negative"),
+    ] {
+        let refusal = read(json!({"Image": "x", "Healthcheck": check})).expect_err("refused");
+        assert_eq!(refusal, Refusal::invalid(words));
+    }
+    let label = json!({"Image": "x", "Labels": {"dhow.health.on-failure": "explode"}});
+    assert!(read(label).is_err());
 }

@@ -1,66 +1,66 @@
 //! `POST /containers/create`
 
+use super::platform;
 use crate::app::App;
+use crate::defaults::Defaults;
 use crate::present;
 use crate::query::Query;
-use crate::routes::system::architecture;
 use crate::status::{self, Answer, Refusal};
-use crate::translate::{self, Around, Asked, Neighbour};
+use crate::translate::{self, Around, Asked, Neighbour, Runtime};
 use crate::version::ApiVersion;
-use api::types::{CreateRequest, CreateResponse};
+use api::types::{CreateRequest, CreateResponse, TextList};
 use axum::extract::State;
 use bytes::Bytes;
 use engine::Engine;
 use http::StatusCode;
 use rustix::fs::{FileType, stat};
+use serde_json::Value;
 use std::path::Path;
 
 pub async fn post(State(app): State<App>, version: ApiVersion, query: Query, body: Bytes) -> Answer {
-    let answer = app.blocking(move |engine| create(engine, &query, version, &body)).await?;
+    let options = app.options();
+    let answer = app.blocking(move |engine| create(engine, &options.defaults, &query, (version, &body))).await?;
     Ok(status::json(StatusCode::CREATED, &answer))
 }
 
-fn create(engine: &Engine, query: &Query, version: ApiVersion, body: &[u8]) -> Result<CreateResponse, Refusal> {
+fn create(
+    engine: &Engine,
+    defaults: &Defaults,
+    query: &Query,
+    (version, body): (ApiVersion, &[u8]),
+) -> Result<CreateResponse, Refusal> {
     let invalid = |error: serde_json::Error| Refusal::invalid(format!("invalid JSON: {error}"));
+    let nothing = || Refusal::invalid("config cannot be empty in order to create a container");
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(Refusal::invalid("config cannot be empty in order to create a container"));
+        return Err(nothing());
     }
-    let request: CreateRequest = serde_json::from_slice(body).map_err(invalid)?;
-    if let Some(platform) = query.text("platform") {
-        check_platform(platform, &request.config.image)?;
+    let mut request: CreateRequest = serde_json::from_slice(body).map_err(invalid)?;
+    let asked: Value = serde_json::from_slice(body).map_err(invalid)?;
+    if asked.as_object().is_some_and(|fields| fields.keys().all(|key| BESIDE.contains(&key.as_str()))) {
+        return Err(nothing());
     }
+    let has_words = |list: &Option<TextList>| list.as_ref().is_some_and(|list| !list.0.is_empty());
+    let config = &request.config;
+    if config.image.is_empty() && !has_words(&config.cmd) && !has_words(&config.entrypoint) {
+        return Err(Refusal::invalid("no command specified"));
+    }
+    let platform =
+        query.text("platform").map(|text| platform::fits(engine, text, &request.config.image)).transpose()?;
+    defaults.fill(&mut request);
     let mut meant = translate::meant(Asked { request: &request, version }, &Host(engine))?;
-    meant.config.asked = present::kept(serde_json::from_slice(body).map_err(invalid)?);
+    meant.config.asked = present::kept(asked);
     let created = engine.create(query.text("name"), meant.config)?;
-    let warnings = meant.warnings.into_iter().chain(created.warnings).collect();
+    // Who asks for a platform knows which one it is.
+    let told = created.warnings.into_iter().filter(|warning| platform.is_none() || !platform::is_told_by(warning));
+    let warnings = meant.warnings.into_iter().chain(told).collect();
     Ok(CreateResponse { id: created.id.to_string(), warnings })
 }
 
-/// Only this machine's platform can run here.
-fn check_platform(platform: &str, image: &str) -> Result<(), Refusal> {
-    let mut parts = platform.split('/');
-    let (first, second) = (parts.next().unwrap_or_default(), parts.next());
-    let (os, machine) = match second {
-        Some(machine) => (first, machine),
-        None if first == "linux" => (first, architecture()),
-        None => ("linux", first),
-    };
-    let machine = match machine {
-        "x86_64" | "x86-64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    if os == "linux" && machine == architecture() {
-        return Ok(());
-    }
-    Err(Refusal::invalid(format!(
-        "image with reference {image} was found but its platform (linux/{}) does not match the specified platform ({os}/{machine})",
-        architecture()
-    )))
-}
+/// What stands in a request beside the configuration.
+const BESIDE: [&str; 2] = ["HostConfig", "NetworkingConfig"];
 
 /// This machine and its containers.
-struct Host<'a>(&'a Engine);
+pub(super) struct Host<'a>(pub(super) &'a Engine);
 
 impl Around for Host<'_> {
     fn processors(&self) -> usize {
@@ -69,6 +69,25 @@ impl Around for Host<'_> {
 
     fn limits(&self) -> bool {
         self.0.has_limits()
+    }
+
+    fn runtime(&self, name: &str) -> Runtime {
+        let own = |name: &str| matches!(name, "dhow" | "runc" | "io.containerd.runc.v2");
+        let settings = self.0.settings();
+        let Some(program) = settings.runtimes.get(name) else {
+            return if name.is_empty() || own(name) { Runtime::Own } else { Runtime::Unknown };
+        };
+        let file = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_this = std::fs::canonicalize(program).is_ok_and(|path| path == settings.binary);
+        if is_this || own(file) { Runtime::Own } else { Runtime::Foreign(program.clone()) }
+    }
+
+    fn cgroup_driver(&self) -> cgroup::Driver {
+        self.0.cgroup_driver()
+    }
+
+    fn abilities(&self) -> Option<cgroup::Abilities> {
+        self.0.has_limits().then(|| self.0.abilities())
     }
 
     /// One that is not there is a wrong request: a client takes 404 at creation for a missing image, and would pull it.
@@ -88,19 +107,5 @@ impl Around for Host<'_> {
             return Err(Refusal::invalid(format!("{path} is not a block device")));
         }
         Ok((i64::from(rustix::fs::major(data.st_rdev)), i64::from(rustix::fs::minor(data.st_rdev))))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machines_platform_is_taken() {
-        let check = |text: &str| check_platform(text, "busybox");
-        assert!(check(&format!("linux/{}", architecture())).is_ok());
-        assert!(check("linux").is_ok());
-        assert!(check("windows/amd64").is_err());
-        assert!(check("linux/s390x").is_err());
     }
 }

@@ -9,11 +9,13 @@ use http::StatusCode;
 
 pub async fn get(State(app): State<App>, Path(id): Path<String>, query: Query) -> Answer {
     let with_sizes = query.flag("size");
-    let identity = app.identity().to_owned();
     let answer = app
         .blocking(move |engine| {
             let snapshot = engine.inspect(&id)?;
-            let mut answer = present::inspect::of(&snapshot, &identity);
+            let mut answer = present::inspect::of(&snapshot);
+            let image = engine.image(&snapshot.container.image_id.to_string());
+            let layers = image.map(|image| engine.layer_folders(&image)).unwrap_or_default();
+            answer.graph_driver = present::inspect::graph_driver(&snapshot, &layers);
             if with_sizes {
                 (answer.size_rw, answer.size_root_fs) = present::summary::sizes(engine.sizes(&snapshot));
             }

@@ -1,11 +1,14 @@
 //! `GET /containers/{id}/logs`: what a container wrote, and what it writes.
+//!
+//! A client that follows costs a task, the open file and, once it has read what is there, no buffer. What it does not take
+//! is not read: the log waits, not the container.
 
 use crate::app::App;
 use crate::query::Query;
 use crate::status::{Answer, Refusal};
 use crate::stream::body::{self, Pieces};
-use crate::stream::frames::Framing;
-use crate::stream::hijack;
+use crate::stream::frames::{Framing, SYSTEM_ERROR};
+use crate::stream::{hijack, reading};
 use crate::times;
 use crate::version::ApiVersion;
 use axum::extract::{Path, State};
@@ -13,31 +16,27 @@ use axum::response::IntoResponse;
 use bytes::BytesMut;
 use engine::LogFollow;
 use http::header;
-use logs::Driver;
 use logs::read::{Entry, Range, Reader};
 use std::io;
 use std::time::Duration;
-
-/// How much is read before it is sent.
-const BATCH: usize = 64 << 10;
 
 pub async fn get(State(app): State<App>, Path(id): Path<String>, version: ApiVersion, query: Query) -> Answer {
     let wish = Wish::of(&query)?;
     let (log, reader) = app.blocking(move |engine| open(engine.logs(&id)?, wish.range)).await?;
     let framing = Framing::of_terminal(log.tty);
-    let (send, body) = body::streamed();
+    let (send, body) = body::streamed_in_large_pieces();
     tokio::spawn(async move {
         if let Err(error) = tell(log, reader, wish, framing, &send).await {
             tracing::error!(%error, "a log cannot be read");
+            let mut out = BytesMut::new();
+            framing.put_bytes(&mut out, SYSTEM_ERROR, format!("Error grabbing logs: {error}\n").as_bytes());
+            let _ = send.send(out.freeze()).await;
         }
     });
     Ok(([(header::CONTENT_TYPE, hijack::content_type(framing, version))], body).into_response())
 }
 
 fn open(log: LogFollow, range: Range) -> Result<(LogFollow, Reader), Refusal> {
-    if log.target.driver == Driver::None {
-        return Err(Refusal::unsupported("configured logging driver does not support reading"));
-    }
     let failed = |error: io::Error| Refusal::internal(format!("cannot read the log: {error}"));
     let reader = Reader::open(&log.target, range).map_err(failed)?;
     Ok((log, reader))
@@ -84,6 +83,7 @@ impl Wish {
             line.push(b' ');
         }
         if self.details {
+            line.extend_from_slice(attributes(&entry.attributes).as_bytes());
             line.push(b' ');
         }
         line.extend_from_slice(&entry.line);
@@ -120,26 +120,23 @@ async fn tell(mut log: LogFollow, mut reader: Reader, wish: Wish, framing: Frami
     }
 }
 
-/// Sends what is there, a batch at a time, read on a thread that may block.
+/// Sends what is there, a batch at a time.
 async fn send_rest(mut reader: Reader, wish: Wish, framing: Framing, send: &Pieces) -> io::Result<Reader> {
     loop {
-        let read = move || -> io::Result<(Reader, BytesMut, bool)> {
-            let mut out = BytesMut::new();
-            while out.len() < BATCH {
-                match reader.next()? {
-                    Some(entry) => wish.put(&entry, framing, &mut out),
-                    None => return Ok((reader, out, true)),
-                }
-            }
-            Ok((reader, out, false))
-        };
-        let (back, out, at_end) = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
-        let gone = !out.is_empty() && send.send(out.freeze()).await.is_err();
-        if at_end || gone {
-            return Ok(back);
+        let batch = reading::batch(reader, move |entry, out| wish.put(entry, framing, out)).await?;
+        let gone = !batch.bytes.is_empty() && send.send(batch.bytes.freeze()).await.is_err();
+        if batch.at_end || gone {
+            return Ok(batch.reader);
         }
-        reader = back;
+        reader = batch.reader;
     }
+}
+
+/// `key=value,key=value`, each escaped as in a query.
+fn attributes(pairs: &[(String, String)]) -> String {
+    let escaped = |text: &str| api::client::encode(text).replace("%20", "+");
+    let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value))).collect();
+    pairs.join(",")
 }
 
 #[cfg(test)]
@@ -151,8 +148,12 @@ mod tests {
     }
 
     fn shown(text: &str) -> String {
-        let entry =
-            Entry { stream: logs::pump::Stream::Stdout, time: 1_700_000_000_000_000_005, line: b"hello\n".to_vec() };
+        let entry = Entry {
+            stream: logs::pump::Stream::Stdout,
+            time: 1_700_000_000_000_000_005,
+            line: b"hello\n".to_vec(),
+            attributes: vec![("a".to_owned(), "b c".to_owned()), ("d".to_owned(), "e,f".to_owned())],
+        };
         let mut out = BytesMut::new();
         wish(text).expect("a wish").put(&entry, Framing::Raw, &mut out);
         String::from_utf8_lossy(&out).into_owned()
@@ -169,7 +170,7 @@ mod tests {
         assert_eq!(shown("stdout=1"), "hello\n");
         assert_eq!(shown("stderr=1"), "");
         assert_eq!(shown("stdout=1&timestamps=1"), "2023-11-14T22:13:20.000000005Z hello\n");
-        assert_eq!(shown("stdout=1&timestamps=1&details=1"), "2023-11-14T22:13:20.000000005Z  hello\n");
+        assert_eq!(shown("stdout=1&timestamps=1&details=1"), "2023-11-14T22:13:20.000000005Z a=b+c,d=e%2Cf hello\n");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Containers.
 
+mod archive;
 mod attach;
 mod changes;
 mod commit;
@@ -9,6 +10,7 @@ mod inspect;
 mod list;
 mod logs;
 mod pause;
+mod platform;
 mod prune;
 mod remove;
 mod rename;
@@ -16,13 +18,12 @@ mod start;
 mod stats;
 mod stop;
 mod top;
+mod update;
 mod wait;
 
-use super::unsupported::not_yet;
 use crate::app::App;
-use crate::status::Answer;
+use crate::status::Refusal;
 use axum::Router;
-use axum::extract::{Path, State};
 use axum::routing::{delete, get, post};
 
 pub fn routes() -> Router<App> {
@@ -42,38 +43,23 @@ pub fn routes() -> Router<App> {
         .route("/containers/{id}/unpause", post(pause::unpause))
         .route("/containers/{id}/wait", post(wait::post))
         .route("/containers/{id}/attach", post(attach::post))
+        .route("/containers/{id}/attach/ws", get(attach::websocket))
         .route("/containers/{id}/resize", post(attach::resize))
+        .route("/containers/{id}/update", post(update::post))
         .route("/containers/{id}/rename", post(rename::post))
         .route("/containers/{id}/changes", get(changes::get))
         .route("/containers/{id}/export", get(export::get))
+        .route("/containers/{id}/archive", get(archive::get).head(archive::head).put(archive::put))
         .route("/containers/{id}", delete(remove::delete))
+        .route("/containers/{id}/{alias}", delete(remove::delete_link))
         .route("/commit", post(commit::post))
-        .merge(missing())
+        .route("/containers/{id}/checkpoints", get(not_experimental).post(not_experimental))
+        .route("/containers/{id}/checkpoints/{checkpoint}", delete(not_experimental))
 }
 
-/// What is not there yet: said of a container that exists, so that a wrong name is still "not found".
-fn missing() -> Router<App> {
-    Router::new()
-        .route(
-            "/containers/{id}/update",
-            post(|app: State<App>, id: Path<String>| says(app, id, "changing limits of a container")),
-        )
-        .route(
-            "/containers/{id}/archive",
-            get(|app: State<App>, id: Path<String>| says(app, id, "copying files"))
-                .put(|app: State<App>, id: Path<String>| says(app, id, "copying files")),
-        )
-        .route(
-            "/containers/{id}/attach/ws",
-            get(|app: State<App>, id: Path<String>| says(app, id, "attaching by websocket")),
-        )
-        .route(
-            "/containers/{id}/checkpoints",
-            get(|app: State<App>, id: Path<String>| says(app, id, "making checkpoints")),
-        )
-}
-
-async fn says(State(app): State<App>, Path(id): Path<String>, what: &'static str) -> Answer {
-    app.blocking(move |engine| engine.inspect(&id)).await?;
-    Err(not_yet(what))
+/// CRIU cannot dump what this engine starts yet: it says what dockerd says that was not started with experimental features.
+async fn not_experimental() -> Refusal {
+    Refusal::unsupported(
+        "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it.",
+    )
 }

@@ -4,10 +4,11 @@ use super::start::changed;
 use crate::app::App;
 use crate::query::Query;
 use crate::routes::stop_request;
-use crate::status::{Answer, no_content};
+use crate::status::{Answer, Refusal, no_content};
 use crate::version::ApiVersion;
 use axum::extract::{Path, State};
 use engine::{Engine, WaitCondition};
+use http::StatusCode;
 use std::time::Duration;
 
 /// How long a killed container may take to end.
@@ -15,14 +16,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub async fn stop(State(app): State<App>, Path(id): Path<String>, version: ApiVersion, query: Query) -> Answer {
     let request = stop_request(version, &query)?;
-    let change = app.to_the_end(|engine| async move { engine.stop(&id, request).await }).await?;
-    Ok(changed(change))
+    let name = id.clone();
+    let stopped = app.to_the_end(|engine| async move { engine.stop(&id, request).await }).await;
+    Ok(changed(stopped.map_err(|refusal| failed(refusal, &format!("cannot stop container: {name}")))?))
 }
 
 pub async fn restart(State(app): State<App>, Path(id): Path<String>, version: ApiVersion, query: Query) -> Answer {
     let request = stop_request(version, &query)?;
-    app.to_the_end(|engine| async move { engine.restart(&id, request).await }).await?;
+    let name = id.clone();
+    let restarted = app.to_the_end(|engine| async move { engine.restart(&id, request).await }).await;
+    restarted.map_err(|refusal| failed(refusal, &format!("Cannot restart container {name}")))?;
     Ok(no_content())
+}
+
+/// A container that is there and does not do as it was told: dockerd takes the blame, whatever was wrong.
+fn failed(refusal: Refusal, what: &str) -> Refusal {
+    if refusal.status == StatusCode::NOT_FOUND { refusal } else { Refusal::internal(refusal.message).during(what) }
 }
 
 pub async fn kill(State(app): State<App>, Path(id): Path<String>, query: Query) -> Answer {

@@ -1,7 +1,8 @@
 //! `GET /containers/{id}/top`
 
 use crate::app::App;
-use crate::present::processes::{self, Around};
+use crate::present::columns::Around;
+use crate::present::processes;
 use crate::query::Query;
 use crate::status::{self, Answer};
 use crate::times;
@@ -14,7 +15,7 @@ pub async fn get(State(app): State<App>, Path(id): Path<String>, query: Query) -
         .blocking(move |engine| {
             let found = engine.top(&id)?;
             let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-            processes::table(&found, &arguments, &Around { now: times::now(), passwd })
+            processes::table(&found, &arguments, &Around { now: times::now(), memory: engine.info().memory, passwd })
         })
         .await;
     Ok(status::json(StatusCode::OK, &table?))

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::status::{self, Answer};
+use crate::stream::keys::DetachKeys;
 use api::types::{ExecInspect, ProcessConfig};
 use axum::extract::{Path, State};
 use engine::ExecSnapshot;
@@ -31,7 +32,7 @@ fn of(snapshot: ExecSnapshot) -> ExecInspect {
         open_stdout: create.attach_stdout,
         can_remove: false,
         container_id: snapshot.container.to_string(),
-        detach_keys: create.detach_keys,
+        detach_keys: DetachKeys::base64(&create.detach_keys),
         pid: snapshot.pid,
     }
 }

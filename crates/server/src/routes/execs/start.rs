@@ -5,10 +5,9 @@ use crate::routes::{console_size, json_body};
 use crate::status::{Answer, Refusal};
 use crate::stream::body;
 use crate::stream::frames::Framing;
-use crate::stream::hijack::{self, Streams};
+use crate::stream::hijack::{self, OnDetach, Streams};
 use crate::stream::keys::DetachKeys;
 use crate::version::ApiVersion;
-use crate::words;
 use api::types::ExecStartRequest;
 use axum::extract::{Path, Request, State};
 use axum::response::IntoResponse;
@@ -50,10 +49,12 @@ fn check(engine: &Engine, id: &str) -> Result<DetachKeys, Refusal> {
 
 /// The streams of the started exec. When it does not start they say why, as in Docker, and inspect has the exit code.
 async fn begin(app: App, id: String, start: ExecStart, keys: DetachKeys) -> Streams {
+    let (engine, name) = (app.engine.clone(), id.clone());
+    let on_detach = OnDetach::new(move || drop(tokio::task::spawn_blocking(move || engine.exec_detached(&name))));
     let started = app.blocking(move |engine| engine.exec_start(&id, start).map_err(not_started)).await;
     let framing = Framing::of_terminal(start.tty);
     match started {
-        Ok(Some(attachment)) => Streams { framing, ..Streams::of(attachment, keys) },
+        Ok(Some(attachment)) => Streams { framing, on_detach, ..Streams::of(attachment, keys) },
         Ok(None) => Streams::of_text(String::new(), framing),
         Err(refusal) => Streams::of_text(format!("{}\r\n", refusal.message), framing),
     }
@@ -61,7 +62,7 @@ async fn begin(app: App, id: String, start: ExecStart, keys: DetachKeys) -> Stre
 
 fn not_started(error: engine::Error) -> Refusal {
     match error {
-        engine::Error::Start(failure) => Refusal::invalid(words::exec_not_started(&failure)),
+        engine::Error::Start(failure) => Refusal::invalid(engine::words::exec_not_started(&failure)),
         other => other.into(),
     }
 }

@@ -2,7 +2,7 @@
 
 mod create;
 mod fetch;
-mod inspect;
+pub(super) mod inspect;
 mod list;
 mod load;
 mod prune;

@@ -1,34 +1,90 @@
-//! `GET /events`: one JSON object a line, what has happened and what happens.
+//! `GET /events`: JSON objects one after another, what has happened and what happens.
 
 use crate::app::App;
 use crate::filters::Filters;
 use crate::query::Query;
-use crate::routes::events_filter::{KNOWN, wants};
-use crate::status::Answer;
+use crate::routes::events_filter::wants;
+use crate::status::{Answer, Refusal};
 use crate::stream::body::{self, Pieces};
 use crate::times;
 use crate::version::ApiVersion;
 use api::types::{Actor, Event};
 use axum::extract::State;
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use engine::{EventKind, Subscription};
-use http::header;
+use http::{HeaderMap, header};
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 
 /// From this version on events have no `status`, `id` and `from`.
 const WITHOUT_LEGACY: u32 = 52;
 
-pub async fn get(State(app): State<App>, version: ApiVersion, query: Query) -> Answer {
+pub async fn get(State(app): State<App>, version: ApiVersion, query: Query, headers: HeaderMap) -> Answer {
+    let form = Form::asked(&headers);
     let wish = Wish {
-        filters: Filters::of(&query, &KNOWN)?,
-        since: times::read("since", query.get("since"))?,
-        until: times::read("until", query.get("until"))?,
+        filters: Filters::of_any(&query)?,
+        since: time(&query, "since")?,
+        until: time(&query, "until")?,
         version,
+        form,
     };
+    if wish.since.zip(wish.until).is_some_and(|(since, until)| until < since) {
+        let (since, until) = (query.get("since"), query.get("until"));
+        return Err(Refusal::invalid(format!("`since` time ({since}) cannot be after `until` time ({until})")));
+    }
     let (send, body) = body::streamed();
     tokio::spawn(tell(app.engine.events(), wish, send));
-    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    Ok(([(header::CONTENT_TYPE, form.media_type())], body).into_response())
+}
+
+/// A time in the parameter `key`, refused in the words that Docker has here.
+fn time(query: &Query, key: &str) -> Result<Option<i64>, Refusal> {
+    let text = query.get(key);
+    let bare = || Refusal::invalid(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"));
+    times::read(key, text).map_err(|_| bare())
+}
+
+/// How objects are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// By their own ends, and a line each; what clients get that ask for nothing.
+    Json,
+    /// The same, called by its name.
+    Lines(&'static str),
+    /// A record separator before each (RFC 7464).
+    Sequence,
+}
+
+impl Form {
+    /// The first that this program knows of those in `Accept`.
+    fn asked(headers: &HeaderMap) -> Form {
+        let accept = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+        let types = accept.flat_map(|value| value.split(',')).map(|one| one.split(';').next().unwrap_or(one).trim());
+        let known = |media: &str| match media {
+            "application/json" => Some(Form::Json),
+            "application/x-ndjson" => Some(Form::Lines("application/x-ndjson")),
+            "application/jsonl" => Some(Form::Lines("application/jsonl")),
+            "application/json-seq" => Some(Form::Sequence),
+            _ => None,
+        };
+        types.into_iter().find_map(known).unwrap_or(Form::Json)
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Form::Json => "application/json",
+            Form::Lines(media) => media,
+            Form::Sequence => "application/json-seq",
+        }
+    }
+
+    fn piece(self, event: &Event) -> Bytes {
+        let mut bytes = if self == Form::Sequence { vec![0x1e] } else { Vec::new() };
+        bytes.extend(serde_json::to_vec(event).unwrap_or_default());
+        bytes.push(b'\n');
+        bytes.into()
+    }
 }
 
 struct Wish {
@@ -36,23 +92,26 @@ struct Wish {
     since: Option<i64>,
     until: Option<i64>,
     version: ApiVersion,
+    form: Form,
 }
 
 impl Wish {
-    /// The event as it is shown, if it is wanted.
-    fn show(&self, event: engine::Event) -> Option<Event> {
+    /// The event as it is sent, if it is wanted.
+    fn show(&self, event: engine::Event) -> Option<Bytes> {
         let shown = shown(event, self.version);
-        wants(&self.filters, &shown).then_some(shown)
+        wants(&self.filters, &shown).then(|| self.form.piece(&shown))
+    }
+
+    fn is_in_time(&self, event: &engine::Event) -> bool {
+        self.since.is_none_or(|since| event.at >= since) && self.until.is_none_or(|until| event.at <= until)
     }
 }
 
 async fn tell(mut subscription: Subscription, wish: Wish, send: Pieces) {
     if wish.since.is_some() || wish.until.is_some() {
         for event in subscription.past.drain(..) {
-            let in_time =
-                wish.since.is_none_or(|since| event.at >= since) && wish.until.is_none_or(|until| event.at <= until);
-            let Some(shown) = Some(event).filter(|_| in_time).and_then(|event| wish.show(event)) else { continue };
-            if send.send(body::line(&shown)).await.is_err() {
+            let Some(piece) = Some(event).filter(|e| wish.is_in_time(e)).and_then(|e| wish.show(e)) else { continue };
+            if send.send(piece).await.is_err() {
                 return;
             }
         }
@@ -68,17 +127,18 @@ async fn tell(mut subscription: Subscription, wish: Wish, send: Pieces) {
     tokio::pin!(end);
     loop {
         let event = tokio::select! {
+            biased;
             () = &mut end => return,
             () = send.closed() => return,
             event = subscription.live.recv() => event,
         };
         let shown = match event {
-            Ok(event) => wish.show(event),
+            Ok(event) => Some(event).filter(|e| wish.is_in_time(e)).and_then(|e| wish.show(e)),
             Err(RecvError::Lagged(_)) => None,
             Err(RecvError::Closed) => return,
         };
-        if let Some(shown) = shown
-            && send.send(body::line(&shown)).await.is_err()
+        if let Some(piece) = shown
+            && send.send(piece).await.is_err()
         {
             return;
         }
@@ -92,6 +152,7 @@ fn shown(event: engine::Event, version: ApiVersion) -> Event {
         EventKind::Network => "network",
         EventKind::Volume => "volume",
         EventKind::Daemon => "daemon",
+        EventKind::Builder => "builder",
     };
     let legacy = !version.has(WITHOUT_LEGACY) && matches!(kind, "container" | "image");
     let or_empty = |text: String| if legacy { text } else { String::new() };
@@ -128,5 +189,20 @@ mod tests {
         );
         let text = serde_json::to_string(&shown(event, ApiVersion(1, 52))).expect("json");
         assert!(text.starts_with(r#"{"Type":"container""#), "{text}");
+    }
+
+    #[test]
+    fn clients_may_ask_for_records_or_lines() {
+        let of = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().expect("a header"));
+            Form::asked(&headers).media_type()
+        };
+        assert_eq!(Form::asked(&HeaderMap::new()), Form::Json);
+        assert_eq!(of("*/*"), "application/json");
+        assert_eq!(of("text/html, application/x-ndjson;q=0.9, application/json"), "application/x-ndjson");
+        assert_eq!(of("application/json-seq"), "application/json-seq");
+        let piece = Form::Sequence.piece(&Event::default());
+        assert_eq!((piece.first(), piece.last()), (Some(&0x1e), Some(&b'\n')));
     }
 }

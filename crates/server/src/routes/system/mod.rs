@@ -8,14 +8,13 @@ mod registry;
 mod usage;
 mod version;
 
-pub use version::architecture;
-
 use crate::app::App;
 use axum::Router;
 use axum::routing::{get, post};
 
 pub fn routes() -> Router<App> {
     Router::new()
+        .route("/metrics", get(crate::metrics::get))
         .route("/_ping", get(ping::get).head(ping::get))
         .route("/version", get(version::get))
         .route("/info", get(info::get))

@@ -13,6 +13,9 @@ use http::{HeaderMap, StatusCode};
 use image::Reference;
 
 pub async fn login(State(app): State<App>, body: Bytes) -> Answer {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(Refusal::internal("EOF"));
+    }
     let asked: AuthConfig = crate::routes::json_body(&body)?;
     let (client, credentials) = (Client::default(), auth::of_config(asked));
     let cancel = client.cancel();

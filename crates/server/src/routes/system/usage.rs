@@ -13,24 +13,25 @@ use image::upkeep::ImageUsage;
 use std::collections::HashMap;
 
 const TYPES: [&str; 4] = ["container", "image", "volume", "build-cache"];
-/// From this version on the size of the build cache is not told apart.
-const WITHOUT_BUILDER_SIZE: u32 = 42;
+/// From this version on the size of the build cache is not told apart, and a client may ask for parts.
+const WITH_TYPES: u32 = 42;
 
 pub async fn get(State(app): State<App>, version: ApiVersion, query: Query) -> Answer {
-    let asked: Vec<String> = query.all("type").map(str::to_owned).collect();
+    // Older clients always get all of it.
+    let asked = query.all("type").filter(|_| version.has(WITH_TYPES)).map(str::to_owned);
+    let asked: Vec<String> = asked.collect();
     if let Some(unknown) = asked.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
         return Err(Refusal::invalid(format!("unknown object type: {unknown}")));
     }
-    let identity = app.identity().to_owned();
-    let answer = app.blocking(move |engine| usage(engine, &asked, version, &identity)).await?;
+    let answer = app.blocking(move |engine| usage(engine, &asked, version)).await?;
     Ok(status::json(StatusCode::OK, &answer))
 }
 
-fn usage(engine: &Engine, asked: &[String], version: ApiVersion, identity: &str) -> Result<DiskUsage, Refusal> {
+fn usage(engine: &Engine, asked: &[String], version: ApiVersion) -> Result<DiskUsage, Refusal> {
     let wants = |kind: &str| asked.is_empty() || asked.iter().any(|asked| asked == kind);
     let mut answer = DiskUsage {
         build_cache: wants("build-cache").then(Vec::new),
-        builder_size: (!version.has(WITHOUT_BUILDER_SIZE)).then_some(0),
+        builder_size: (!version.has(WITH_TYPES)).then_some(0),
         ..DiskUsage::default()
     };
     if wants("image") {
@@ -39,7 +40,7 @@ fn usage(engine: &Engine, asked: &[String], version: ApiVersion, identity: &str)
         answer.images = Some(images(engine, &usage.images, version)?);
     }
     if wants("container") {
-        answer.containers = Some(containers(engine, identity));
+        answer.containers = Some(containers(engine));
     }
     if wants("volume") {
         answer.volumes = Some(engine.volume_usage()?.into_iter().map(volume).collect());
@@ -72,10 +73,10 @@ fn users(engine: &Engine) -> HashMap<base::Digest, i64> {
     users
 }
 
-fn containers(engine: &Engine, identity: &str) -> Vec<ContainerSummary> {
+fn containers(engine: &Engine) -> Vec<ContainerSummary> {
     let now = present::summary::now();
     let row = |snapshot: &engine::Snapshot| {
-        let mut row = present::summary::of(snapshot, identity, now);
+        let mut row = present::summary::of(snapshot, now);
         (row.size_rw, row.size_root_fs) = present::summary::sizes(engine.sizes(snapshot));
         row
     };
@@ -87,7 +88,7 @@ fn volume(usage: VolumeUsage) -> VolumeWithUsage {
     VolumeWithUsage {
         created_at: volume.created_at,
         driver: "local".to_owned(),
-        labels: Some(volume.labels),
+        labels: Some(volume.labels).filter(|labels| !labels.is_empty()),
         mountpoint: volume.mountpoint.display().to_string(),
         name: volume.name,
         options: Some(volume.options).filter(|options| !options.is_empty()),

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::status::{self, Answer, Refusal};
-use api::types::{Component, MAX_VERSION, MIN_VERSION, Platform, Texts, Version};
+use api::types::{Component, MAX_VERSION, Platform, Texts, Version};
 use axum::extract::State;
 use http::StatusCode;
 
@@ -15,6 +15,7 @@ pub async fn get(State(app): State<App>) -> Answer {
 }
 
 fn of(kernel: String) -> Version {
+    let oldest = crate::version::oldest().to_string();
     let details = [
         ("ApiVersion", MAX_VERSION),
         ("Arch", architecture()),
@@ -23,7 +24,7 @@ fn of(kernel: String) -> Version {
         ("GitCommit", ""),
         ("GoVersion", ""),
         ("KernelVersion", &kernel),
-        ("MinAPIVersion", MIN_VERSION),
+        ("MinAPIVersion", &oldest),
         ("Os", "linux"),
     ];
     let details: Texts = details.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -32,7 +33,7 @@ fn of(kernel: String) -> Version {
         components: vec![Component { name: "Engine".to_owned(), version: OWN.to_owned(), details }],
         version: OWN.to_owned(),
         api_version: MAX_VERSION.to_owned(),
-        min_api_version: MIN_VERSION.to_owned(),
+        min_api_version: oldest.clone(),
         os: "linux".to_owned(),
         arch: architecture().to_owned(),
         kernel_version: kernel,

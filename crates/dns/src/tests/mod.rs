@@ -1,0 +1,5 @@
+//! The server on loopback sockets, with name servers outside that a test plays.
+
+mod inside;
+mod outside;
+mod stage;
