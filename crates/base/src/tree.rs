@@ -86,7 +86,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Deletes everything in a folder, which itself stays.
+/// Deletes everything in a folder, which itself stays. What is mounted there is not touched: EBUSY.
 pub fn empty(folder: BorrowedFd<'_>) -> Result<(), Errno> {
     // Every round takes at least one level of depth away.
     while !is_empty(folder)? {
@@ -95,13 +95,26 @@ pub fn empty(folder: BorrowedFd<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
+/// A folder in a folder, unless another file system is mounted there: its files are somebody else's.
+fn child(folder: BorrowedFd<'_>, name: &CString) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    loop {
+        match rustix::fs::openat2(folder, name, FOLDER, Mode::empty(), resolve) {
+            // A rename elsewhere on the system raced with the walk (openat2(2), EAGAIN).
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::XDEV) => return Err(Errno::BUSY),
+            other => return other,
+        }
+    }
+}
+
 fn inside(folder: BorrowedFd<'_>, top: BorrowedFd<'_>, depth: usize) -> Result<(), Errno> {
     for (name, kind) in entries(folder)? {
         if kind != FileType::Directory && kind != FileType::Unknown {
             rustix::fs::unlinkat(folder, &name, AtFlags::empty())?;
             continue;
         }
-        match rustix::fs::openat(folder, &name, FOLDER, Mode::empty()) {
+        match child(folder, &name) {
             Ok(_) if depth >= MAX_DEPTH => {
                 rustix::fs::renameat(folder, &name, top, format!("deep-{}", crate::Id::random()))?;
             }

@@ -6,6 +6,14 @@ use crate::{Groups, Tree};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Abilities {
+    pub memory: bool,
+    pub cpu_shares: bool,
+    /// Time in a period.
+    pub cpu_quota: bool,
+    /// Binding to processors and memory nodes.
+    pub cpu_set: bool,
+    /// The number of processes.
+    pub pids: bool,
     /// Memory and swap together, or swap alone.
     pub swap: bool,
     /// v1 only.
@@ -28,6 +36,11 @@ impl Groups {
             Tree::V1(tree) => {
                 let has = |controller, files: &[&str]| tree.has_file(controller, files);
                 Abilities {
+                    memory: has("memory", &["memory.limit_in_bytes"]),
+                    cpu_shares: has("cpu", &["cpu.shares"]),
+                    cpu_quota: has("cpu", &["cpu.cfs_quota_us"]),
+                    cpu_set: has("cpuset", &["cpuset.cpus"]),
+                    pids: has("pids", &["pids.max"]),
                     swap: has("memory", &["memory.memsw.limit_in_bytes"]),
                     swappiness: has("memory", &["memory.swappiness"]),
                     oom_kill_disable: has("memory", &["memory.oom_control"]),
@@ -40,6 +53,11 @@ impl Groups {
             Tree::V2(tree) => {
                 let weight = tree.has_file(&["io.weight", "io.bfq.weight"]);
                 Abilities {
+                    memory: tree.has_file(&["memory.max"]),
+                    cpu_shares: tree.has_file(&["cpu.weight"]),
+                    cpu_quota: tree.has_file(&["cpu.max"]),
+                    cpu_set: tree.has_file(&["cpuset.cpus"]),
+                    pids: tree.has_file(&["pids.max"]),
                     swap: tree.has_file(&["memory.swap.max"]),
                     block_io_weight: weight,
                     block_io_weight_device: weight,

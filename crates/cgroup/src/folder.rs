@@ -134,9 +134,10 @@ impl Folder {
         Ok(sizes)
     }
 
-    /// Makes a user the owner of a file, or of the folder itself.
-    pub(crate) fn give_to(&self, file: &str, uid: u32) -> Result<(), Errno> {
-        rustix::fs::chownat(&self.fd, file, Some(rustix::fs::Uid::from_raw(uid)), None, AtFlags::empty())
+    /// Makes a user, and a group if told, the owner of a file, or of the folder itself.
+    pub(crate) fn give_to(&self, file: &str, (uid, gid): (u32, Option<u32>)) -> Result<(), Errno> {
+        let (uid, gid) = (rustix::fs::Uid::from_raw(uid), gid.map(rustix::fs::Gid::from_raw));
+        rustix::fs::chownat(&self.fd, file, Some(uid), gid, AtFlags::empty())
     }
 
     /// Removes an empty group.

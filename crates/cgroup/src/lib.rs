@@ -262,10 +262,13 @@ impl Group {
         }
     }
 
-    /// Hands a v2 group over to the owner of a user namespace, see [`Placed::delegate`].
-    pub fn delegate(&self, uid: u32) -> Result<(), Error> {
+    /// Hands a v2 group over to root of a user namespace, whose user and group have this number, see [`Placed::delegate`].
+    ///
+    /// The group's, too: who forks a process into it from inside of that namespace has a right to files only whose user and
+    /// group are both mapped there (`capable_wrt_inode_uidgid` in kernel/capability.c).
+    pub fn hand_over(&self, id: u32) -> Result<(), Error> {
         match &*self.tree {
-            Tree::V2(tree) => tree.delegate(self.checked()?, uid),
+            Tree::V2(tree) => tree.delegate(self.checked()?, (id, Some(id))),
             Tree::V1(_) | Tree::Absent => Ok(()),
         }
     }

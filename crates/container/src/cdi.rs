@@ -1,12 +1,13 @@
 //! The Container Device Interface (CNCF, `SPEC.md` 0.8): devices of vendors, and what a container needs to use one.
 //!
 //! A vendor's specification (JSON or YAML) lies in a folder of the machine. It names devices (`vendor.com/class=name`) and what
-//! each changes of a container: variables, device nodes, mounts, groups. Hooks, which are programs of the vendor's that the
-//! runtime would call while it makes a container, are refused: this engine executes no external program.
+//! each changes of a container: variables, device nodes, mounts, groups, and hooks: programs of the vendor's that are called
+//! while the container is made.
 //!
 //! A later folder wins over an earlier one; a device that two specifications of one folder have is nobody's.
 
 use crate::{Config, Container, DeviceRequest, DriverDevices, MountPoint, MountRequest, MountSource};
+use oci::runtime::Hooks;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ pub const FOLDERS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
 
 /// Bytes of a specification at most.
 const MOST_BYTES: u64 = 16 << 20;
+
+/// Seconds after which a hook is killed that sets no limit itself: a start that never ends would hold its container for ever.
+const HOOK_SECONDS: i64 = 120;
 
 /// Kinds that `--gpus` means, the first that this machine has.
 const GPUS: [(&str, &str); 3] = [("nvidia", "nvidia.com/gpu"), ("amd", "amd.com/gpu"), ("intel", "intel.com/gpu")];
@@ -29,11 +33,6 @@ pub enum CdiError {
     Unresolvable(String),
     #[error("unexpected {0} in CDI device request")]
     Unexpected(&'static str),
-    #[error(
-        "CDI device injection failed: {device} needs the hook {hook}, and this engine executes no programs of vendors: \
-         mount and set by hand what it would"
-    )]
-    Hook { device: String, hook: String },
     #[error("CDI device injection failed: {device}: {why}")]
     Edit { device: String, why: String },
 }
@@ -105,8 +104,14 @@ struct Mount {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Hook {
+    hook_name: String,
     path: String,
+    args: Vec<String>,
+    env: Vec<String>,
+    /// Seconds
+    timeout: Option<i64>,
 }
 
 impl Registry {
@@ -224,9 +229,6 @@ fn specification(path: &Path) -> Result<Specification, String> {
 impl Edits {
     fn apply(&self, container: &mut Container, device: &str) -> Result<(), CdiError> {
         let refused = |why: String| CdiError::Edit { device: device.to_owned(), why };
-        if let Some(hook) = self.hooks.first() {
-            return Err(CdiError::Hook { device: device.to_owned(), hook: hook.path.clone() });
-        }
         if self.intel_rdt.is_some() {
             return Err(refused("it asks for Intel RDT, which containers of this engine do not have".to_owned()));
         }
@@ -240,7 +242,7 @@ impl Edits {
         for mount in &self.mounts {
             container.mounts.push(mount.point().map_err(refused)?);
         }
-        Ok(())
+        self.hooks.iter().try_for_each(|hook| hook.add(&mut container.config.hooks)).map_err(refused)
     }
 }
 
@@ -254,6 +256,36 @@ impl Node {
         });
     }
 }
+
+impl Hook {
+    fn add(&self, hooks: &mut Hooks) -> Result<(), String> {
+        let list = match self.hook_name.as_str() {
+            "prestart" => &mut hooks.prestart,
+            "createRuntime" => &mut hooks.create_runtime,
+            "createContainer" => &mut hooks.create_container,
+            "startContainer" => &mut hooks.start_container,
+            "poststart" => &mut hooks.poststart,
+            "poststop" => &mut hooks.poststop,
+            other => return Err(format!("invalid hook name {other:?}")),
+        };
+        if !self.path.starts_with('/') {
+            return Err(format!("the path {:?} of a hook is not absolute", self.path));
+        }
+        if let Some(wrong) = self.env.iter().find(|variable| !variable.contains('=')) {
+            return Err(format!("invalid environment variable {wrong:?} of a hook"));
+        }
+        let seconds = self.timeout.unwrap_or(HOOK_SECONDS);
+        if seconds <= 0 {
+            return Err(format!("the timeout {seconds} of a hook is not above 0"));
+        }
+        let (args, env) = (self.args.clone(), self.env.clone());
+        list.push(oci::runtime::Hook { path: self.path.clone(), args, env, timeout: Some(seconds) });
+        Ok(())
+    }
+}
+
+/// Options of a mount that take something away.
+const RESTRICTIONS: [&str; 3] = ["nosuid", "nodev", "noexec"];
 
 impl Mount {
     fn point(&self) -> Result<MountPoint, String> {
@@ -271,7 +303,8 @@ impl Mount {
             recursive_readonly: false,
         };
         let request = MountRequest { target: self.container_path.clone(), readonly: has("ro"), source };
-        Ok(MountPoint { request, volume: String::new(), source: self.host_path.clone(), anonymous: false })
+        let restrictions = RESTRICTIONS.into_iter().filter(|option| has(option)).map(str::to_owned).collect();
+        Ok(MountPoint { restrictions, ..MountPoint::plain(request, self.host_path.clone()) })
     }
 }
 

@@ -21,6 +21,13 @@ devices:
       hooks:
         - hookName: createContainer
           path: /usr/bin/acme-hook
+          args: [acme-hook, --now]
+          env: [A=b]
+  - name: wrong
+    containerEdits:
+      hooks:
+        - hookName: createContainers
+          path: /usr/bin/acme-hook
 containerEdits:
   env: ["ACME=yes"]
   additionalGids: [44]
@@ -85,10 +92,20 @@ fn what_cannot_be_had_is_said() {
         fails(named(&["acme.com/card=three", "b.com/c=d"])),
         "CDI device injection failed: unresolvable CDI devices acme.com/card=three, b.com/c=d"
     );
-    assert!(fails(named(&["acme.com/card=hooked"])).contains("needs the hook /usr/bin/acme-hook"));
+    assert!(fails(named(&["acme.com/card=wrong"])).contains("invalid hook name \"createContainers\""));
     assert_eq!(fails(DriverDevices { count: 1, ..named(&[]) }), "unexpected count in CDI device request");
     let gpus = DriverDevices { count: -1, capabilities: vec![vec!["gpu".into()]], ..DriverDevices::default() };
     assert_eq!(fails(gpus), "could not select device driver \"\" with capabilities: [[gpu]]");
+}
+
+#[test]
+fn a_hook_comes_with_its_own_words_and_is_bounded_in_time() {
+    let mut container = container(named(&["acme.com/card=hooked"]));
+    registry(&[("first/cards.yaml", CARDS)]).inject(&mut container).expect("a device");
+    let hook = &container.config.hooks.create_container[0];
+    assert_eq!((hook.path.as_str(), hook.args.len(), hook.timeout), ("/usr/bin/acme-hook", 2, Some(120)));
+    assert_eq!(hook.env, ["A=b"]);
+    assert_eq!(container.mounts[0].restrictions, ["nosuid"]);
 }
 
 #[test]

@@ -18,7 +18,8 @@ pub fn merge(mut config: Config, image: &oci::image::Config) -> Result<Config, M
     }
     merge_working_dir(&mut config, image)?;
     merge_env(&mut config.env, &image.env);
-    for (key, value) in &image.labels {
+    // Labels of ours tell the engine what to do: that is for who makes a container to say, not for an image (CVE-2026-53488).
+    for (key, value) in image.labels.iter().filter(|(key, _)| !key.starts_with(OWN_LABELS)) {
         config.labels.entry(key.clone()).or_insert_with(|| value.clone());
     }
     config.exposed_ports.extend(image.exposed_ports.keys().flat_map(|text| exposed_ports(text)));
@@ -28,6 +29,9 @@ pub fn merge(mut config: Config, image: &oci::image::Config) -> Result<Config, M
     merge_volumes(&mut config.mounts, image);
     Ok(config)
 }
+
+/// What labels that this engine heeds begin with.
+const OWN_LABELS: &str = "dhow.";
 
 /// Why a configuration cannot be run. Texts as Docker's.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -53,7 +53,7 @@ fn what_the_user_leaves_open_comes_from_the_image() {
         user: "www".to_owned(),
         working_dir: "/srv/../app/".to_owned(),
         stop_signal: "SIGQUIT".to_owned(),
-        labels: [("a".to_owned(), "image".to_owned()), ("b".to_owned(), "image".to_owned())].into(),
+        labels: ["a", "b", "dhow.health.on-failure"].map(|key| (key.to_owned(), "image".to_owned())).into(),
         ..image()
     };
     let merged = merge(Config::default(), &image).unwrap();
@@ -72,6 +72,7 @@ fn what_the_user_leaves_open_comes_from_the_image() {
     assert_eq!(merged.stop_signal.as_deref(), Some("SIGINT"));
     assert_eq!(merged.labels["a"], "ours");
     assert_eq!(merged.labels["b"], "image");
+    assert!(!merged.labels.contains_key("dhow.health.on-failure"));
 }
 
 #[test]

@@ -75,6 +75,11 @@ pub struct Config {
     pub devices: Vec<DeviceRequest>,
     /// Devices that a driver knows, or a Container Device Interface specification.
     pub driver_devices: Vec<DriverDevices>,
+    /// What specifications of devices want to have called; known only while the container is started.
+    #[serde(skip)]
+    pub hooks: oci::runtime::Hooks,
+    /// Words of the user's for programs outside, which hooks read in the container's state.
+    pub annotations: BTreeMap<String, String>,
     /// The container may change its own cgroups, and make some below.
     pub writable_cgroups: bool,
     pub sysctls: BTreeMap<String, String>,
@@ -201,6 +206,8 @@ pub struct EndpointRequest {
     pub links: Vec<String>,
     pub ipv4: Option<Ipv4Addr>,
     pub ipv6: Option<Ipv6Addr>,
+    /// Further addresses, of the links' own subnets (169.254.0.0/16, fe80::/10).
+    pub link_local: Vec<IpAddr>,
     /// `02:42:ac:11:00:02`; `None` is one that follows from the address.
     pub mac: Option<String>,
     pub driver_options: BTreeMap<String, String>,
@@ -341,6 +348,17 @@ pub struct MountPoint {
     pub source: String,
     /// The volume was made for this container and goes with it when asked to.
     pub anonymous: bool,
+    /// What is forbidden on it besides: `nosuid`, `nodev`, `noexec`, as a device's specification has it.
+    #[serde(default)]
+    pub restrictions: Vec<String>,
+}
+
+impl MountPoint {
+    /// Of no volume.
+    #[must_use]
+    pub fn plain(request: MountRequest, source: String) -> MountPoint {
+        MountPoint { request, volume: String::new(), source, anonymous: false, restrictions: Vec::new() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ pub use process::{exec_process, hostname};
 
 use crate::{CgroupNamespaceMode, Config, Container, IpcMode, MountSource, NetworkMode, PidMode, UtsMode, user};
 use base::{Kind, Kinded};
-use oci::runtime::{IdMapping, Linux, Namespace, NamespaceKind, Resources, Root, Spec};
+use oci::runtime::{Hooks, IdMapping, Linux, Namespace, NamespaceKind, Resources, Root, Spec};
 use std::path::PathBuf;
 
 /// The version of the runtime specification that is written.
@@ -121,7 +121,8 @@ pub fn build(container: &Container, around: &Surroundings) -> Result<Spec, SpecE
             readonly_paths: path::readonly(config),
             ..Linux::default()
         }),
-        ..Spec::default()
+        hooks: (config.hooks != Hooks::default()).then(|| config.hooks.clone()),
+        annotations: config.annotations.clone(),
     })
 }
 

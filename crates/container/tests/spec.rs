@@ -126,7 +126,7 @@ fn a_service_as_people_run_it() {
 
 fn point(target: &str, readonly: bool, source: MountSource, host: &str) -> MountPoint {
     let request = MountRequest { target: target.to_owned(), readonly, source };
-    MountPoint { request, volume: String::new(), source: host.to_owned(), anonymous: false }
+    MountPoint::plain(request, host.to_owned())
 }
 
 fn bind(propagation: &str) -> MountSource {

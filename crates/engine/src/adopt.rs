@@ -7,11 +7,12 @@ use crate::events::now;
 use crate::sandbox::POOLED;
 use crate::shelf::{Cell, Live};
 use crate::streams::{Hub, lock};
+use base::Id;
 use container::{Container, State, Status};
 use keeper::client::Found;
 use keeper::message::{Event, Exit};
 use network::Endpoint;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -24,6 +25,19 @@ const LOST: u8 = 255;
 /// What the state of such a container says when the machine did not go down.
 pub(crate) const KEEPER_LOST: &str =
     "the keeper, which is the parent of all containers, has ended (killed?): this container was killed with it";
+
+/// Forgets ends on networks that their container is not to be on: an engine was killed while it put it on one, or took it off.
+/// The links go with all others that are nobody's.
+pub(crate) fn forget_strays(known: &mut [(Container, State)], networks: &[network::Network]) {
+    for (container, state) in known {
+        let is_meant = |end: Endpoint| {
+            let on = networks.iter().find(|network| network.id == end.network);
+            let mut wanted = container.config.endpoints.keys();
+            on.is_none_or(|on| wanted.any(|text| *text == on.name || on.id.starts_with(text.as_str())))
+        };
+        state.endpoints.retain(|value| serde_json::from_value(value.clone()).is_ok_and(is_meant));
+    }
+}
 
 /// The endpoints of containers that still run.
 pub(crate) fn endpoints(known: &[(Container, State)], found: &[Found]) -> Vec<Endpoint> {
@@ -45,32 +59,20 @@ pub(crate) fn on_bridge(networks: &[network::Network], ends: &[Endpoint]) -> Vec
 /// Puts all records on the shelf, with what the keeper holds of them. Gives those that are to be started.
 pub(crate) fn all(engine: &Engine, known: Vec<(Container, State)>, found: Vec<Found>) -> Vec<Arc<Cell>> {
     let mut found: HashMap<_, _> = found.into_iter().map(|f| (f.process.key, f)).collect();
-    let mut restart = Vec::new();
-    for (record, state) in known {
-        let cell = shelve(engine, record, state);
+    let probes: HashSet<Id> = known.iter().filter_map(|(_, state)| state.health.as_ref()?.next).collect();
+    // First all are on the shelf, and known to run: what an end takes away may be another container's too.
+    let cells: Vec<_> = known.into_iter().map(|(record, state)| shelve(engine, record, state)).collect();
+    let mut ended = Vec::new();
+    let mut idle = Vec::new();
+    for cell in cells {
         match found.remove(&cell.id) {
-            Some(f) => resume(engine, &cell, f),
-            // Its end is recorded, its removal was not.
-            None if cell.record().config.auto_remove && cell.state().has_run && cell.status() == Status::Exited => {
-                drop(engine.erase(&cell, true));
-            }
-            // It waited for its restart.
-            None if cell.status() == Status::Restarting => restart.push(cell),
-            None if lost(&cell) => {
-                lose(engine, &cell);
-                match cell.record().config.auto_remove {
-                    true => drop(engine.erase(&cell, true)),
-                    false => restart.extend(to_boot(engine, cell, true)),
-                }
-            }
-            None => {
-                forget_endpoint(engine, &cell);
-                restart.extend(to_boot(engine, cell, false));
-            }
+            Some(f) => ended.extend(resume(engine, &cell, f).map(|end| (cell, end))),
+            None => idle.push(cell),
         }
     }
-    let orphans: Vec<Found> = found.into_values().collect();
-    orphans.into_iter().for_each(|f| drop_orphan(engine, f));
+    ended.into_iter().for_each(|(cell, (exit, at))| engine.spawn_exited(cell, exit, at));
+    let restart = idle.into_iter().filter_map(|cell| recover(engine, cell)).collect();
+    found.into_values().for_each(|f| drop_orphan(engine, f, &probes));
     sweep_folders(engine);
     engine.house.shelf.all().iter().for_each(|cell| engine.send_log(cell));
     restart
@@ -90,12 +92,38 @@ fn shelve(engine: &Engine, record: Container, state: State) -> Arc<Cell> {
     cell
 }
 
+/// A container of which the keeper has nothing; it is given back when it is to be started.
+fn recover(engine: &Engine, cell: Arc<Cell>) -> Option<Arc<Cell>> {
+    let auto_remove = cell.record().config.auto_remove;
+    match cell.status() {
+        // Its end is recorded, its removal was not.
+        Status::Exited if auto_remove && cell.state().has_run => {
+            drop(engine.erase(&cell, true));
+            None
+        }
+        // It waited for its restart.
+        Status::Restarting => Some(cell),
+        _ if lost(&cell) => {
+            lose(engine, &cell);
+            if auto_remove {
+                drop(engine.erase(&cell, true));
+                return None;
+            }
+            to_boot(engine, cell, true)
+        }
+        _ => {
+            forget_endpoint(engine, &cell);
+            to_boot(engine, cell, false)
+        }
+    }
+}
+
 fn lost(cell: &Cell) -> bool {
     matches!(cell.status(), Status::Running | Status::Paused | Status::Removing)
 }
 
-/// The process is there, or has ended while no engine was.
-fn resume(engine: &Engine, cell: &Arc<Cell>, found: Found) {
+/// The process is there, or has ended while no engine was: then how and when is given.
+fn resume(engine: &Engine, cell: &Arc<Cell>, found: Found) -> Option<(Exit, i64)> {
     let house = &engine.house;
     let process = found.process;
     let group = house.groups.of(&cell.id.to_string(), cell.state().group.as_ref());
@@ -103,6 +131,10 @@ fn resume(engine: &Engine, cell: &Arc<Cell>, found: Found) {
     let endpoints = if process.exited.is_some() { Vec::new() } else { ends(&cell.state()) };
     let record = cell.record();
     engine.readopt_ends(&record, &endpoints);
+    if process.exited.is_none() && cell.status() != Status::Paused {
+        // An engine that was killed while it froze the container has told nobody.
+        let _ = group.thaw();
+    }
     if let Some(started) = found.started {
         *lock(&cell.live) = Some(Live { pid: started.pid, pidfd: started.pidfd, group, endpoints, names: None });
         serve_names_again(engine, cell);
@@ -110,19 +142,22 @@ fn resume(engine: &Engine, cell: &Arc<Cell>, found: Found) {
         if let Err(e) = cell.hub.connect(started.streams, &target) {
             tracing::error!("cannot take the output of {} over: {e}", cell.id);
         }
+    } else if let Err(e) = group.remove() {
+        tracing::warn!("cannot remove the cgroup of {}: {}", cell.id, base::chain(&e));
     }
     cell.change(|state| {
+        // The probe of the earlier engine may not have ended yet.
+        state.health.iter_mut().for_each(|health| health.next = Some(Id::random()));
         state.status = if state.status == Status::Paused { Status::Paused } else { Status::Running };
         state.pid = process.pid;
         state.started_at = process.started_at;
         state.has_run = true;
     });
     house.save(cell);
-    match process.exited {
-        Some((exit, at)) => engine.spawn_exited(cell.clone(), exit, at),
-        None if cell.status() == Status::Running => engine.watch_health(cell),
-        None => {}
+    if process.exited.is_none() && cell.status() == Status::Running {
+        engine.watch_health(cell);
     }
+    process.exited
 }
 
 /// The name server inside of a container went with the engine that had it.
@@ -155,6 +190,7 @@ fn lose(engine: &Engine, cell: &Cell) {
         state.endpoints.clear();
         crate::containers::at_end(&mut state.health);
     });
+    crate::containers::end_hooks(&engine.house.roots, &cell.id);
     engine.house.save(cell);
 }
 
@@ -181,10 +217,8 @@ fn to_boot(engine: &Engine, cell: Arc<Cell>, lost: bool) -> Option<Arc<Cell>> {
 
 /// A process of the keeper's without a record: an exec of an earlier engine, or a container that was being removed. Of execs
 /// only probes are killed: nobody waits for their answer any more.
-fn drop_orphan(engine: &Engine, found: Found) {
-    if let (Some(started), Some(container)) = (&found.started, found.process.container)
-        && is_probe(engine, container, found.process.key)
-    {
+fn drop_orphan(engine: &Engine, found: Found, probes: &HashSet<Id>) {
+    if let Some(started) = found.started.as_ref().filter(|_| probes.contains(&found.process.key)) {
         kill_tree(started.pid, &started.pidfd);
     }
     if let Some(started) = &found.started
@@ -197,15 +231,10 @@ fn drop_orphan(engine: &Engine, found: Found) {
     }
 }
 
-fn is_probe(engine: &Engine, container: base::Id, exec: base::Id) -> bool {
-    let health = engine.house.shelf.get(&container).and_then(|cell| cell.state().health);
-    health.is_some_and(|health| health.next == Some(exec))
-}
-
 /// Removes the groups of containers and sandboxes that are gone. Before this engine makes its first one.
 pub(crate) fn sweep_groups(groups: &crate::groups::Groups, found: &[Found]) {
     for name in groups.names().unwrap_or_default() {
-        let id = name.parse::<base::Id>().ok();
+        let id = name.parse::<Id>().ok();
         let lives = id.is_some_and(|id| found.iter().any(|f| f.process.key == id && f.process.exited.is_none()));
         if lives || !(id.is_some() || name.starts_with(POOLED)) {
             continue;
@@ -225,7 +254,7 @@ fn sweep_folders(engine: &Engine) {
     let house = &engine.house;
     let Ok(entries) = std::fs::read_dir(house.roots.containers()) else { return };
     for entry in entries.flatten() {
-        let id = entry.file_name().to_str().and_then(|name| name.parse::<base::Id>().ok());
+        let id = entry.file_name().to_str().and_then(|name| name.parse::<Id>().ok());
         if let Some(id) = id
             && house.shelf.get(&id).is_none()
             && let Err(e) = house.roots.discard(&id)

@@ -8,6 +8,9 @@ use tokio::sync::broadcast;
 /// Events that are kept for those who ask later; Docker keeps as many.
 const KEPT: usize = 256;
 
+/// Events that a subscriber may be behind before it loses some.
+const AHEAD: usize = 1024;
+
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
@@ -48,7 +51,7 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn new() -> Events {
-        Events { past: Mutex::new(VecDeque::new()), live: broadcast::Sender::new(KEPT) }
+        Events { past: Mutex::new(VecDeque::new()), live: broadcast::Sender::new(AHEAD) }
     }
 
     pub(crate) fn tell(&self, event: Event) {

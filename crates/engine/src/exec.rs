@@ -93,9 +93,25 @@ impl Exec {
         Exec { id, cell: cell.clone(), create, hub, progress, process, probe: false }
     }
 
+    fn snapshot(&self, progress: Progress) -> ExecSnapshot {
+        ExecSnapshot {
+            id: self.id,
+            container: self.cell.id,
+            create: self.create.clone(),
+            running: progress.running,
+            exit_code: progress.exit_code,
+            pid: progress.pid,
+        }
+    }
+
     /// `None` until it has ended.
     pub(crate) fn exit_code(&self) -> Option<i32> {
         lock(&self.progress).exit_code
+    }
+
+    /// Whether its start has returned, and all its output was given to clients.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.progress.try_lock().is_ok_and(|progress| progress.running) && self.hub.is_drained()
     }
 
     /// Kills its process with all that came of it.
@@ -240,14 +256,17 @@ impl Engine {
     pub fn exec_inspect(&self, id: &str) -> Result<ExecSnapshot> {
         let exec = self.find_exec(id)?;
         let progress = *lock(&exec.progress);
-        Ok(ExecSnapshot {
-            id: exec.id,
-            container: exec.cell.id,
-            create: exec.create.clone(),
-            running: progress.running,
-            exit_code: progress.exit_code,
-            pid: progress.pid,
-        })
+        Ok(exec.snapshot(progress))
+    }
+
+    /// As [`exec_inspect`](Self::exec_inspect), from memory alone; `None` while it is being started, which may take its time.
+    pub fn exec_glimpse(&self, id: &str) -> Option<Result<ExecSnapshot>> {
+        let exec = match self.find_exec(id) {
+            Ok(exec) => exec,
+            Err(e) => return Some(Err(e)),
+        };
+        let progress = *exec.progress.try_lock().ok()?;
+        Some(Ok(exec.snapshot(progress)))
     }
 
     /// The keeper saw its end.
@@ -262,7 +281,7 @@ impl Engine {
         progress.exit_code = Some(code);
         progress.ended_at = Some(Instant::now());
         drop(progress);
-        let _ = self.house.keeper.release(exec.id);
+        let _ = self.house.keeper.let_go(exec.id);
         self.house.tell(&exec.cell, "exec_die", &[("execID", exec.id.to_string()), ("exitCode", code.to_string())]);
         exec.hub.finish();
         if exec.probe {
@@ -273,6 +292,16 @@ impl Engine {
     pub(crate) fn forget_exec(&self, exec: &Exec) {
         lock(&self.house.execs).remove(&exec.id);
         lock(&exec.cell.execs).retain(|id| *id != exec.id);
+    }
+
+    /// Of a container that is gone: whoever listens to one of its execs sees the end.
+    pub(crate) fn forget_execs(&self, cell: &Cell) {
+        for id in std::mem::take(&mut *lock(&cell.execs)) {
+            let exec = lock(&self.house.execs).remove(&id);
+            if let Some(exec) = exec {
+                exec.hub.finish();
+            }
+        }
     }
 
     /// The execs of a container that have started and not ended.
@@ -287,6 +316,10 @@ impl Engine {
         // One that is held is being started.
         let runs = |exec: &&Arc<Exec>| exec.progress.try_lock().is_ok_and(|progress| progress.running);
         execs.iter().filter(runs).map(|exec| exec.id).collect()
+    }
+
+    pub(crate) fn has_exec(&self, id: Id) -> bool {
+        lock(&self.house.execs).contains_key(&id)
     }
 
     fn find_exec(&self, id: &str) -> Result<Arc<Exec>> {
@@ -325,11 +358,15 @@ fn is_old(exec: &Exec) -> bool {
     ended.is_some_and(|ended| ended.elapsed() > REMEMBERED)
 }
 
-/// What a container's process sees as `/`.
+/// What a container's process sees as `/`: opened by its number, and only then it is asked whether that is still its own.
 fn root(cell: &Cell) -> Result<OwnedFd> {
-    let path = format!("/proc/{}/root", cell.pid()?);
-    rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|e| Error::Io { action: "open the container's root".into(), source: e.into() })
+    let live = lock(&cell.live);
+    let live = live.as_ref().ok_or_else(|| Error::NotRunning(cell.id.to_string()))?;
+    let path = format!("/proc/{}/root", live.pid);
+    let failed = |source| Error::Io { action: "open the container's root".into(), source };
+    let root = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|e| failed(e.into()))?;
+    sys::pidfd::send_signal(&live.pidfd, 0).map_err(failed)?;
+    Ok(root)
 }
 
 /// Only a container's start makes its working folder: that of an exec must be there.

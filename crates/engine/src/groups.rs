@@ -179,8 +179,8 @@ impl Group {
     pub(crate) fn delegate(&self, uid: u32) -> Result<(), Error> {
         match &self.at {
             At::Nowhere => Ok(()),
-            At::Own(group) => group.delegate(uid),
-            At::Placed(placed) => lock(placed).delegate(uid),
+            At::Own(group) => group.hand_over(uid),
+            At::Placed(placed) => lock(placed).hand_over(uid),
         }
     }
 

@@ -90,7 +90,10 @@ impl Engine {
         });
         let joined = async { while all.join_next().await.is_some() {} };
         let in_time = match limit {
-            None => Ok(joined.await),
+            None => {
+                joined.await;
+                Ok(())
+            }
             Some(limit) => tokio::time::timeout(limit, joined).await,
         };
         if in_time.is_err() {

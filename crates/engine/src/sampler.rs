@@ -31,7 +31,7 @@ pub struct Look {
 /// The machine at the time of a look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Machine {
-    /// Nanoseconds that all processors have worked or waited.
+    /// Nanoseconds that all processors have worked or waited; to be compared with another look's.
     pub time: u64,
     pub processors: usize,
     /// Bytes.
@@ -173,8 +173,31 @@ impl Machine {
     pub(crate) fn now() -> Machine {
         static MEMORY: OnceLock<u64> = OnceLock::new();
         let memory = *MEMORY.get_or_init(crate::system::total_memory);
-        let (time, processors) = times(&std::fs::read_to_string("/proc/stat").unwrap_or_default());
-        Machine { time, processors, memory }
+        let (ticked, processors) = times(&std::fs::read_to_string("/proc/stat").unwrap_or_default());
+        Machine { time: Clock::read(ticked, processors), processors, memory }
+    }
+}
+
+/// The time of all processors to the nanosecond: between two looks a fraction of a second apart the ticks of `/proc/stat`
+/// (a hundredth of a second) are too coarse.
+#[derive(Debug)]
+struct Clock {
+    read: Instant,
+    time: u64,
+}
+
+impl Clock {
+    /// What the engine's only one shows now; the first time it is set to what `/proc/stat` says.
+    fn read(ticked: u64, processors: usize) -> u64 {
+        static CLOCK: Mutex<Option<Clock>> = Mutex::new(None);
+        let (mut clock, now) = (lock(&CLOCK), Instant::now());
+        clock.get_or_insert(Clock { read: now, time: ticked }).go_on(now, processors)
+    }
+
+    fn go_on(&mut self, now: Instant, processors: usize) -> u64 {
+        let passed = u64::try_from(now.saturating_duration_since(self.read).as_nanos()).unwrap_or(0);
+        *self = Clock { read: now.max(self.read), time: self.time + passed * processors as u64 };
+        self.time
     }
 }
 
@@ -218,6 +241,16 @@ mod tests {
         let stat = "cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 1 1 1\ncpu1 1 1 1 1\nintr 5\n";
         assert_eq!(times(stat), (360_000_000, 2));
         assert_eq!(times(""), (0, 0));
+    }
+
+    #[test]
+    fn between_two_looks_the_clock_goes_on_by_the_time_of_all_processors() {
+        let now = Instant::now();
+        let mut clock = Clock { read: now, time: 1000 };
+        assert_eq!(clock.go_on(now, 2), 1000);
+        assert_eq!(clock.go_on(now + Duration::from_nanos(50), 2), 1100);
+        assert_eq!(clock.go_on(now + Duration::from_nanos(60), 4), 1140, "two more were brought up");
+        assert_eq!(clock.go_on(now, 4), 1140);
     }
 
     #[test]

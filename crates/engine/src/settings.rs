@@ -35,8 +35,8 @@ pub struct Settings {
     pub exec_options: BTreeMap<String, String>,
     /// Further names of runtimes that containers may ask for, and their programs.
     pub runtimes: BTreeMap<String, String>,
-    /// Where subnets of new networks are taken from, and how long their prefixes are; empty: Docker's.
-    pub address_pools: Vec<(ipnet::IpNet, u8)>,
+    /// Where subnets are taken from that nobody asked for.
+    pub address_pools: network::Pools,
     /// Options of every new network, by driver.
     pub network_options: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether containers of the default bridge do not reach each other.
@@ -95,7 +95,8 @@ impl Settings {
 
     pub(crate) fn bridge_options(&self, root: &Path) -> network::Options {
         let bridge = self.bridge_name(root);
-        network::Options { table: bridge.clone(), bridge, subnet: self.bip, mtu: self.mtu }
+        let (pools, together) = (self.address_pools.clone(), !self.is_isolated);
+        network::Options { table: bridge.clone(), bridge, subnet: self.bip, pools, mtu: self.mtu, together }
     }
 }
 

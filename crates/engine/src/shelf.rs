@@ -19,7 +19,7 @@ pub(crate) struct Cell {
     state: Mutex<State>,
     /// Held during a start, a stop's last part, an exit, a removal: one at a time for each container.
     pub(crate) turn: Mutex<()>,
-    /// Held while the state is written to disk.
+    /// Held while the state is written to disk, and while the record is changed there and here.
     pub(crate) saving: Mutex<()>,
     /// How many restarts are under way: while there are any, its end does not remove it.
     pub(crate) restarts: AtomicUsize,
@@ -85,21 +85,14 @@ impl Cell {
         self.record().name.clone()
     }
 
-    /// Changes the record, and gives it as it is then.
-    pub(crate) fn change_record(&self, change: impl FnOnce(&mut Container)) -> Arc<Container> {
-        let mut record = self.record.write().unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut record));
-        record.clone()
-    }
-
     pub(crate) fn set_name(&self, name: &str) {
         let mut record = self.record.write().unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(&mut record).name = name.to_owned();
     }
 
-    pub(crate) fn set_config(&self, config: container::Config) {
-        let mut record = self.record.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut record).config = config;
+    /// Another record. The caller holds `saving` since it read the one before, and has saved this one.
+    pub(crate) fn set_record(&self, record: Container) {
+        *self.record.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(record);
     }
 
     pub(crate) fn state(&self) -> State {
@@ -160,8 +153,12 @@ impl Shelf {
         }
     }
 
-    pub(crate) fn release(&self, name: &str) {
-        lock(&self.names).remove(name);
+    /// Gives a name back, unless it is another container's by now.
+    pub(crate) fn release(&self, name: &str, id: Id) {
+        let mut names = lock(&self.names);
+        if names.get(name) == Some(&id) {
+            names.remove(name);
+        }
     }
 
     pub(crate) fn has_name(&self, name: &str) -> bool {
@@ -175,7 +172,7 @@ impl Shelf {
     pub(crate) fn take(&self, id: &Id) {
         let taken = self.cells.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         if let Some(cell) = taken {
-            self.release(&cell.name());
+            self.release(&cell.name(), cell.id);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{Error, Result, Settings, adopt, facts};
 use base::Id;
 use container::Status;
 use keeper::client::{Keeper, Options};
-use network::{Bridge, Driver, Ground};
+use network::{Bridge, Driver, Endpoint, Ground};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
@@ -114,6 +114,8 @@ pub struct Info {
     pub cgroup_version: cgroup::Version,
     /// Whether containers can be limited.
     pub limits: bool,
+    /// In what.
+    pub abilities: cgroup::Abilities,
     pub cgroup_driver: cgroup::Driver,
     /// Whether this is the engine of an ordinary user.
     pub rootless: bool,
@@ -133,24 +135,14 @@ impl Engine {
         hidden.extend([roots.data.clone(), roots.exec.clone()]);
         let images = image::Store::open(&roots.data, image::HostMask { paths: hidden })?;
         let volumes = volume::Store::open(roots.data.join("volumes"))?;
-        let name = settings.group_name(&roots.data);
-        let groups = Arc::new(match &settings.rootless {
-            None => Groups::of_root(&name, settings.cgroup_driver)?,
-            Some(_) => Groups::of_user(&name),
-        });
-        let known = records.all()?;
+        let groups = Arc::new(groups(&settings, &roots)?);
+        let mut known = records.all()?;
+        adopt::forget_strays(&mut known, &network::Store::open(roots.data.join("networks"))?.all()?);
         let options = Options { exec_root: roots.exec.clone(), binary: settings.binary.clone() };
         let (keeper, found, events) = Keeper::connect(&options)?;
         adopt::sweep_groups(&groups, &found);
         let used = adopt::endpoints(&known, &found);
-        let outer = outer(&settings)?;
-        let options = settings.bridge_options(&roots.data);
-        let ground = Arc::new(Ground::new(&options.table, outer)?);
-        let network_records = network::Store::open(roots.data.join("networks"))?;
-        let on_bridge = adopt::on_bridge(&network_records.all()?, &used);
-        let bridge = Arc::new(Bridge::first(&ground, options, &on_bridge)?);
-        let networks = Networks::open(network_records, ground, Driver::Bridge(bridge.clone()), &used)?;
-        bridge.check()?;
+        let (bridge, networks) = networks(&settings, &roots, &used)?;
         let workshop = Arc::new(Workshop {
             keeper: keeper.clone(),
             bridge: bridge.clone(),
@@ -162,16 +154,15 @@ impl Engine {
         let journal =
             keeper.journal().ok_or_else(|| Error::Conflict("the keeper's journal is taken already".into()))?;
         let plumbing = Plumbing::new(journal, keeper.clone()).map_err(io("make the pump"))?;
-        let runtime = tokio::runtime::Handle::try_current()
-            .map_err(|e| Error::Io { action: "serve names".into(), source: std::io::Error::other(e) })?;
-        let names = dns::Server::start(runtime, "/etc/resolv.conf".into());
+        let runtime = tokio_runtime()?;
+        let names = dns::Server::start(runtime.clone(), "/etc/resolv.conf".into());
         let house = House {
             id: engine_id(&roots.data).map_err(io("keep the engine's id"))?,
             user_namespace: user_namespace(&workshop)?,
             capability_bound: capability_bound().map_err(io("read the bounding set"))?,
             pool: Pool::start(workshop, &settings).map_err(io("start the pool"))?,
             timers: Timers::start().map_err(io("start the timers"))?,
-            runtime: tokio_runtime()?,
+            runtime,
             sampler: Arc::default(),
             sending: Arc::default(),
             exchange: Exchange::new(settings.registries.clone()),
@@ -202,6 +193,7 @@ impl Engine {
         let engine = Engine { house: Arc::new(house) };
         let boot = adopt::all(&engine, known, found);
         engine.unmount_all_idle();
+        engine.watch_rules()?;
         engine.house.plumbing.start().map_err(io("start the pump"))?;
         adopt::listen(&engine, events).map_err(io("start the listener"))?;
         engine.boot(boot).map_err(io("start containers again"))?;
@@ -241,6 +233,7 @@ impl Engine {
             data_root: house.roots.data.display().to_string(),
             cgroup_version: house.groups.version(),
             limits: house.groups.any(),
+            abilities: house.groups.abilities(),
             cgroup_driver: house.groups.driver(),
             rootless: house.settings.rootless.is_some(),
             keeper_pid: house.keeper.pid(),
@@ -322,6 +315,16 @@ impl House {
         self.events.tell(Event { kind: EventKind::Container, action: action.into(), actor, attributes, at: now() });
     }
 
+    /// Changes the record of a container, on disk first. Nobody changes it meanwhile.
+    pub(crate) fn change_record(&self, cell: &Cell, change: impl FnOnce(&mut container::Container)) -> Result<()> {
+        let _saving = lock(&cell.saving);
+        let mut record = container::Container::clone(&cell.record());
+        change(&mut record);
+        self.records.save_record(&record)?;
+        cell.set_record(record);
+        Ok(())
+    }
+
     /// Saves the state as it is now; what cannot be saved is logged: the process itself is the truth.
     pub(crate) fn save(&self, cell: &Cell) {
         // Of two that save at once the later one saves the later state.
@@ -337,6 +340,26 @@ fn outer(settings: &Settings) -> Result<Option<Arc<dyn network::Outer>>> {
     let Some(inside) = &settings.rootless else { return Ok(None) };
     crate::rootless::loopback_up()?;
     Ok(Some(Arc::new(HostPorts::new(inside.doors.clone(), tokio_runtime()?))))
+}
+
+fn groups(settings: &Settings, roots: &Roots) -> Result<Groups> {
+    let name = settings.group_name(&roots.data);
+    match &settings.rootless {
+        None => Ok(Groups::of_root(&name, settings.cgroup_driver)?),
+        Some(_) => Ok(Groups::of_user(&name)),
+    }
+}
+
+/// The engine's own bridge and all networks, up; `used` are the ends in use.
+fn networks(settings: &Settings, roots: &Roots, used: &[Endpoint]) -> Result<(Arc<Bridge>, Networks)> {
+    let options = settings.bridge_options(&roots.data);
+    let ground = Arc::new(Ground::new(&options.table, outer(settings)?)?);
+    let records = network::Store::open(roots.data.join("networks"))?;
+    let on_bridge = adopt::on_bridge(&records.all()?, used);
+    let bridge = Arc::new(Bridge::first(&ground, options, &on_bridge)?);
+    let networks = Networks::open(records, ground, Driver::Bridge(bridge.clone()), used)?;
+    bridge.check()?;
+    Ok((bridge, networks))
 }
 
 /// That of the door that opens the engine.

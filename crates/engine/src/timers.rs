@@ -10,8 +10,15 @@ type Job = Box<dyn FnOnce() + Send>;
 /// Jobs by the time they are due.
 #[derive(Default)]
 pub(crate) struct Timers {
-    due: Mutex<BTreeMap<(Instant, u64), Job>>,
+    due: Mutex<Due>,
     news: Condvar,
+}
+
+#[derive(Default)]
+struct Due {
+    jobs: BTreeMap<(Instant, u64), Job>,
+    /// Of the next job: two that are due at the same instant are both done.
+    number: u64,
 }
 
 impl std::fmt::Debug for Timers {
@@ -32,15 +39,16 @@ impl Timers {
     /// Does `job` after `delay`, on the timers' thread: it must be short.
     pub(crate) fn after(&self, delay: Duration, job: impl FnOnce() + Send + 'static) {
         let mut due = lock(&self.due);
-        let number = due.last_key_value().map_or(0, |((_, n), _)| n + 1);
-        due.insert((Instant::now() + delay, number), Box::new(job));
+        let number = due.number;
+        due.number += 1;
+        due.jobs.insert((Instant::now() + delay, number), Box::new(job));
         self.news.notify_one();
     }
 
     fn run(&self) {
         let mut due = lock(&self.due);
         loop {
-            let Some((&(at, number), _)) = due.first_key_value() else {
+            let Some((&(at, number), _)) = due.jobs.first_key_value() else {
                 due = self.news.wait(due).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
@@ -49,7 +57,7 @@ impl Timers {
                 due = self.news.wait_timeout(due, left).unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
-            let job = due.remove(&(at, number));
+            let job = due.jobs.remove(&(at, number));
             drop(due);
             if let Some(job) = job {
                 job();

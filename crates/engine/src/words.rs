@@ -42,6 +42,8 @@ pub fn cause(failure: &Failure) -> String {
         Step::Sysctl => format!("open /proc/sys/{}: {errno}", subject.replace('.', "/")),
         Step::Rlimit => format!("error setting rlimit {subject}: {errno}"),
         Step::User => format!("setup user {subject}: {errno}"),
+        // The subject says it all.
+        Step::Hook | Step::Prepare => subject.clone(),
         step => format!("{}: {subject}: {errno}", format!("{step:?}").to_lowercase()),
     }
 }

@@ -227,6 +227,11 @@ impl Keeper {
         self.order(Request::Release { key })
     }
 
+    /// As [`release`](Self::release), without waiting for the keeper: what is asked after this is answered after it.
+    pub fn let_go(&self, key: Id) -> Result<(), Error> {
+        self.inner.connection.tell(Request::Release { key }).map_err(Error::Lost)
+    }
+
     /// Whether the keeper answers.
     pub fn ping(&self) -> Result<(), Error> {
         self.order(Request::Ping)

@@ -35,7 +35,7 @@ impl Store {
         for digest in self.list()? {
             bytes += self.usage_of(&digest)?;
         }
-        for folder in ["tmp", "mnt"] {
+        for folder in ["tmp", "mnt", "bottom"] {
             let path = self.root.join(folder);
             bytes += base::tree::disk_usage(&path).map_err(fail("measure", &path))?;
         }

@@ -15,6 +15,7 @@ const IFNAME: u16 = 3;
 const MTU: u16 = 4;
 const MASTER: u16 = 10;
 const LINKINFO: u16 = 18;
+const ALIAS: u16 = 20;
 const GROUP: u16 = 27;
 const NET_NS_FD: u16 = 28;
 const NUM_TX_QUEUES: u16 = 31;
@@ -47,6 +48,8 @@ pub struct Link {
     pub master: Option<Index>,
     pub mac: Option<[u8; 6]>,
     pub up: bool,
+    /// A text that says what the link is for (`ip link set NAME alias TEXT`).
+    pub alias: Option<String>,
 }
 
 /// A veth pair: one end here, as a port of a bridge if `master` says so, the other in another network namespace.
@@ -131,6 +134,15 @@ impl Batch {
     /// Brings a link up.
     pub fn set_up(&mut self, index: Index) {
         self.push("bring the link up", (NEWLINK, 0), &header(index, true), |_| {});
+    }
+
+    /// Says of a link what it is for.
+    pub fn set_alias(&mut self, name: &str, alias: &str) {
+        self.push("name the link's purpose", (NEWLINK, 0), &header(0, false), |a| {
+            a.text(IFNAME, name);
+            // The kernel wants no zero at its end, and keeps it where there is one.
+            a.bytes(ALIAS, alias.as_bytes());
+        });
     }
 
     /// Makes a link a port of a bridge.
@@ -286,5 +298,6 @@ fn parse(body: &[u8]) -> Option<Link> {
         master: attributes.u32(MASTER),
         mac: attributes.find(ADDRESS).and_then(|m| m.try_into().ok()),
         up: flags & UP != 0,
+        alias: attributes.text(ALIAS).map(str::to_owned),
     })
 }

@@ -37,6 +37,7 @@ impl Bridge {
             mtu: self.mtu,
             address: network,
             address6,
+            link_local: &wish.link_local,
             way: endpoint.way().filter(|_| wish.default_route),
         };
         let name = endpoint.host_link.clone();

@@ -5,7 +5,7 @@ use crate::leave::Leaving;
 use crate::pool::Pool;
 use crate::rules::Member;
 use crate::stock::Stock;
-use crate::{Design, Endpoint, Error, Ground, Options, Outer, Plan, container, subnet, sysctl};
+use crate::{Design, Endpoint, Error, Ground, Options, Outer, Plan, Pools, container, subnet, sysctl};
 use base::Id;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink::link::{Index, Link};
@@ -28,6 +28,7 @@ pub struct Bridge {
     pub(crate) network: Ipv4Net,
     pub(crate) network6: Option<Ipv6Net>,
     pub(crate) index: Index,
+    whose: Whose,
     pub(crate) mtu: u32,
     pub(crate) internal: bool,
     /// Whether containers on it reach each other.
@@ -36,6 +37,21 @@ pub struct Bridge {
     pub(crate) pool6: Option<Mutex<Pool>>,
     pub(crate) leaving: Leaving,
     doors: Mutex<Doors>,
+}
+
+/// Whose a bridge's link is. One that was there before us is used, and stays as it is: its other addresses, its IPv6, its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Engine,
+    Host,
+}
+
+/// A link that is up and has its address.
+#[derive(Debug, Clone, Copy)]
+struct Ready {
+    index: Index,
+    whose: Whose,
+    network: Ipv4Net,
 }
 
 impl Bridge {
@@ -59,11 +75,15 @@ impl Bridge {
     pub fn first(ground: &Arc<Ground>, options: Options, endpoints: &[Endpoint]) -> Result<Bridge, Error> {
         check_name("bridge", &options.bridge, LONGEST_NAME)?;
         let mtu = if options.mtu == 0 { DEFAULT_MTU } else { options.mtu };
-        let asked = options.subnet.map(subnet::check).transpose()?;
-        let (index, network) = ready_link(&ground.routes, (&options.bridge, mtu), asked, endpoints)?;
-        let plan = Plan { subnet: network, range: None, subnet6: None, range6: None, reserved: Vec::new() };
-        let design = Design { bridge: options.bridge, plan, mtu, internal: false, together: true, masquerade: true };
-        Bridge::stand(ground, design, index, endpoints)
+        let asked = match options.subnet {
+            Some(subnet) => Asked::This(subnet::check(subnet)?),
+            None => Asked::AnyOf(&options.pools),
+        };
+        let ready = ready_link(ground, (&options.bridge, mtu), asked, endpoints)?;
+        let plan = Plan { subnet: ready.network, range: None, subnet6: None, range6: None, reserved: Vec::new() };
+        let together = options.together;
+        let design = Design { bridge: options.bridge, plan, mtu, internal: false, together, masquerade: true };
+        Bridge::stand(ground, design, ready, endpoints)
     }
 
     /// The bridge of a user-defined network, new or adopted; the caller checks the ground.
@@ -71,13 +91,23 @@ impl Bridge {
         check_name("bridge", &design.bridge, LONGEST_NAME)?;
         let mtu = if design.mtu == 0 { DEFAULT_MTU } else { design.mtu };
         let network = subnet::check(design.plan.subnet)?;
-        let (index, _) = ready_link(&ground.routes, (&design.bridge, mtu), Some(network), endpoints)?;
-        Bridge::stand(ground, Design { mtu, ..design }, index, endpoints)
+        let was_there = ground.link_index(&design.bridge)?.is_some();
+        let name = design.bridge.clone();
+        let raised = ready_link(ground, (&name, mtu), Asked::This(network), endpoints)
+            .and_then(|ready| Bridge::stand(ground, Design { mtu, ..design }, ready, endpoints));
+        if raised.is_err() {
+            let _ = ground.leave(&name);
+            if !was_there {
+                let _ = ground.routes.with(|socket| delete_links(socket, &[&name]));
+            }
+        }
+        raised
     }
 
-    fn stand(ground: &Arc<Ground>, design: Design, index: Index, endpoints: &[Endpoint]) -> Result<Bridge, Error> {
+    fn stand(ground: &Arc<Ground>, design: Design, ready: Ready, endpoints: &[Endpoint]) -> Result<Bridge, Error> {
+        let Ready { index, whose, .. } = ready;
         let plan = &design.plan;
-        sysctl::prepare_host(&design.bridge, plan.subnet6.is_some())?;
+        sysctl::prepare_host(&design.bridge, whose, plan.subnet6.is_some())?;
         if let Some(network6) = plan.subnet6 {
             let mut batch = Batch::new();
             batch.add_address6(index, network6);
@@ -92,6 +122,7 @@ impl Bridge {
             network: plan.subnet,
             network6: plan.subnet6,
             index,
+            whose,
             mtu: design.mtu,
             internal: design.internal,
             together: design.together,
@@ -101,10 +132,10 @@ impl Bridge {
             doors: Mutex::default(),
             name: design.bridge,
         };
-        let (internal, masquerade) = (design.internal, design.masquerade);
-        let ipv6 = plan.subnet6.is_some();
+        let Design { internal, together, masquerade, .. } = design;
+        let ipv6 = bridge.network6.is_some();
         bridge.adopt(endpoints)?;
-        ground.join(Member { bridge: bridge.name.clone(), internal, masquerade, ipv6 })?;
+        ground.join(Member { bridge: bridge.name.clone(), internal, together, masquerade, ipv6 })?;
         Ok(bridge)
     }
 
@@ -143,7 +174,7 @@ impl Bridge {
         self.ground.filters.with(|socket| doors.keep_open(socket, &self.name))
     }
 
-    /// Removes the bridge, with the veth of every container that is still attached, and with the last bridge the tables.
+    /// Removes the bridge if it is ours, with the veth of every container that is still attached, and with the last bridge the tables.
     /// Goes on after a failure, and tells the first. `net.ipv4.ip_forward` stays as it is.
     pub fn down(&self) -> Result<(), Error> {
         let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +185,10 @@ impl Bridge {
             let ports = socket.links(Some(self.index))?;
             let names: Vec<&str> = ports.iter().filter(|l| is_ours(l)).map(|l| l.name.as_str()).collect();
             delete_links(socket, &names)?;
-            delete_links(socket, &[&self.name])
+            match self.whose {
+                Whose::Engine => delete_links(socket, &[&self.name]),
+                Whose::Host => Ok(()),
+            }
         });
         closed.and(ports).and(left).and(links)
     }
@@ -178,6 +212,10 @@ impl Bridge {
             }
             self.ground.ports.adopt(endpoint);
         }
+        if self.whose == Whose::Host {
+            // Another engine's, for all we know, and so are its ports.
+            return Ok(());
+        }
         let used = |link: &Link| endpoints.iter().any(|e| e.host_link == link.name);
         self.ground.routes.with(|socket| {
             let ports = socket.links(Some(self.index))?;
@@ -185,11 +223,6 @@ impl Bridge {
             delete_links(socket, &stale)
         })
     }
-}
-
-/// Removes links of user-defined networks that no record speaks of any more.
-pub fn remove_bridge(ground: &Ground, name: &str) -> Result<(), Error> {
-    ground.routes.with(|socket| delete_links(socket, &[name]))
 }
 
 fn is_present(error: &Error) -> bool {
@@ -222,13 +255,22 @@ fn is_ours(link: &Link) -> bool {
     link.kind.as_deref() == Some("veth") && link.name.starts_with(PREFIX)
 }
 
+/// What is asked of a bridge's address.
+#[derive(Debug, Clone, Copy)]
+enum Asked<'a> {
+    This(Ipv4Net),
+    /// The one it has, or a free one of these.
+    AnyOf(&'a Pools),
+}
+
 /// Finds or makes the bridge, with its address, up.
 fn ready_link(
-    routes: &Stock,
+    ground: &Ground,
     (name, mtu): (&str, u32),
-    asked: Option<Ipv4Net>,
+    asked: Asked<'_>,
     endpoints: &[Endpoint],
-) -> Result<(Index, Ipv4Net), Error> {
+) -> Result<Ready, Error> {
+    let routes = &ground.routes;
     let found = routes.with(|socket| socket.link(name))?;
     if found.as_ref().is_some_and(|l| l.kind.as_deref() != Some("bridge")) {
         return Err(Error::Invalid(format!("{name} is a link of this host, and no bridge")));
@@ -237,12 +279,12 @@ fn ready_link(
     let standing: Vec<Ipv4Net> =
         addresses.iter().filter(|(i, _)| found.as_ref().is_some_and(|l| l.index == *i)).map(|(_, a)| *a).collect();
     let network = match (asked, standing.first()) {
-        (Some(asked), _) => asked,
-        (None, Some(standing)) => *standing,
-        (None, None) => {
+        (Asked::This(asked), _) => asked,
+        (Asked::AnyOf(_), Some(standing)) => *standing,
+        (Asked::AnyOf(pools), None) => {
             let mut taken: Vec<Ipv4Net> = addresses.iter().map(|(_, a)| *a).collect();
             taken.extend(routes.with(Socket::routes)?.iter().map(|r| r.destination));
-            subnet::choose(&taken)?
+            pools.choose(&taken).ok_or(Error::SubnetsExhausted)?
         }
     };
     if let Some(stranger) = endpoints.iter().find(|e| !network.contains(&e.address)) {
@@ -250,27 +292,36 @@ fn ready_link(
     }
     let link = match found {
         Some(link) => link,
-        None => make_link(routes, name, network, mtu)?,
+        None => make_link(ground, name, network, mtu)?,
     };
-    settle_address(routes, &link, network, &standing)?;
-    Ok((link.index, network))
+    let whose = if link.alias.as_deref() == Some(&ground.mark()) { Whose::Engine } else { Whose::Host };
+    settle_address(routes, &link, whose, (network, &standing))?;
+    Ok(Ready { index: link.index, whose, network })
 }
 
-fn make_link(routes: &Stock, name: &str, network: Ipv4Net, mtu: u32) -> Result<Link, Error> {
-    routes
+fn make_link(ground: &Ground, name: &str, network: Ipv4Net, mtu: u32) -> Result<Link, Error> {
+    let mark = ground.mark();
+    ground
+        .routes
         .with(|socket| {
             let mut batch = Batch::new();
             batch.add_bridge(name, container::mac(network.addr()), mtu);
+            batch.set_alias(name, &mark);
             socket.run(&mut batch)?;
             socket.link(name)
         })?
         .ok_or_else(|| Error::io(format!("find the bridge {name}"), std::io::ErrorKind::NotFound))
 }
 
-/// Leaves the bridge with this one address, up.
-fn settle_address(routes: &Stock, link: &Link, network: Ipv4Net, standing: &[Ipv4Net]) -> Result<(), Error> {
+/// Leaves the bridge with this address, up; one of ours with no other.
+fn settle_address(
+    routes: &Stock,
+    link: &Link,
+    whose: Whose,
+    (network, standing): (Ipv4Net, &[Ipv4Net]),
+) -> Result<(), Error> {
     let mut batch = Batch::new();
-    for other in standing.iter().filter(|a| **a != network) {
+    for other in standing.iter().filter(|a| whose == Whose::Engine && **a != network) {
         batch.delete_address(link.index, *other);
     }
     if !standing.contains(&network) {

@@ -1,7 +1,7 @@
 //! The container's side of a network namespace: its settings, its links, their addresses, its routes.
 
 use crate::{Error, sysctl};
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink::link::{Index, Macvlan, MacvlanMode, Peer, VethPair};
 use netlink::{Batch, Socket};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,6 +23,8 @@ pub(crate) struct Wiring<'a> {
     pub(crate) mtu: u32,
     pub(crate) address: Ipv4Net,
     pub(crate) address6: Option<Ipv6Net>,
+    /// Further addresses.
+    pub(crate) link_local: &'a [IpNet],
     /// The default route, when this link has it.
     pub(crate) way: Option<Way>,
 }
@@ -68,9 +70,17 @@ pub(crate) fn wire(netns: BorrowedFd<'_>, host: &mut Socket, wiring: &Wiring<'_>
         batch.set_up(LOOPBACK);
         batch.add_address(index, wiring.address);
         batch.set_up(index);
-        if let Some(address6) = wiring.address6 {
+        let further6 =
+            wiring.link_local.iter().filter_map(|net| if let IpNet::V6(net) = net { Some(*net) } else { None });
+        let mut all6 = wiring.address6.into_iter().chain(further6).peekable();
+        if all6.peek().is_some() {
             sysctl::allow_ipv6(wiring.link)?;
-            batch.add_address6(index, address6);
+        }
+        all6.for_each(|address6| batch.add_address6(index, address6));
+        for net in wiring.link_local {
+            if let IpNet::V4(net) = net {
+                batch.add_address(index, *net);
+            }
         }
         if let Some(way) = wiring.way {
             add_way(&mut batch, way, index);

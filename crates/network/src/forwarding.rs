@@ -47,6 +47,8 @@ fn inward(rule: Rule<'_, '_>, bridge: &str) {
 #[derive(Debug, Default)]
 pub(crate) struct Doors {
     standing: Option<Standing>,
+    /// Its bridge is gone, and somebody may still be checking it.
+    closed: bool,
 }
 
 /// The chain our rules are in and the number of the last of them.
@@ -59,6 +61,9 @@ struct Standing {
 impl Doors {
     /// Sees to it that our rules stand where they must: two or three questions to the kernel when nothing has changed.
     pub(crate) fn keep_open(&mut self, socket: &mut Socket, bridge: &str) -> Result<(), Error> {
+        if self.closed {
+            return Ok(());
+        }
         let wanted = wanted_chain(socket)?;
         match (self.standing, wanted) {
             (None, None) => return Ok(()),
@@ -77,6 +82,7 @@ impl Doors {
     /// Takes our rules away, those of an earlier engine too.
     pub(crate) fn close(&mut self, socket: &mut Socket, bridge: &str) -> Result<(), Error> {
         self.standing = None;
+        self.closed = true;
         close(socket, bridge)
     }
 }

@@ -3,7 +3,7 @@
 use crate::ports::Ports;
 use crate::rules::{Member, Rules};
 use crate::stock::Stock;
-use crate::{Error, Outer, subnet};
+use crate::{Error, Outer, Pools};
 use ipnet::Ipv4Net;
 use netlink::nft::{Family, Transaction};
 use netlink::{Socket, link::Index};
@@ -63,12 +63,12 @@ impl Ground {
         self.standing.try_lock().map_or(Ok(()), |mut standing| self.check_standing(&mut standing))
     }
 
-    /// A subnet of the default pools that neither the host's addresses and routes nor `taken` overlap, with its gateway.
-    pub fn free_subnet(&self, taken: &[Ipv4Net]) -> Result<Ipv4Net, Error> {
+    /// A subnet that neither the host's addresses and routes nor `taken` overlap, with its gateway.
+    pub fn free_subnet(&self, pools: &Pools, taken: &[Ipv4Net]) -> Result<Ipv4Net, Error> {
         let mut all = taken.to_vec();
         all.extend(self.routes.with(Socket::addresses)?.into_iter().map(|(_, address)| address));
         all.extend(self.routes.with(Socket::routes)?.into_iter().map(|route| route.destination));
-        subnet::choose(&all)
+        pools.choose(&all).ok_or(Error::SubnetsExhausted)
     }
 
     fn check_standing(&self, standing: &mut Standing) -> Result<(), Error> {
@@ -162,6 +162,11 @@ impl Ground {
         let mut t = Transaction::of(family);
         write(&self.rules(family), &mut t);
         self.filters.with(|socket| t.commit(socket))
+    }
+
+    /// What links of ours say of themselves: no other one is ever taken away.
+    pub(crate) fn mark(&self) -> String {
+        format!("dhow {}", self.table)
     }
 
     /// The number of a link of the host.

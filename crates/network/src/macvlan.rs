@@ -89,6 +89,7 @@ impl MacvlanNetwork {
             mtu: self.design.mtu,
             address: Ipv4Net::new_assert(endpoint.address, endpoint.prefix),
             address6: endpoint.ipv6,
+            link_local: &wish.link_local,
             way: endpoint.way().filter(|_| wish.default_route),
         };
         let link = endpoint.link.clone();

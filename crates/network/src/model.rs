@@ -1,5 +1,7 @@
 //! The plain values of a bridge network: what others say to it and hear from it.
 
+use crate::Pools;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,10 +13,13 @@ pub struct Options {
     pub bridge: String,
     /// The nft table (family ip), such as `dhow0`.
     pub table: String,
-    /// The gateway and its subnet, as `--bip`; `None` picks the first /16 of 172.17-31.0.0 and then /20 of 192.168.0.0 that no route of the host covers.
+    /// The gateway and its subnet, as `--bip`; `None` picks the first of `pools` that no route of the host covers.
     pub subnet: Option<ipnet::Ipv4Net>,
+    pub pools: Pools,
     /// Bytes; 0 is the default 1500.
     pub mtu: u32,
+    /// As [`Design::together`].
+    pub together: bool,
 }
 
 /// What a user-defined network's bridge is made with.
@@ -54,6 +59,8 @@ pub struct Wish {
     pub link: String,
     pub ipv4: Option<Ipv4Addr>,
     pub ipv6: Option<Ipv6Addr>,
+    /// Further addresses, with their prefixes.
+    pub link_local: Vec<IpNet>,
     /// `None` is `02:42` and the IPv4 address.
     pub mac: Option<[u8; 6]>,
     /// Whether everything without a better route leaves by it.

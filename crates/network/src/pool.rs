@@ -95,7 +95,7 @@ fn hosts(network: IpNet) -> (u128, u128) {
     (bits(network.network()).saturating_add(1), bits(network.broadcast()).saturating_sub(1))
 }
 
-fn bits(address: IpAddr) -> u128 {
+pub(crate) fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_bits().into(),
         IpAddr::V6(address) => address.to_bits(),

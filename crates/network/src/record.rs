@@ -37,7 +37,8 @@ pub struct Network {
 #[serde(default)]
 pub struct Ipam {
     pub driver: String,
-    pub options: BTreeMap<String, String>,
+    /// As they were given: none is not the same as an empty list to who compares.
+    pub options: Option<BTreeMap<String, String>>,
     pub config: Vec<Subnet>,
 }
 

@@ -9,6 +9,7 @@
 //!   set internal     { type ifname }           # those that nothing leads out of or into
 //!   set masqueraded  { type ifname }           # those whose packets leave with the host's address
 //!   set within       { type ifname . ifname }  # each bridge with itself
+//!   set together     { type ifname . ifname }  # the same, of those whose containers reach each other
 //!   chain raw         (prerouting, raw)     nobody behind a bridge speaks as, or to, 127.0.0.0/8
 //!   chain prerouting  (prerouting, dstnat)  published ports, for packets from outside and from containers
 //!   chain output      (output, dstnat)      published ports, for programs of the host
@@ -36,6 +37,7 @@ const BRIDGES: Set<'static> = Set { name: "bridges", key: &[Field::Link] };
 const INTERNAL: Set<'static> = Set { name: "internal", key: &[Field::Link] };
 const MASQUERADED: Set<'static> = Set { name: "masqueraded", key: &[Field::Link] };
 const WITHIN: Set<'static> = Set { name: "within", key: &[Field::Link, Field::Link] };
+const TOGETHER: Set<'static> = Set { name: "together", key: &[Field::Link, Field::Link] };
 
 const RAW: BaseChain<'static> =
     BaseChain { name: "raw", kind: ChainKind::Filter, hook: Hook::Prerouting, priority: -300 };
@@ -53,6 +55,8 @@ const FORWARD: BaseChain<'static> =
 pub(crate) struct Member {
     pub(crate) bridge: String,
     pub(crate) internal: bool,
+    /// Whether those behind it reach each other.
+    pub(crate) together: bool,
     pub(crate) masquerade: bool,
     pub(crate) ipv6: bool,
 }
@@ -79,7 +83,7 @@ impl Rules<'_> {
         let at = [address, Field::Protocol, Field::Port];
         t.add_map(self.table, &Map { name: PORTS, key: &at[1..], value: &[address, Field::Port] });
         t.add_map(self.table, &Map { name: PORTS_AT, key: &at, value: &[address, Field::Port] });
-        for set in [BRIDGES, INTERNAL, MASQUERADED, WITHIN] {
+        for set in [BRIDGES, INTERNAL, MASQUERADED, WITHIN, TOGETHER] {
             t.add_set(self.table, &set);
         }
         for chain in [RAW, PREROUTING, OUTPUT, POSTROUTING, FORWARD] {
@@ -170,7 +174,8 @@ impl Rules<'_> {
             self.rule(t, RAW, |r| r.from_links_in(bridges).destination_in(loopback()).drop());
             self.rule(t, RAW, |r| r.from_links_in(bridges).source_in(loopback()).drop());
         }
-        self.rule(t, FORWARD, |r| r.between_links_in(WITHIN.name).accept());
+        // Ports of a bridge that are isolated from each other could still send by way of the host, with its MAC.
+        self.rule(t, FORWARD, |r| r.between_links_in(TOGETHER.name).accept());
         self.rule(t, FORWARD, |r| r.from_links_in(internal).drop());
         self.rule(t, FORWARD, |r| r.to_links_in(internal).drop());
         self.rule(t, FORWARD, |r| r.to_links_in(bridges).state(CT_ESTABLISHED | CT_RELATED).accept());
@@ -197,6 +202,9 @@ impl Rules<'_> {
 fn memberships(member: &Member) -> Vec<(&'static str, Element)> {
     let bridge = member.bridge.as_str();
     let mut all = vec![(BRIDGES.name, Element::links(&[bridge])), (WITHIN.name, Element::links(&[bridge, bridge]))];
+    if member.together {
+        all.push((TOGETHER.name, Element::links(&[bridge, bridge])));
+    }
     if member.internal {
         all.push((INTERNAL.name, Element::links(&[bridge])));
     }

@@ -1,6 +1,7 @@
 //! Settings below /proc/sys/net of the calling thread's network namespace.
 
 use crate::Error;
+use crate::bridge::Whose;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::sync::OnceLock;
@@ -39,13 +40,18 @@ fn last_mapped(map: &str) -> u32 {
 /// Settings of the host: forwarding on; the bridge takes replies to connections from 127.0.0.1, and IPv6 only when it has a subnet of it.
 ///
 /// Forwarding stays on at the end: others may have come to rely on it.
-pub(crate) fn prepare_host(bridge: &str, ipv6: bool) -> Result<(), Error> {
+pub(crate) fn prepare_host(bridge: &str, whose: Whose, ipv6: bool) -> Result<(), Error> {
     if read("ipv4/ip_forward").is_none_or(|v| v != "1") {
         set("ipv4/ip_forward", "1")?;
         tracing::info!("net.ipv4.ip_forward is now 1: this host forwards packets between its networks");
     }
     set(&format!("ipv4/conf/{bridge}/route_localnet"), "1")?;
-    set_if_there(&format!("ipv6/conf/{bridge}/accept_ra"), "0")?;
+    if whose == Whose::Engine {
+        set_if_there(&format!("ipv6/conf/{bridge}/accept_ra"), "0")?;
+    }
+    if !ipv6 && whose == Whose::Host {
+        return Ok(());
+    }
     if !ipv6 {
         return set_if_there(&format!("ipv6/conf/{bridge}/disable_ipv6"), "1");
     }

@@ -375,7 +375,7 @@ impl Beginning {
 }
 
 /// Waits for the next word.
-fn hear(socket: BorrowedFd<'_>) -> Result<Word, Failure> {
+pub(crate) fn hear(socket: BorrowedFd<'_>) -> Result<Word, Failure> {
     loop {
         if let Some(word) = wire::listen(socket) {
             return Ok(word);

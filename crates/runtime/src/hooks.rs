@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,16 @@ pub struct HookError {
     /// From 0.
     pub number: usize,
     pub reason: String,
+}
+
+/// Hooks of one point that run in a folder which is not the caller's.
+#[derive(Debug, Clone, Copy)]
+pub struct Calls<'a> {
+    /// As the specification spells it: `createRuntime`.
+    pub point: &'a str,
+    pub hooks: &'a [Hook],
+    pub state: &'a State,
+    pub folder: &'a Path,
 }
 
 /// What ends a hook early: when `fd` is readable, `came` reads it and tells whether it was that.
@@ -41,18 +52,37 @@ pub fn run_hooks(
     state: &State,
     interruption: Option<&Interruption<'_>>,
 ) -> Result<(), HookError> {
-    for (number, hook) in hooks.iter().enumerate() {
-        run(hook, state, interruption).map_err(|reason| HookError { point: point.to_owned(), number, reason })?;
-    }
-    Ok(())
+    let failed = |number, reason| HookError { point: point.to_owned(), number, reason };
+    let numbered = &mut hooks.iter().enumerate();
+    numbered.try_for_each(|(number, hook)| run(hook, state, None, interruption).map_err(|why| failed(number, why)))
 }
 
-fn run(hook: &Hook, state: &State, interruption: Option<&Interruption<'_>>) -> Result<(), String> {
+impl Calls<'_> {
+    /// As [`run_hooks`].
+    pub fn run(&self, interruption: Option<&Interruption<'_>>) -> Result<(), HookError> {
+        let failed = |number, reason| HookError { point: self.point.to_owned(), number, reason };
+        let call = |hook| run(hook, self.state, Some(self.folder), interruption);
+        let numbered = &mut self.hooks.iter().enumerate();
+        numbered.try_for_each(|(number, hook)| call(hook).map_err(|why| failed(number, why)))
+    }
+}
+
+fn run(
+    hook: &Hook,
+    state: &State,
+    folder: Option<&Path>,
+    interruption: Option<&Interruption<'_>>,
+) -> Result<(), String> {
     let text = |e: io::Error| e.to_string();
     let state = serde_json::to_vec(state).map_err(|e| e.to_string())?;
     let (output, errors) = (memory("output").map_err(text)?, memory("errors").map_err(text)?);
     let mut child = command(hook, &state)
-        .and_then(|mut command| command.stdout(output.try_clone()?).stderr(errors.try_clone()?).spawn())
+        .and_then(|mut command| {
+            if let Some(folder) = folder {
+                command.current_dir(folder);
+            }
+            command.stdout(output.try_clone()?).stderr(errors.try_clone()?).spawn()
+        })
         .map_err(|e| format!("fork/exec {}: {}", hook.path, errno_text(&e)))?;
     let status = match wait(&mut child, hook.timeout, interruption).map_err(text)? {
         End::Ended(status) => status,

@@ -83,6 +83,21 @@ pub struct Plan {
     pub masked_paths: Vec<String>,
     pub readonly_paths: Vec<String>,
     pub process: ProcessPlan,
+    /// `None`: it stops nowhere on its way.
+    pub halts: Option<Halts>,
+}
+
+/// What a keeper's process stops for: hooks. See [`crate::Outside`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halts {
+    /// The socket at which the process waits until hooks outside of it have run.
+    pub outside: Option<FdIndex>,
+    /// Where the root is mounted until it is entered, for hooks that look for it in the bundle: an absolute path.
+    pub root: String,
+    /// The hooks of the specification, as JSON: they know optional fields, which a plan's encoding does not.
+    pub hooks: String,
+    /// The state that they read, as JSON; its status and process are filled in.
+    pub state: String,
 }
 
 /// One mount, placed by fd below the new root; a missing mount point is made (a folder, or a file where the source is one).

@@ -3,6 +3,7 @@
 mod below_root;
 mod copy_up;
 mod course;
+mod halts;
 mod home;
 mod init;
 pub(crate) mod joining;

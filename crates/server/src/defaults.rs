@@ -36,9 +36,10 @@ impl Defaults {
     /// Reads the settings, in dockerd's words where they are wrong.
     pub fn read(told: &Settings<'_>) -> Result<Defaults, OptionsError> {
         let gateways = told.list("host-gateway-ips")?;
+        let (log_driver, log_options) = log(told)?;
         Ok(Defaults {
-            log_driver: told.text("log-driver").filter(|text| !text.is_empty()),
-            log_options: told.texts("log-opts")?,
+            log_driver,
+            log_options,
             ulimits: ulimits(told)?,
             shm_size: told.size("default-shm-size")?.and_then(|bytes| i64::try_from(bytes).ok()),
             ipc_mode: one_of(told, "default-ipc-mode", &["private", "shareable"], "IPC")?,
@@ -145,6 +146,16 @@ impl Defaults {
     }
 }
 
+/// The driver and its options: checked before any container needs them.
+fn log(told: &Settings<'_>) -> Result<(Option<String>, BTreeMap<String, String>), OptionsError> {
+    let driver = told.text("log-driver").filter(|text| !text.is_empty());
+    let options = told.texts("log-opts")?;
+    let checked = driver.as_deref().unwrap_or(engine::logging::DEFAULT_DRIVER);
+    engine::logging::check(checked, &options)
+        .map_err(|why| OptionsError::Words(format!("failed to set log opts: {why}")))?;
+    Ok((driver, options))
+}
+
 fn one_of(told: &Settings<'_>, key: &'static str, values: &[&str], what: &str) -> Result<Option<String>, OptionsError> {
     let text = told.text(key).filter(|text| !text.is_empty());
     match text.as_deref() {
@@ -233,6 +244,8 @@ mod tests {
             json!({"seccomp-profile": "/nowhere/profile.json"}),
             json!({"default-ulimits": {"nofile": 5}}),
             json!({"default-shm-size": "big"}),
+            json!({"log-opts": {"max-sise": "1m"}}),
+            json!({"log-driver": "nope"}),
         ] {
             let told = settings.as_object().expect("an object").clone();
             assert!(Defaults::read(&Settings(&told)).is_err(), "{settings}");

@@ -276,8 +276,8 @@ fn address_pools(told: &Settings<'_>) -> Result<Vec<(ipnet::IpNet, u8)>, Options
     let pools = told.0.get("default-address-pools").and_then(Value::as_array).into_iter().flatten();
     let read = |pool: &Value| {
         let base: ipnet::IpNet = pool.get("base")?.as_str()?.parse().ok()?;
-        let size = u8::try_from(pool.get("size")?.as_u64()?).ok()?;
-        (size >= base.prefix_len() && size <= base.max_prefix_len()).then_some((base.trunc(), size))
+        let range = (base.trunc(), u8::try_from(pool.get("size")?.as_u64()?).ok()?);
+        network::Pools::new(&[range]).map(|_| range)
     };
     pools.map(|pool| read(pool).ok_or_else(|| wrong(pool))).collect()
 }

@@ -21,7 +21,7 @@ impl PidFile {
         let failed = |source| PidFileError::Io { path: path.to_owned(), source };
         let own = std::process::id();
         let before = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
-        if let Some(pid) = before.filter(|pid| *pid != own && Path::new(&format!("/proc/{pid}")).exists()) {
+        if let Some(pid) = before.filter(|pid| *pid != own && lives(*pid)) {
             return Err(PidFileError::StillRunning { path: path.to_owned(), pid });
         }
         if let Some(folder) = path.parent() {
@@ -30,6 +30,12 @@ impl PidFile {
         std::fs::write(path, own.to_string()).map_err(failed)?;
         Ok(PidFile(path.to_owned()))
     }
+}
+
+/// One that was killed and that nobody has waited for is gone, too.
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 impl Drop for PidFile {
@@ -50,6 +56,14 @@ mod tests {
         assert!(!path.exists());
         std::fs::write(&path, "1\n").expect("a file");
         assert!(matches!(PidFile::write(&path), Err(PidFileError::StillRunning { pid: 1, .. })));
+        let mut ended = std::process::Command::new("true").spawn().expect("a process");
+        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", ended.id())).expect("its state");
+        while !stat().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        std::fs::write(&path, ended.id().to_string()).expect("a file");
+        drop(PidFile::write(&path).expect("written over that of a zombie"));
+        ended.wait().expect("reaped");
         std::fs::write(&path, "4000000000").expect("a file");
         assert!(PidFile::write(&path).is_ok());
     }

@@ -184,7 +184,7 @@ fn settings(options: &Options, inside: Option<Arc<rootless::Inside>>) -> Result<
         disk_budget: options.disk_budget,
         exec_options: options.exec_options.clone(),
         runtimes: options.runtimes.clone(),
-        address_pools: options.address_pools.clone(),
+        address_pools: network::Pools::new(&options.address_pools).unwrap_or_default(),
         network_options: options.network_options.clone(),
         is_isolated: !options.icc,
         cdi_folders: options.cdi_folders.clone(),

@@ -9,7 +9,7 @@ use crate::version;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -145,8 +145,24 @@ async fn prepare(request: Request<Incoming>) -> Result<Request<Body>, Refusal> {
     parts.uri = without_version(&parts.uri, rest)?;
     parts.extensions.insert(version);
     let body = Body::new(incoming);
-    let body = if streams { body } else { Body::from(body::collect(body).await.map_err(Refusal::invalid)?) };
-    Ok(Request::from_parts(parts, body))
+    if streams {
+        return Ok(Request::from_parts(parts, body));
+    }
+    let whole = body::collect(body).await.map_err(Refusal::invalid)?;
+    if !whole.is_empty() && routes::takes_json(&parts.method, parts.uri.path()) {
+        check_is_json(&parts.headers)?;
+    }
+    Ok(Request::from_parts(parts, Body::from(whole)))
+}
+
+/// As Docker. A web page may have a browser send a form or a text to any address, and nobody is asked; JSON it may not.
+fn check_is_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let kind = headers.get(header::CONTENT_TYPE).map_or("", |kind| kind.to_str().unwrap_or("?"));
+    match kind.split(';').next().unwrap_or_default().trim() {
+        "" => Err(Refusal::invalid(format!("malformed Content-Type header ({kind}): mime: no media type"))),
+        bare if bare.eq_ignore_ascii_case("application/json") => Ok(()),
+        _ => Err(Refusal::invalid(format!("unsupported Content-Type header ({kind}): must be 'application/json'"))),
+    }
 }
 
 fn without_version(uri: &Uri, path: &str) -> Result<Uri, Refusal> {
@@ -207,6 +223,22 @@ mod tests {
             let count = client.read(&mut buffer).await.expect("read");
             assert!(buffer[..count].starts_with(b"HTTP/1.1 200"));
         }
+    }
+
+    #[test]
+    fn what_a_browser_sends_unasked_is_no_request() {
+        let check = |kind: Option<&str>| {
+            let value = kind.map(|kind| (header::CONTENT_TYPE, kind.parse().expect("a header")));
+            check_is_json(&value.into_iter().collect()).map_err(|refusal| refusal.message)
+        };
+        assert_eq!(check(Some("application/json")), Ok(()));
+        assert_eq!(check(Some("Application/JSON; charset=utf-8")), Ok(()));
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "application/json+x", "multipart/form-data; x"]
+        {
+            let refused = check(Some(kind)).expect_err("no JSON");
+            assert_eq!(refused, format!("unsupported Content-Type header ({kind}): must be 'application/json'"));
+        }
+        assert_eq!(check(None), Err("malformed Content-Type header (): mime: no media type".to_owned()));
     }
 
     #[test]

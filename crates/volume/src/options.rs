@@ -67,7 +67,7 @@ impl Volume {
     /// Takes what is mounted there away again. What still uses it elsewhere is not disturbed.
     pub fn unmount(&self) -> io::Result<()> {
         match self.needs_mount() && self.is_mounted()? {
-            true => Ok(rustix::mount::unmount(&self.mountpoint, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?),
+            true => take_off(&self.mountpoint),
             false => Ok(()),
         }
     }
@@ -109,7 +109,7 @@ impl Mounting {
         rustix::mount::mount(self.device.as_str(), at, self.kind.as_str(), self.flags, data)?;
         let rest = self.restrict(at);
         if rest.is_err() {
-            let _ = rustix::mount::unmount(at, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+            let _ = take_off(at);
         }
         rest
     }
@@ -124,6 +124,12 @@ impl Mounting {
         }
         Ok(())
     }
+}
+
+/// Of a recursive bind of shared mounts the host would lose what is mounted below it as well, were it not made private first.
+fn take_off(at: &Path) -> io::Result<()> {
+    rustix::mount::mount_change(at, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    Ok(rustix::mount::unmount(at, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?)
 }
 
 /// The flag that a word sets or clears, as mount(8) has them.

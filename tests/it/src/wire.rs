@@ -77,6 +77,11 @@ impl Wire {
         self.stream.write_all(bytes.as_ref()).expect("sent");
     }
 
+    /// Sends as far as the other end listens.
+    pub fn send_while_heard(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
     /// Nothing more will be sent; what comes is still read.
     pub fn half_close(&self) {
         self.stream.shutdown(std::net::Shutdown::Write).expect("half closed");

@@ -161,7 +161,7 @@ fn a_race_of_links_reads_and_writes_nothing_of_the_host() {
     fs::write(stage.folder().join("evil"), "evil").expect("a file");
     let race = |container: &str| {
         let mut seen = 0;
-        for _ in 0..60 {
+        for _ in 0..30 {
             let out = stage.folder().join("out");
             if stage.docker(["cp", &format!("{container}:/vol/a/secret"), &out.display().to_string()]).code == 0 {
                 assert_eq!(fs::read_to_string(&out).expect("copied"), "of the container");

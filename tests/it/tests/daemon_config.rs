@@ -20,6 +20,13 @@ fn settings_are_checked_before_anything_is_opened() {
         ("{\"authorization-plugins\": [\"x\"]}", "", "nothing would be authorized"),
         ("{\"log-level\": \"loud\"}", "", "invalid log level \"loud\""),
         ("{\"labels\": [\"x\"]}", "", "bad attribute format: x"),
+        (
+            "{\"log-opts\": {\"max-sise\": \"1m\"}}",
+            "",
+            "failed to set log opts: unknown log opt 'max-sise' for json-file log driver",
+        ),
+        ("", "--log-driver nope", "error looking up logging plugin nope"),
+        ("", "--default-address-pool base=10.0.0.0/16,size=8", "invalid value for default-address-pools"),
         ("{\"tlsverify\": true, \"tlscert\": \"/nowhere\"}", "", "/nowhere"),
     ] {
         std::fs::write(&file, text).expect("a file");
@@ -57,6 +64,44 @@ fn containers_get_what_the_engine_was_told() {
     assert!(own.contains("55\n") && own.contains("4096\n"), "{own}");
     stage.dhow(["create", "--name", "one", "host", "true"]).ok();
     assert_eq!(stage.dhow(["inspect", "-f", "{{.HostConfig.LogConfig.Type}}", "one"]).ok(), "none\n");
+}
+
+#[test]
+fn networks_are_as_the_engine_was_told() {
+    let mut stage = Stage::new();
+    let file = stage.folder().join("daemon.json");
+    let text = r#"{"icc": false, "default-address-pools": [{"base": "10.77.0.0/16", "size": 28}, {"base": "fd00:77::/32", "size": 64}],
+        "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1350"}}, "bridge": "dhowtold"}"#;
+    std::fs::write(&file, text).expect("a file");
+    stage.restart_with(&["--config-file", &file.display().to_string()]);
+    let shown = |network: &str, what: &str| stage.dhow(["network", "inspect", "-f", what, network]).ok();
+    stage.dhow(["network", "create", "--ipv6", "one"]).ok();
+    stage.dhow(["network", "create", "--opt", "com.docker.network.driver.mtu=1300", "two"]).ok();
+    let narrow = stage.dhow(["network", "create", "--ipv6", "--opt", "com.docker.network.driver.mtu=1200", "narrow"]);
+    assert!(narrow.err.contains("IPv6 needs 1280"), "{narrow:?}");
+    let (subnets, mtu) =
+        ("{{range .IPAM.Config}}{{.Subnet}} {{end}}", "{{index .Options \"com.docker.network.driver.mtu\"}}");
+    assert_eq!(shown("bridge", subnets), "10.77.0.0/28 \n");
+    assert_eq!(shown("one", subnets), "10.77.0.16/28 fd00:77::/64 \n");
+    assert_eq!((shown("one", mtu), shown("two", mtu)), ("1350\n".into(), "1300\n".into()));
+    assert_eq!(
+        stage.dhow(["run", "--rm", "--network", "one", "busybox", "cat", "/sys/class/net/eth0/mtu"]).ok(),
+        "1350\n"
+    );
+    assert_eq!(
+        stage.docker(["info", "-f", "{{json .DefaultAddressPools}}"]).ok(),
+        "[{\"Base\":\"10.77.0.0/16\",\"Size\":28},{\"Base\":\"fd00:77::/32\",\"Size\":64}]\n"
+    );
+    // Neighbours on the bridge do not hear each other, on a network of their own they do.
+    assert_eq!(shown("bridge", "{{index .Options \"com.docker.network.bridge.enable_icc\"}}"), "false\n");
+    for network in ["bridge", "two"] {
+        stage.dhow(["run", "-d", "--name", network, "--network", network, "busybox", "sleep", "1000"]).ok();
+        let what = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
+        let address = stage.dhow(["inspect", "-f", &what, network]).ok();
+        let ask = format!("ping -c 1 -W 1 {address}");
+        let answer = stage.dhow(["run", "--rm", "--network", network, "busybox", "sh", "-c", &ask]);
+        assert_eq!(answer.code == 0, network == "two", "{network}: {answer:?}");
+    }
 }
 
 #[test]

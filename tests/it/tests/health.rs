@@ -124,8 +124,10 @@ fn a_paused_container_is_not_probed() {
     stage.dhow(["run", "-d", "--name", "clock"].into_iter().chain(check).chain(["busybox", "sleep", "1000"])).ok();
     within("others are probed", || seen(&stage, "{{len .State.Health.Log}}", "clock") == "5");
     assert_eq!(last(&stage), before);
+    assert_eq!(seen(&stage, "{{.State.Health.Status}}", "box"), "unhealthy", "as in dockerd");
     stage.dhow(["unpause", "box"]).ok();
     within("it is probed again", || last(&stage) != before);
+    becomes(&stage, "box", "healthy");
 }
 
 #[test]

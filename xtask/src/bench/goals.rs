@@ -29,6 +29,9 @@ impl Goal {
     }
 }
 
+/// Of the time of another engine.
+const FIFTH: f64 = 0.2;
+
 /// The goals whose both sides were measured.
 pub fn of(figures: &[Figure], memory: &[Memory]) -> Vec<Goal> {
     use Bound::{AtLeast, AtMost};
@@ -45,6 +48,13 @@ pub fn of(figures: &[Figure], memory: &[Memory]) -> Vec<Goal> {
         ("run-bridge: times as fast as docker", "x", AtLeast(20.0), ratio("run-bridge", "docker", "dhow")),
         ("run-bridge: times the kernel's floor", "x", AtMost(4.0), ratio("run-bridge", "dhow", "kernel floor")),
         ("parallel-8: times the rate of docker", "x", AtLeast(10.0), ratio("parallel-8", "dhow", "docker")),
+        ("exec: times as fast as docker", "x", AtLeast(15.0), ratio("exec", "docker", "dhow")),
+        ("ps -a of 1,000: of the time of docker", "x", AtMost(FIFTH), ratio("ps-1000", "dhow", "docker")),
+        ("list of 1,000: of the time of docker", "x", AtMost(FIFTH), ratio("list-1000", "dhow", "docker")),
+        ("inspect, one of 1,000: of the time of docker", "x", AtMost(FIFTH), ratio("inspect-1000", "dhow", "docker")),
+        ("inspect of 1,000: of the time of docker", "x", AtMost(FIFTH), ratio("inspect-all", "dhow", "docker")),
+        ("stats, one-shot: of the time of docker", "x", AtMost(FIFTH), ratio("stats-one-shot", "dhow", "docker")),
+        ("stats of all: of the time of docker", "x", AtMost(FIFTH), ratio("stats-all", "dhow", "docker")),
         ("load: of the time of docker", "x", AtMost(1.0 / 3.0), ratio("load-200mb", "dhow", "docker")),
         ("pull: of the time of docker", "x", AtMost(1.0 / 3.0), ratio("pull-200mb", "dhow", "docker")),
         ("pull: of the time of tar -xzf", "x", AtMost(1.0), ratio("pull-200mb", "dhow", "tar -xzf")),

@@ -4,6 +4,8 @@
 //! empty `/run` and `/dev/shm`, so that nothing is left. Samples of all peers are interleaved (A B C A B C ...): a machine
 //! whose speed drifts drifts for all.
 
+mod asking;
+mod crowd;
 mod figures;
 mod fixture;
 mod floor;
@@ -41,7 +43,12 @@ struct Options {
 /// Builds, enters namespaces of its own, measures, prints.
 pub fn run(words: &[String]) -> Result<(), String> {
     if words == ["--list"] {
-        figures::NAMES.iter().chain(images::NAMES).chain(oci::NAMES).for_each(|name| println!("{name}"));
+        figures::NAMES
+            .iter()
+            .chain(crowd::NAMES)
+            .chain(images::NAMES)
+            .chain(oci::NAMES)
+            .for_each(|name| println!("{name}"));
         return Ok(());
     }
     let options = parse(words)?;
@@ -88,6 +95,7 @@ fn measure(options: &Options, folder: &Path) -> Result<(), String> {
     let peers = peers::Peers::start(folder, &fixture)?;
     let mut memory = if wanted(options, "memory") { memory::measure(&peers) } else { Vec::new() };
     let mut figures = figures::all(&peers, options.runs, &options.only);
+    figures.extend(crowd::all(&peers, options.runs, &options.only));
     figures.extend(images::all(&peers, &fixture, folder, &options.only));
     figures.extend(oci::all(&fixture, folder, options.runs, &options.only));
     memory::again(&peers, &mut memory);

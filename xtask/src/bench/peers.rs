@@ -15,6 +15,8 @@ pub enum Deed {
     RunDetached,
     Exec,
     List,
+    /// With those that do not run.
+    ListAll,
 }
 
 /// One who is measured.
@@ -24,6 +26,8 @@ pub struct Peer {
     program: Vec<String>,
     env: Vec<(String, String)>,
     sort: Sort,
+    /// Where its engine listens, if it has one.
+    pub socket: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,7 +65,8 @@ impl Peers {
 
     fn dhow(&mut self, folder: &Path) -> Result<(), String> {
         let binary = suite::binary("release")?;
-        let socket = format!("unix://{}", folder.join("dhow.sock").display());
+        let path = folder.join("dhow.sock");
+        let socket = format!("unix://{}", path.display());
         let mut engine = Command::new(&binary);
         engine.arg("engine").arg("-H").arg(&socket);
         engine.arg("--data-root").arg(folder.join("dhow")).arg("--exec-root").arg(folder.join("dhow-run"));
@@ -70,19 +75,22 @@ impl Peers {
             program: vec![binary.display().to_string(), "-H".into(), socket.clone()],
             env: Vec::new(),
             sort: Sort::Engine,
+            socket: Some(path.clone()),
         };
         self.daemon(engine, &own)?;
         self.all.push(own);
         if let Some(docker) = installed("docker") {
             let program = vec![docker.display().to_string(), "-H".into(), socket];
-            self.all.push(Peer { name: "dhow (docker CLI)", program, env: Vec::new(), sort: Sort::Engine });
+            let (env, sort) = (Vec::new(), Sort::Engine);
+            self.all.push(Peer { name: "dhow (docker CLI)", program, env, sort, socket: Some(path) });
         }
         Ok(())
     }
 
     fn docker(&mut self, folder: &Path) -> Result<(), String> {
         let (Some(daemon), Some(docker)) = (installed("dockerd"), installed("docker")) else { return Ok(()) };
-        let socket = format!("unix://{}", folder.join("docker.sock").display());
+        let path = folder.join("docker.sock");
+        let socket = format!("unix://{}", path.display());
         let mut engine = Command::new(daemon);
         engine.arg("-H").arg(&socket).arg("--data-root").arg(folder.join("docker"));
         engine.arg("--exec-root").arg(folder.join("docker-run")).arg("-p").arg(folder.join("docker.pid"));
@@ -91,6 +99,7 @@ impl Peers {
             program: vec![docker.display().to_string(), "-H".into(), socket],
             env: Vec::new(),
             sort: Sort::Engine,
+            socket: Some(path),
         };
         self.daemon(engine, &peer)?;
         self.all.push(peer);
@@ -109,7 +118,7 @@ impl Peers {
         }
         program.extend(["--cgroup-manager".into(), "cgroupfs".into(), "--events-backend".into(), "file".into()]);
         let env = vec![("CONTAINERS_CONF".to_owned(), conf.display().to_string())];
-        self.all.push(Peer { name: "podman", program, env, sort: Sort::Engine });
+        self.all.push(Peer { name: "podman", program, env, sort: Sort::Engine, socket: None });
         Ok(())
     }
 
@@ -130,7 +139,7 @@ impl Peers {
         let root = folder.join(format!("{name}-run")).display().to_string();
         let program =
             vec![program, "--root".into(), root, "run".into(), "--bundle".into(), bundle.display().to_string()];
-        self.all.push(Peer { name, program, env: Vec::new(), sort: Sort::Runtime });
+        self.all.push(Peer { name, program, env: Vec::new(), sort: Sort::Runtime, socket: None });
         Ok(())
     }
 
@@ -213,6 +222,7 @@ impl Peer {
             (_, Deed::RunDetached) => self.command(&["run", "-d", "--name", &id, "bench-busybox", "sleep", "600"]),
             (_, Deed::Exec) => self.command(&["exec", "bench-target", "true"]),
             (_, Deed::List) => self.command(&["ps"]),
+            (_, Deed::ListAll) => self.command(&["ps", "-a"]),
         };
         let begun = Instant::now();
         succeed(command, &format!("{} {deed:?}", self.name))?;

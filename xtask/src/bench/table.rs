@@ -44,7 +44,7 @@ pub fn render(figures: &[Figure], memory: &[Memory], goals: &[Goal], about: &str
         };
         let word = if goal.reached() { "reached" } else { "MISSED" };
         let Goal { what, unit, is, .. } = goal;
-        let _ = writeln!(text, "  {what:<40} {side:>8} {bound:>4} {unit:<3}  is {is:>7.2} {unit:<3}  {word}");
+        let _ = writeln!(text, "  {what:<46} {side:>8} {bound:>4.2} {unit:<3}  is {is:>7.2} {unit:<3}  {word}");
     }
     let _ = writeln!(text, "\n{about}");
     text

@@ -4,7 +4,7 @@ export PATH=/bin DOCKER_HOST=unix:///run/engine.sock
 # --- words for checks
 
 start_engine() {
-    dhow engine -H $DOCKER_HOST --pidfile /run/engine.pid >>/run/engine.log 2>&1 &
+    dhow engine -H $DOCKER_HOST -H tcp://127.0.0.1:2375 --insecure-tcp --metrics-addr 127.0.0.1:9323 --pidfile /run/engine.pid >>/run/engine.log 2>&1 &
     engine=$!
     within 30 "dhow ps -q || ! kill -0 $engine" && kill -0 $engine || { echo "the engine does not answer"; tail -n 20 /run/engine.log; return 1; }
 }
@@ -41,6 +41,17 @@ running() {
 
 # The last line of a page, by the shell line $FETCH, for here and for containers: a static wget calls the name service.
 FETCH='fetch() { printf "GET / HTTP/1.0\r\n\r\n" | nc -w 5 "$1" "$2" | tail -n 1; }; fetch'
+
+# What an address of this machine answers to GET: of the engine its port and a path.
+# The request stays open until the answer is there: an end of it is taken for the client's.
+get() {
+    rm -f /run/get && mkfifo /run/get
+    nc -w 10 127.0.0.1 "$1" </run/get &
+    exec 3>/run/get
+    printf 'GET %s HTTP/1.0\r\n\r\n' "$2" >&3
+    wait $!
+    exec 3>&-
+}
 
 state() { dhow inspect -f "{{.State.$1}}" "$2"; }
 
@@ -122,6 +133,115 @@ t_out_of_memory() {
     is $code 137
     is "$(state OOMKilled hog) $(state ExitCode hog)" "true 137"
     dhow rm hog
+}
+
+t_update_of_one_that_runs() {
+    dhow run -d --name live -m 64m busybox sleep 1000
+    dhow update -m 128m --memory-swap 192m --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 --pids-limit 33 live
+    is "$(cd "$(group live)" && cat memory.max memory.swap.max cpu.max cpu.weight cpuset.cpus pids.max)" \
+        "$(printf '134217728\n67108864\n50000 100000\n59\n0\n33')"
+    is "$(dhow inspect -f '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}' live)" "134217728 33"
+    fails dhow update -m 256m live
+    has "$said" "should be smaller than already set memoryswap limit"
+    is "$(cat "$(group live)/memory.max")" 134217728
+    dhow rm -f live
+}
+
+t_rates_of_block_io() {
+    dhow run -d --name slow --device-read-bps /dev/loop0:1mb --device-write-iops /dev/loop0:7 busybox sleep 1000
+    has "$(cat "$(group slow)/io.max")" "7:0 rbps=1048576 wbps=max riops=max wiops=7"
+    dhow rm -f slow
+}
+
+t_stats_in_full() {
+    dhow run -d --name counted -m 64m busybox sh -c 'dd if=/dev/zero of=/tmp/x bs=1M count=4 2>/dev/null; sleep 1000'
+    said=$(get 2375 '/v1.48/containers/counted/stats?stream=false')
+    for key in '"limit":67108864' '"inactive_file":' '"workingset_refault":' '"io_service_bytes_recursive":' '"online_cpus":2' \
+        '"system_cpu_usage":' '"pids_stats":{"current":1' '"eth0":{"rx_bytes":' '"precpu_stats":{"cpu_usage":{"total_usage":'; do
+        has "$said" "$key"
+    done
+    case "$said" in *max_usage* | *percpu_usage*) echo "v1's: $said"; exit 1 ;; esac
+    has "$(dhow stats --no-stream --format '{{.Name}} {{.MemUsage}} {{.PIDs}}' counted)" "/ 64MiB 1"
+    dhow rm -f counted
+}
+
+t_metrics_with_pressure() {
+    dhow run -d --name measured busybox sleep 1000
+    said=$(get 9323 /metrics | grep measured)
+    has "$said" dhow_container_
+    [ ! -e /proc/pressure/cpu ] || has "$said" dhow_container_pressure_seconds_total
+    dhow rm -f measured
+}
+
+t_health() {
+    dhow run -d --name well --health-cmd 'test -e /tmp/well' --health-interval 500ms --health-retries 2 busybox sleep 1000
+    within 20 '[ "$(state Health.Status well)" = unhealthy ]'
+    dhow exec well touch /tmp/well
+    within 20 '[ "$(state Health.Status well)" = healthy ]'
+    # While it is paused nobody asks.
+    dhow pause well
+    is "$(state Status well)" paused
+    dhow unpause well
+    dhow rm -f well
+}
+
+t_cgroup_parent() {
+    dhow run -d --name child --cgroup-parent /fleet/one -m 64m busybox sleep 1000
+    placed=/sys/fs/cgroup/fleet/one/$(dhow inspect -f '{{.Id}}' child)
+    is "$(cat $placed/memory.max)" 67108864
+    has "$(cat $placed/cgroup.procs)" "$(state Pid child)"
+    dhow update --pids-limit 44 child
+    dhow pause child
+    is "$(cat $placed/pids.max $placed/cgroup.freeze | tr '\n' ' ')" "44 1 "
+    dhow unpause child
+    dhow rm -f child
+    [ ! -e $placed ]
+    rmdir /sys/fs/cgroup/fleet/one /sys/fs/cgroup/fleet 2>/dev/null || [ ! -e /sys/fs/cgroup/fleet ]
+}
+
+t_writable_cgroups() {
+    is "$(dhow_run --security-opt writable-cgroups=true busybox sh -c 'cd /sys/fs/cgroup && mkdir mine && echo 0 >mine/cgroup.procs &&
+        echo +pids >cgroup.subtree_control && echo 9 >mine/pids.max && cat mine/pids.max /proc/self/cgroup')" "$(printf '9\n0::/mine')"
+    fails dhow_run --security-opt writable-cgroups=true -m 64m busybox sh -c 'echo max >/sys/fs/cgroup/memory.max'
+}
+
+t_network_of_the_user_and_its_names() {
+    dhow network create --subnet 10.77.0.0/24 fleet
+    dhow run -d --name pier --network fleet --network-alias quay busybox sh -c 'echo page >/tmp/index.html; exec httpd -f -p 80 -h /tmp'
+    address=$(dhow inspect -f '{{.NetworkSettings.Networks.fleet.IPAddress}}' pier)
+    for name in pier quay; do
+        has "$(dhow_run --network fleet busybox nslookup $name)" "$address"
+    done
+    within 10 '[ "$(dhow_run --network fleet busybox sh -c "$FETCH $address 80")" = page ]'
+    dhow rm -f pier
+    dhow network rm fleet
+}
+
+# Programs of vendors: with the host's files, as the container's root, and nothing of the image.
+t_hooks_of_devices() {
+    mkdir -p /etc/cdi
+    printf '#!/bin/sh\nexec >/run/hook.$1 2>&1; cd .; pwd; env | sort; cat /proc/self/uid_map; cat; echo\n' >/bin/hook
+    printf '#!/bin/sh\nroot=$(sed -n "s/.*.bundle.:.\\([^,]*\\).,.*/\\1/p")/rootfs\necho made >$root/etc/made && id -u >>$root/etc/made && pwd >>$root/etc/made && env >>$root/etc/made\n' >/bin/hook-in
+    chmod 755 /bin/hook /bin/hook-in
+    cat >/etc/cdi/acme.json <<'END'
+{"cdiVersion": "0.6.0", "kind": "acme.com/card", "devices": [{"name": "one", "containerEdits": {"env": ["LD_PRELOAD=/evil"], "hooks": [
+    {"hookName": "createRuntime", "path": "/bin/hook", "args": ["hook", "before"], "env": ["PATH=/bin", "A=b"]},
+    {"hookName": "createContainer", "path": "/bin/hook-in", "args": ["hook-in"], "env": ["PATH=/bin"]},
+    {"hookName": "poststop", "path": "/bin/hook", "args": ["hook", "after"], "env": ["PATH=/bin"]}]}},
+  {"name": "bad", "containerEdits": {"hooks": [{"hookName": "createContainer", "path": "/bin/false"}]}}]}
+END
+    said=$(dhow_run --annotation who=me --device acme.com/card=one busybox sh -c 'cat /etc/made; cat /proc/mounts' | grep -v ' / overlay')
+    has "$said" "$(printf 'made\n0\n/\n')"
+    case "$said" in *LD_PRELOAD*) echo "$said"; exit 1 ;; esac
+    has "$(cat /run/hook.before)" '"status":"creating"'
+    has "$(cat /run/hook.before)" '"annotations":{"who":"me"}'
+    is "$(sed -n 1p /run/hook.before)" /
+    has "$(cat /run/hook.after)" '"status":"stopped"'
+    is "$(ls /run/dhow/bundles)" ""
+    fails dhow_run --device acme.com/card=bad busybox true
+    has "$said" "error running createContainer hook #0: exit status 1"
+    is "$(ls /run/dhow/bundles)" ""
+    rm /etc/cdi/acme.json
 }
 
 t_pids_limit_holds() {

@@ -108,7 +108,7 @@ wire! {
 
     pub struct NetworkCreateIpam {
         pub driver: String,
-        pub options: Texts,
+        pub options: Option<Texts>,
         pub config: Vec<NetworkCreateSubnet>,
     }
 

@@ -120,7 +120,14 @@ wire! {
         pub firewall_backend: Option<FirewallBackend>,
         #[serde(rename = "CDISpecDirs")]
         pub cdi_spec_dirs: Vec<String>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub default_address_pools: Vec<AddressPool>,
         pub warnings: Option<Vec<String>>,
+    }
+
+    pub struct AddressPool {
+        pub base: String,
+        pub size: u8,
     }
 
     pub struct FirewallBackend {

@@ -1,6 +1,6 @@
 //! What images, containers and volumes take up, and what is wrong with it.
 
-use super::{ContainerSummary, ImageDeleted, ImageSummary, Texts};
+use super::{ContainerSummary, ImageDeleted, ImageSummary, VolumeSummary};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,14 +20,8 @@ wire! {
 
     /// A volume.
     pub struct VolumeWithUsage {
-        #[serde(skip_serializing_if = "String::is_empty")]
-        pub created_at: String,
-        pub driver: String,
-        pub labels: Option<Texts>,
-        pub mountpoint: String,
-        pub name: String,
-        pub options: Option<Texts>,
-        pub scope: String,
+        #[serde(flatten)]
+        pub volume: VolumeSummary,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub usage_data: Option<VolumeUsageData>,
     }

@@ -235,7 +235,15 @@ impl Placed {
     /// is not safe to delegate, nothing happens.
     pub fn delegate(&self, uid: u32) -> Result<(), Error> {
         match &self.at {
-            Where::V2(tree) => tree.delegate(SELF, uid),
+            Where::V2(tree) => tree.delegate(SELF, (uid, None)),
+            Where::Nowhere | Where::V1(_) => Ok(()),
+        }
+    }
+
+    /// See [`crate::Group::hand_over`].
+    pub fn hand_over(&self, id: u32) -> Result<(), Error> {
+        match &self.at {
+            Where::V2(tree) => tree.delegate(SELF, (id, Some(id))),
             Where::Nowhere | Where::V1(_) => Ok(()),
         }
     }

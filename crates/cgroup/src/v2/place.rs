@@ -106,12 +106,12 @@ impl Tree {
     }
 
     /// Hands it to a user: the folder and the files that the kernel names (cgroup-v2.rst, "Delegation").
-    pub(crate) fn delegate(&self, name: &str, uid: u32) -> Result<(), Error> {
+    pub(crate) fn delegate(&self, name: &str, owner: (u32, Option<u32>)) -> Result<(), Error> {
         const ALWAYS: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
         let files = std::fs::read_to_string("/sys/kernel/cgroup/delegate").unwrap_or_else(|_| ALWAYS.to_owned());
         let words = files.split_whitespace().filter(|file| !file.contains('/'));
         for file in std::iter::once(SELF).chain(words) {
-            match self.parent.give_to(&below(name, file), uid) {
+            match self.parent.give_to(&below(name, file), owner) {
                 // The list is of all controllers, this group may have fewer.
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(e) => return Err(self.parent.failed("hand over", file, e)),

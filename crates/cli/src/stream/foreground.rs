@@ -53,6 +53,17 @@ pub struct Running {
 }
 
 impl Foreground {
+    /// Copies the output until its end; with nothing else to look after, on this thread.
+    pub async fn last(self, taken: Hijacked, client: &Client) -> Result<Ended, Failure> {
+        if !self.stdin && !self.tty && !self.proxy {
+            copy_output(&taken.socket, &taken.first, true)?;
+            return Ok(Ended::Output);
+        }
+        let mut running = self.start(taken)?;
+        running.resize(client).await;
+        running.ended(client).await
+    }
+
     /// Starts copying. Signals are caught from here on.
     pub fn start(self, taken: Hijacked) -> Result<Running, Failure> {
         let raw = if self.tty && self.stdin { Raw::enter()? } else { None };

@@ -86,9 +86,7 @@ impl Verb for Exec {
         }
         let taken = client.hijack(&start, start_body).await.map_err(|cause| not_started(cause.into()))?;
         let path = format!("/exec/{}", created.id);
-        let mut running = Foreground { path, tty: self.tty, stdin, proxy: false, detach }.start(taken)?;
-        running.resize(client).await;
-        match running.ended(client).await? {
+        match (Foreground { path, tty: self.tty, stdin, proxy: false, detach }).last(taken, client).await? {
             Ended::Output => exit_code(client, &created.id).await,
             Ended::Detached => Ok(0),
             Ended::Killed(number) => Ok(killed(number)),

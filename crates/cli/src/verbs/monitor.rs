@@ -172,7 +172,7 @@ fn draw(view: &View, containers: &[Container]) -> Result<(), Failure> {
 fn keys() -> mpsc::UnboundedReceiver<u8> {
     let (send, keys) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
-        for key in std::io::stdin().bytes().map_while(Result::ok) {
+        for key in std::io::stdin().lock().bytes().map_while(Result::ok) {
             if send.send(key).is_err() {
                 return;
             }

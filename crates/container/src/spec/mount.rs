@@ -211,6 +211,7 @@ fn requested(point: &MountPoint, container: &Container, around: &Surroundings) -
             let mut options = vec![if *recursive { "rbind" } else { "bind" }];
             options.extend(request.readonly.then_some(if *recursive_readonly { "rro" } else { "ro" }));
             options.push(propagation_option(propagation)?);
+            options.extend(point.restrictions.iter().map(String::as_str));
             Ok(bind(&destination, &point.source, &options, shifted))
         }
     }

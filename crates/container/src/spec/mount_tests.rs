@@ -6,7 +6,7 @@ use crate::spec::tests::{container, surroundings};
 
 fn point(target: &str, source: MountSource, host: &str) -> MountPoint {
     let request = MountRequest { target: target.to_owned(), readonly: false, source };
-    MountPoint { request, volume: String::new(), source: host.to_owned(), anonymous: false }
+    MountPoint::plain(request, host.to_owned())
 }
 
 fn bound(target: &str, host: &str) -> MountPoint {

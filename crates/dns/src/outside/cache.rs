@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 /// Answers that are kept; with the usual few hundred bytes each some 2 MB.
 const MOST: usize = 4096;
+/// Longer ones are asked for each time: a container that asks a server of its own for long ones must not fill the memory.
+const MOST_RECORDS: usize = 40;
+const MOST_BYTES: usize = 4096;
 /// No answer is kept longer than an hour, none that says "no" longer than half a minute: what was just set up is looked for.
 const LONGEST: u32 = 3600;
 const LONGEST_NO: u32 = 30;
@@ -33,7 +36,7 @@ impl Cache {
 
     /// Keeps an answer if it may be kept.
     pub(super) fn put(&mut self, question: Question, message: &Arc<Message>, now: Instant) {
-        let Some(seconds) = lifetime(message).filter(|&seconds| seconds > 0) else { return };
+        let Some(seconds) = lifetime(message).filter(|&seconds| seconds > 0 && is_small(message)) else { return };
         if self.0.len() >= MOST {
             self.make_room(now);
         }
@@ -55,6 +58,11 @@ impl Cache {
             }
         }
     }
+}
+
+fn is_small(message: &Message) -> bool {
+    message.all_sections().take(MOST_RECORDS + 1).count() <= MOST_RECORDS
+        && message.to_vec().is_ok_and(|bytes| bytes.len() <= MOST_BYTES)
 }
 
 /// The seconds that an answer may be kept; `None` for what is not to be kept (RFC 2308 for those that say "no").
@@ -134,6 +142,19 @@ mod tests {
             cache.put(question("x."), &message, now);
             assert!(cache.get(&question("x."), now).is_none());
         }
+    }
+
+    #[test]
+    fn long_answers_are_not_kept() {
+        let (mut cache, now) = (Cache::default(), Instant::now());
+        let mut long = Message::clone(&address(60));
+        let record = long.answers[0].clone();
+        long.answers.resize(MOST_RECORDS, record.clone());
+        cache.put(question("fits."), &Arc::new(long.clone()), now);
+        assert!(cache.get(&question("fits."), now).is_some());
+        long.answers.push(record);
+        cache.put(question("long."), &Arc::new(long), now);
+        assert!(cache.get(&question("long."), now).is_none());
     }
 
     #[test]

@@ -13,6 +13,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// The payload that passes every usual path in one piece (the DNS flag day of 2020).
 const PAYLOAD: u16 = 1232;
+/// What is read of a datagram. Nothing longer was asked for; a container can have hundreds of questions under way.
+const LONGEST_DATAGRAM: usize = 4096;
 /// After this long the question is asked once more, without EDNS: some small routers drop what has it.
 const AGAIN: Duration = Duration::from_millis(1200);
 /// After this long there is no answer; those who ask wait 5 seconds.
@@ -59,7 +61,7 @@ async fn by_udp(server: SocketAddr, origin: &Origin, question: &Question) -> io:
 
 /// The answer to one of those `sent`; what is none (forged, late, broken) is passed over.
 async fn receive(socket: &UdpSocket, sent: &[&Message]) -> io::Result<Message> {
-    let mut buffer = vec![0; 65_535];
+    let mut buffer = vec![0; LONGEST_DATAGRAM];
     loop {
         let length = socket.recv(&mut buffer).await?;
         let Ok(answer) = Message::from_vec(&buffer[..length]) else { continue };

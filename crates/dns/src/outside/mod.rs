@@ -84,7 +84,8 @@ impl Resolver {
     /// The flight for a question: the one that is in the air, or a new one.
     fn flight(self: &Arc<Self>, question: Question) -> watch::Receiver<Landing> {
         let mut flights = lock(&self.flights);
-        if let Some(flight) = flights.get(&question) {
+        // One whose task was lost brings nothing any more.
+        if let Some(flight) = flights.get(&question).filter(|flight| flight.has_changed().is_ok()) {
             return flight.clone();
         }
         let (land, flight) = watch::channel(None);

@@ -35,8 +35,9 @@ impl Engine {
         let mut undo = Undo::new();
         let name = self.claim(name, id)?;
         let claimed = name.clone();
-        undo.push(move || house.shelf.release(&claimed));
+        undo.push(move || house.shelf.release(&claimed, id));
         let own_user_namespace = self.own_user_namespace(&config)?;
+        // After `undo`, so let go before it: a volume is taken back by somebody who is alone with volumes.
         let _shared = house.volumes_in_use.read().unwrap_or_else(PoisonError::into_inner);
         let mounts = self.mount_points(&config, &mut undo)?;
         let record = Container {
@@ -117,8 +118,7 @@ impl Engine {
     }
 
     fn mount_point<'a>(&'a self, request: &MountRequest, undo: &mut Undo<'a>) -> Result<MountPoint> {
-        let plain =
-            |source: String| MountPoint { request: request.clone(), volume: String::new(), source, anonymous: false };
+        let plain = |source: String| MountPoint::plain(request.clone(), source);
         match &request.source {
             MountSource::Tmpfs { .. } => Ok(plain(String::new())),
             MountSource::Bind { path, create, .. } => {
@@ -130,19 +130,18 @@ impl Engine {
                 Ok(plain(image.id.to_string()))
             }
             MountSource::Volume { name, labels, subpath, options, .. } => {
-                let volumes = &self.house.volumes;
                 let make = VolumeMake { name: name.clone(), labels: labels.clone(), options: options.clone() };
                 let volume::Made { volume, is_new } = self.volume_for(make)?;
                 if is_new {
                     let made = volume.name.clone();
-                    undo.push(move || drop(volumes.remove(&made)));
+                    undo.push(move || self.volume_unmake(&made));
                 }
                 let source = match subpath {
                     None => volume.mountpoint.display().to_string(),
                     Some(subpath) => super::mounts::volume_subpath(&volume, subpath)?,
                 };
                 let anonymous = name.is_none();
-                Ok(MountPoint { request: request.clone(), volume: volume.name, source, anonymous })
+                Ok(MountPoint { volume: volume.name, anonymous, ..plain(source) })
             }
         }
     }

@@ -3,7 +3,7 @@
 //! The order is what clients rely on: output drained, state and exit code set, `die` told, streams closed, waiters woken; then
 //! the restart policy or the automatic removal, `destroy` told, waiters for the removal woken.
 
-use super::health;
+use super::{health, hooks};
 use crate::adopt::KEEPER_LOST;
 use crate::shelf::{Cell, Live};
 use crate::streams::lock;
@@ -32,7 +32,7 @@ impl Engine {
         match exec {
             Some(exec) => self.spawn_ended(exec, exit),
             // A container removed meanwhile, or an exec of an earlier engine.
-            None => drop(self.house.keeper.release(key)),
+            None => drop(self.house.keeper.let_go(key)),
         }
     }
 
@@ -43,6 +43,10 @@ impl Engine {
     }
 
     fn spawn_ended(&self, exec: Arc<exec::Exec>, exit: Exit) {
+        // With nothing to wait for there is no need of a thread, which would cost more than all the rest of it.
+        if exec.is_drained() {
+            return self.exec_ended(&exec, exit);
+        }
         let engine = self.clone();
         self.in_thread("exec-ended", Arc::new(move || engine.exec_ended(&exec, exit)));
     }
@@ -59,14 +63,21 @@ impl Engine {
     }
 
     pub(crate) fn exited(&self, cell: &Arc<Cell>, exit: Exit, at: i64) {
+        // Before anything that waits: systemd removes the group of a unit without processes, and its counters with it.
+        let oom_seen =
+            lock(&cell.live).as_ref().is_some_and(|live| live.group.is_placed() && live.group.oom_kills() > 0);
         // A very short run ends before its start has returned: its streams are connected once the start gives its turn back.
         drop(lock(&cell.turn));
         health::unwatch(cell);
         self.end_survivors(cell);
         cell.hub.wait_drained(MOST_DRAINING);
         let turn = lock(&cell.turn);
+        if !matches!(cell.status(), Status::Running | Status::Paused) {
+            // Its end is recorded already: the keeper told it, and was lost at the same time.
+            return;
+        }
         let live = lock(&cell.live).take();
-        let oom_killed = live.as_ref().is_some_and(|live| live.group.oom_kills() > 0);
+        let oom_killed = oom_seen || live.as_ref().is_some_and(|live| live.group.oom_kills() > 0);
         let record = cell.record();
         let code = exit.shell_code();
         let mut restart = None;
@@ -97,8 +108,9 @@ impl Engine {
             self.take_down(cell, live);
             self.leave_volumes(cell);
         }
+        hooks::end(&self.house.roots, &cell.id);
         self.house.tell(cell, "die", &[("execDuration", seconds.to_string()), ("exitCode", code.to_string())]);
-        let _ = self.house.keeper.release(cell.id);
+        let _ = self.house.keeper.let_go(cell.id);
         cell.hub.finish();
         cell.announce(1);
         if gone && let Err(e) = self.erase(cell, true) {

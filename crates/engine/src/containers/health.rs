@@ -49,7 +49,7 @@ pub(crate) fn at_start(record: &Container, before: Option<Health>) -> Option<Hea
     Some(health)
 }
 
-/// As Docker shows it: what does not run is not healthy.
+/// As Docker shows it: what does not run, or is paused, is not healthy. It is again with the next good answer.
 pub(crate) fn at_end(health: &mut Option<Health>) {
     if let Some(health) = health {
         health.status = HealthStatus::Unhealthy;

@@ -4,8 +4,9 @@ use super::start::{HOSTNAME, HOSTS, RESOLV, kept_ends};
 use crate::shelf::Cell;
 use crate::streams::lock;
 use crate::{Engine, Result};
-use base::Id;
+use base::{Digest, Id};
 use container::{Container, State};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A container at one instant.
@@ -32,12 +33,25 @@ pub struct Snapshot {
 impl Engine {
     /// By name (with or without the leading slash), id, or unique id prefix.
     pub fn inspect(&self, name: &str) -> Result<Snapshot> {
-        Ok(self.snapshot(&*self.house.shelf.find(name)?))
+        Ok(self.snapshot(&*self.house.shelf.find(name)?, |name, id| self.image_named(name) == Some(id)))
+    }
+
+    /// The full id and the name.
+    pub fn identity(&self, name: &str) -> Result<(Id, String)> {
+        let cell = self.house.shelf.find(name)?;
+        Ok((cell.id, cell.name()))
     }
 
     /// All containers, the newest first.
     pub fn list(&self) -> Vec<Snapshot> {
-        let mut all: Vec<Snapshot> = self.house.shelf.all().iter().map(|cell| self.snapshot(cell)).collect();
+        // Many containers are of few images.
+        let mut known: BTreeMap<String, Option<Digest>> = BTreeMap::new();
+        let mut is_of = |name: &str, id: Digest| match known.get(name) {
+            Some(found) => *found == Some(id),
+            None => *known.entry(name.to_owned()).or_insert(self.image_named(name)) == Some(id),
+        };
+        let mut all: Vec<Snapshot> =
+            self.house.shelf.all().iter().map(|cell| self.snapshot(cell, &mut is_of)).collect();
         all.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.container.created_at));
         all
     }
@@ -49,13 +63,18 @@ impl Engine {
         Ok(live.as_ref().map(|live| live.group.usage()).transpose()?)
     }
 
-    fn snapshot(&self, cell: &Cell) -> Snapshot {
+    fn image_named(&self, name: &str) -> Option<Digest> {
+        self.house.images.get(name).ok().map(|image| image.id)
+    }
+
+    /// `is_of` says whether a name is that of an image.
+    fn snapshot(&self, cell: &Cell, is_of: impl FnOnce(&str, Digest) -> bool) -> Snapshot {
         let record = cell.record();
         let folder = self.house.roots.container(&cell.id);
         let files = self.name_folder(&record);
         let path = |name: &str| files.join(name).display().to_string();
         let asked = &record.config.image;
-        let same = self.house.images.get(asked).is_ok_and(|image| image.id == record.image_id);
+        let same = is_of(asked, record.image_id);
         Snapshot {
             name: record.name.clone(),
             state: cell.state(),

@@ -10,10 +10,14 @@ use crate::{Engine, Error, Result};
 use base::Id;
 use container::{Container, Link, PortProtocol, Protocol, Status};
 use std::fmt::Write;
+use std::io::Read;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Bytes of a container's hosts file that are read, at the most.
+const MOST_HOSTS: u64 = 1 << 20;
 
 /// A link whose other end runs.
 #[derive(Debug)]
@@ -80,7 +84,7 @@ impl Engine {
     fn renew_hosts(&self, cell: &Cell, record: &Container) -> Result<()> {
         let path = self.house.roots.container(&cell.id).join(HOSTS);
         let io = |source| Error::Io { action: format!("write {}", path.display()), source };
-        let text = std::fs::read_to_string(&path).map_err(io)?;
+        let text = text_of(&path).map_err(io)?;
         let names: Vec<&str> = record.config.links.iter().map(|link| link.alias.as_str()).collect();
         let is_link = |line: &str| line.split_whitespace().nth(1).is_some_and(|name| names.contains(&name));
         let mut kept: String =
@@ -102,12 +106,21 @@ impl Engine {
         if record.config.links.len() == before {
             return Err(Error::NoContainer(full));
         }
-        self.house.records.save_record(&record)?;
-        cell.set_config(record.config.clone());
+        self.house.change_record(&cell, |kept| kept.config.links.clone_from(&record.config.links))?;
         if lock(&cell.live).is_some() {
             self.renew_hosts(&cell, &record)?;
         }
         Ok(())
+    }
+}
+
+/// The container writes to this file as it likes: what is too long, or no text, is not read.
+fn text_of(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(MOST_HOSTS + 1).read_to_string(&mut text)?;
+    match read as u64 > MOST_HOSTS {
+        true => Err(std::io::ErrorKind::FileTooLarge.into()),
+        false => Ok(text),
     }
 }
 

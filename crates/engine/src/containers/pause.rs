@@ -33,12 +33,19 @@ impl Engine {
         let live = lock(&cell.live);
         let group = &live.as_ref().ok_or_else(|| Error::NotRunning(cell.id.to_string()))?.group;
         let done = if to == Status::Paused { group.freeze() } else { group.thaw() };
-        drop(live);
         if let Err(e) = done {
+            drop(live);
             self.watch_health(&cell);
             return Err(e.into());
         }
-        cell.change(|state| state.status = to);
+        // Before others may send a signal: what stops the container has to know that it is to be thawed.
+        cell.change(|state| {
+            state.status = to;
+            if to == Status::Paused {
+                health::at_end(&mut state.health);
+            }
+        });
+        drop(live);
         drop(freezing);
         self.house.save(&cell);
         if to == Status::Running {

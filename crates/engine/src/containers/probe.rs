@@ -4,6 +4,7 @@ use crate::exec::{Exec, ExecCreate, ExecStart};
 use crate::shelf::Cell;
 use crate::streams::Output;
 use crate::{Engine, Error, Result};
+use base::Id;
 use container::Status;
 use container::health::ProbeOutput;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -24,15 +25,14 @@ pub(super) struct Probe {
 impl Engine {
     /// Starts a probe in a container that runs.
     pub(super) fn begin_probe(&self, cell: &Arc<Cell>, args: Vec<String>) -> Result<Probe> {
-        let state = cell.state();
-        if state.status != Status::Running {
+        if cell.status() != Status::Running {
             return Err(Error::NotRunning(cell.id.to_string()));
         }
         if args.is_empty() {
             return Err(Error::Invalid(format!("healthcheck for container {} has no command", cell.id)));
         }
         let create = ExecCreate { args, attach_stdout: true, attach_stderr: true, ..ExecCreate::default() };
-        let id = state.health.and_then(|health| health.next).unwrap_or_else(base::Id::random);
+        let id = self.next_probe(cell);
         let exec = self.add_exec(Exec::probe(id, cell, create, &self.house.plumbing));
         match self.start_exec(&exec, ExecStart::default()) {
             Ok(Some(attachment)) => Ok(Probe { exec, output: attachment.output }),
@@ -42,6 +42,21 @@ impl Engine {
                 Err(e)
             }
         }
+    }
+}
+
+impl Engine {
+    /// The id that the next engine would know the probe by. Of one that was killed with its watch, which may not have ended yet,
+    /// the id is not used again.
+    fn next_probe(&self, cell: &Cell) -> Id {
+        let next = cell.state().health.and_then(|health| health.next);
+        if let Some(id) = next.filter(|id| !self.has_exec(*id)) {
+            return id;
+        }
+        let id = Id::random();
+        cell.change_silently(|state| state.health.iter_mut().for_each(|health| health.next = Some(id)));
+        self.house.save(cell);
+        id
     }
 }
 

@@ -25,7 +25,8 @@ impl Engine {
     pub async fn remove(&self, name: &str, removal: Removal) -> Result<()> {
         let cell = self.house.shelf.find(name)?;
         match cell.status() {
-            Status::Running | Status::Restarting if !removal.force => return Err(Error::Running(cell.name())),
+            Status::Running if !removal.force => return Err(Error::Running(cell.name())),
+            Status::Restarting if !removal.force => return Err(restarting(&cell)),
             Status::Paused if !removal.force => {
                 return Err(Error::Conflict(format!(
                     "cannot remove container {:?}: container is paused and must be unpaused first",
@@ -90,9 +91,7 @@ impl Engine {
             tracing::warn!("cannot delete the files of {}: {e}", cell.id);
         }
         house.shelf.take(&cell.id);
-        for exec in std::mem::take(&mut *lock(&cell.execs)) {
-            lock(&house.execs).remove(&exec);
-        }
+        self.forget_execs(cell);
         if volumes {
             self.remove_anonymous(cell);
         }
@@ -134,4 +133,12 @@ impl Engine {
             }
         }
     }
+}
+
+/// As Docker says it; it runs as far as a removal is concerned.
+fn restarting(cell: &Cell) -> Error {
+    Error::Conflict(format!(
+        "cannot remove container {:?}: container is restarting: stop the container before removing or force remove",
+        cell.name()
+    ))
 }

@@ -41,16 +41,20 @@ impl Engine {
     pub(super) fn restart_later(&self, cell: &Arc<Cell>, delay: Duration) {
         let engine = self.clone();
         let cell = cell.clone();
+        let runs = cell.life.borrow().exits;
         self.house.timers.after(delay, move || {
             let own = engine.clone();
-            engine.in_thread("restart", Arc::new(move || own.start_waiting(&cell)));
+            engine.in_thread("restart", Arc::new(move || own.start_waiting(&cell, runs)));
         });
     }
 
-    /// Starts a container that waits for its restart; one that was stopped meanwhile does not.
-    fn start_waiting(&self, cell: &Arc<Cell>) {
+    /// Starts a container that waits for its restart since the end of its run number `runs`; one that was stopped meanwhile
+    /// does not, nor waits less for its next restart because of this one. An engine that closes leaves it to the next.
+    fn start_waiting(&self, cell: &Arc<Cell>, runs: u64) {
         let _turn = lock(&cell.turn);
         if cell.status() == Status::Restarting
+            && cell.life.borrow().exits == runs
+            && !self.house.closing.load(Ordering::Acquire)
             && let Err(e) = self.start_in_turn(cell)
         {
             tracing::warn!("cannot start {} again: {}", cell.id, base::chain(&e));
@@ -72,7 +76,8 @@ impl Engine {
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some(cell) = wave.get(next.fetch_add(1, Ordering::AcqRel)) {
-                self.start_waiting(cell);
+                let runs = cell.life.borrow().exits;
+                self.start_waiting(cell, runs);
             }
         };
         std::thread::scope(|scope| {

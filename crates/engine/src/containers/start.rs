@@ -8,7 +8,7 @@ use super::create::joined;
 use super::neighbour::{Joined, path_of};
 use super::restart;
 use super::stop::Change;
-use super::{health, links};
+use super::{health, hooks, links};
 use crate::events::now;
 use crate::groups::Group;
 use crate::networks::is_plain_bridge;
@@ -113,16 +113,24 @@ impl Engine {
         let mut prepared = step("prepare", || runtime::prepare(&spec, inputs))?;
         pinned.place(&mut prepared)?;
         share_shm(&mut prepared, &spec, &folder, joined)?;
+        let bundle = hooks::Bundle::make(&house.roots, &record, &spec, id_base)?;
+        if bundle.is_some() {
+            undo.push(|| hooks::end(&house.roots, &cell.id));
+        }
+        let outside = bundle.as_ref().map(|bundle| bundle.halt(&mut prepared)).transpose()?;
         let stdio = Stdio { stdin: record.config.open_stdin, terminal: record.config.tty };
         let target = self.log_target(&record)?;
         self.reach_log(&record, &target)?;
         self.keep_ends(cell, &ends);
         let (plan, fds) = (prepared.plan, prepared.fds);
-        let launch = || house.keeper.launch(record.id, pid, plan, &fds, stdio, target.clone());
-        let started = step("launch", launch)?;
-        drop(fds);
+        let launch = |fds: &[OwnedFd]| house.keeper.launch(record.id, pid, plan, fds, stdio, target.clone());
+        let started = step("launch", || hooks::attended(bundle.as_ref().zip(outside), fds, launch))?;
         undo.keep();
+        let pid = started.pid;
         self.running(cell, started, group, (ends, names), &target);
+        if let Some(bundle) = bundle {
+            bundle.started(pid);
+        }
         Ok(())
     }
 
@@ -355,7 +363,7 @@ impl Engine {
 }
 
 /// A step of a start, as traces show it; without a collector it costs one comparison.
-fn step<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
+pub(super) fn step<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
     tracing::info_span!(target: "dhow::trace", "step", otel.name = name).in_scope(work)
 }
 

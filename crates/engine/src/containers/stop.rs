@@ -109,7 +109,7 @@ impl Engine {
         .await
     }
 
-    /// Of one that waits for its restart: it does not come. `false` when it does not wait.
+    /// Of one that waits for its restart: it does not come. `false` when it does not wait. The caller holds its turn.
     fn cancel_restart(&self, cell: &Cell) -> bool {
         let mut waited = false;
         cell.change(|state| {
@@ -133,13 +133,15 @@ impl Engine {
             Some(text) => parse_signal(text)?,
         };
         if lock(&cell.live).is_none() {
-            if self.cancel_restart(&cell) {
-                return Ok(());
+            // A start under way is waited for: what comes out of it counts.
+            let _turn = lock(&cell.turn);
+            if lock(&cell.live).is_none() {
+                return if self.cancel_restart(&cell) { Ok(()) } else { Err(Error::NotRunning(cell.id.to_string())) };
             }
-            return Err(Error::NotRunning(cell.id.to_string()));
         }
         if stops(&cell.record().config, number) {
             cell.change(|state| state.stopped_by_user = true);
+            self.house.save(&cell);
         }
         self.signal(&cell, number)
     }

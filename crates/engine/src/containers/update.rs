@@ -28,6 +28,7 @@ impl Engine {
             let why = "container is marked for removal and cannot be \"update\"";
             return Err(Error::Conflict(format!("Cannot update container {}: {why}", cell.id)).into());
         }
+        let _saving = lock(&cell.saving);
         let mut record = Container::clone(&cell.record());
         let update = change(&record)?;
         let group = lock(&cell.live).as_ref().map(|live| live.group.clone());
@@ -37,7 +38,7 @@ impl Engine {
         }
         record.config = update.config;
         house.records.save_record(&record).map_err(Error::from)?;
-        cell.set_config(record.config);
+        cell.set_record(record);
         house.tell(&cell, "update", &[]);
         Ok(())
     }

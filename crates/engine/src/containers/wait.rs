@@ -36,7 +36,8 @@ impl Engine {
 
 async fn until(cell: &Arc<Cell>, condition: WaitCondition, before: u64) -> WaitResult {
     let holds = |life: &Life| match condition {
-        WaitCondition::NotRunning => !life.running || life.removed,
+        // Also the end of a run that a restart follows.
+        WaitCondition::NotRunning => !life.running || life.exits > before || life.removed,
         WaitCondition::NextExit => life.exits > before || life.removed,
         WaitCondition::Removed => life.removed,
     };

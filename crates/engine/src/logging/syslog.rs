@@ -58,7 +58,7 @@ impl Syslog {
         let syslog = Syslog {
             form,
             facility: facility(options)?,
-            tag: tag::tag(record, options, USUAL_TAG)?,
+            tag: in_one_line(&tag::tag(record, options, USUAL_TAG)?),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             counted,
             zone: TimeZone::system(),
@@ -94,6 +94,11 @@ impl Syslog {
         }
         Some([message.len().to_string().as_bytes(), b" ", &message].concat())
     }
+}
+
+/// A tag may hold what an image says of itself, and a line of its own would be a message of its own.
+fn in_one_line(tag: &str) -> String {
+    tag.replace(char::is_control, "_")
 }
 
 /// As Go writes it: `Z` for none.
@@ -200,6 +205,11 @@ mod tests {
         assert_eq!(said(Form::Rfc5424, false), "<131>1 2026-01-02T03:04:05Z box web PID web - hello\n");
         assert_eq!(said(Form::Rfc5424Micro, false), "<131>1 2026-01-02T03:04:05.123456Z box web PID web - hello\n");
         assert!(said(Form::Rfc5424, true).ends_with(" <131>1 2026-01-02T03:04:05Z box web PID web - hello\n"));
+    }
+
+    #[test]
+    fn a_tag_makes_no_message_of_its_own() {
+        assert_eq!(in_one_line("web\n<0>root: x\0"), "web_<0>root: x_");
     }
 
     #[test]

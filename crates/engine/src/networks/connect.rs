@@ -78,21 +78,21 @@ impl Engine {
             let the = if runs { "" } else { "the " };
             return Err(Error::Denied(format!("container {} is not connected to {the}network {name}", cell.id)));
         }
-        if let Some(entry) = entry.as_ref().filter(|_| runs) {
-            self.unplug(&cell, &changed, entry)?;
-        }
-        self.keep_record(&cell, changed)?;
+        // First the record: an engine that comes after a crash takes away what the record does not speak of.
+        self.house.change_record(&cell, |record| record.config.endpoints.clone_from(&changed.config.endpoints))?;
         if let Some(entry) = entry.filter(|_| runs) {
+            let unplugged = self.unplug(&cell, &changed, &entry);
+            self.house.save(&cell);
+            unplugged?;
             self.tell_network(&entry, "disconnect", Some(&cell.id));
         }
         Ok(())
     }
 
+    /// Keeps the networks of a container, the record last: it speaks of no end that is not kept.
     fn keep_record(&self, cell: &Cell, changed: Container) -> Result<()> {
-        self.house.records.save_record(&changed)?;
-        cell.set_config(changed.config);
         self.house.save(cell);
-        Ok(())
+        self.house.change_record(cell, |record| record.config.endpoints = changed.config.endpoints)
     }
 
     /// A further link in a container that runs.
@@ -113,9 +113,20 @@ impl Engine {
         ends.push(end.clone());
         if let Err(e) = self.settle_ways(cell, record, &netns, ends) {
             self.pull_out(&wanted.entry, cell, &netns, &end);
+            self.settle_back(cell, &netns);
             return Err(e);
         }
         Ok(())
+    }
+
+    /// After a change that failed: the ends from before have their way and their ports back, which may have moved.
+    fn settle_back(&self, cell: &Arc<Cell>, netns: &OwnedFd) {
+        let mut ends = live_ends(cell);
+        self.unpublish_ports(&ends);
+        ends.iter_mut().for_each(|end| end.ports.clear());
+        if let Err(e) = self.settle_ways(cell, &cell.record(), netns, ends) {
+            tracing::warn!("cannot set the networks of {} as they were: {}", cell.id, base::chain(&e));
+        }
     }
 
     fn unplug(&self, cell: &Arc<Cell>, record: &Container, entry: &Arc<Entry>) -> Result<()> {
@@ -127,6 +138,8 @@ impl Engine {
             Some(end) => self.pull_out(entry, cell, &netns, end),
             None => entry.exit(&cell.id),
         }
+        // Whatever comes of the rest: its address may be another's from here on.
+        keep_ends(cell, stays.clone());
         self.settle_ways(cell, record, &netns, stays)
     }
 
@@ -153,17 +166,20 @@ impl Engine {
         network::set_way(netns.as_fd(), way)?;
         let elsewhere = |(at, end): &(usize, &Endpoint)| Some(*at) != lead && !end.ports.is_empty();
         let misplaced = ends.iter().enumerate().any(|(at, end)| elsewhere(&(at, end)));
-        if misplaced || lead.is_some_and(|lead| ends[lead].ports.is_empty()) {
+        let moves = misplaced || lead.is_some_and(|lead| ends[lead].ports.is_empty());
+        if moves {
             self.unpublish_ports(&ends);
             ends.iter_mut().for_each(|end| end.ports.clear());
             self.publish_ports(&record.config, &mut ends)?;
         }
-        self.settle_names(cell, record, netns, &ends)?;
-        let kept = ends.iter().filter_map(|end| serde_json::to_value(end).ok()).collect();
-        if let Some(live) = lock(&cell.live).as_mut() {
-            live.endpoints = ends;
+        if let Err(e) = self.settle_names(cell, record, netns, &ends) {
+            if moves {
+                // Nobody else knows these.
+                self.unpublish_ports(&ends);
+            }
+            return Err(e);
         }
-        cell.change_silently(|state| state.endpoints = kept);
+        keep_ends(cell, ends);
         Ok(())
     }
 
@@ -204,6 +220,14 @@ pub(crate) fn network_namespace(live: &Live) -> Result<OwnedFd> {
     let file = std::fs::File::open(&path).map_err(failed)?;
     sys::pidfd::send_signal(&live.pidfd, 0).map_err(failed)?;
     Ok(file.into())
+}
+
+fn keep_ends(cell: &Cell, ends: Vec<Endpoint>) {
+    let kept = ends.iter().filter_map(|end| serde_json::to_value(end).ok()).collect();
+    if let Some(live) = lock(&cell.live).as_mut() {
+        live.endpoints = ends;
+    }
+    cell.change_silently(|state| state.endpoints = kept);
 }
 
 fn live_ends(cell: &Cell) -> Vec<Endpoint> {

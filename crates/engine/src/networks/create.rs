@@ -21,7 +21,7 @@ pub struct NetworkRequest {
     pub ingress: bool,
     pub ipv6: bool,
     pub ipam_driver: String,
-    pub ipam_options: BTreeMap<String, String>,
+    pub ipam_options: Option<BTreeMap<String, String>>,
     /// At most one of each family; what is missing is chosen.
     pub subnets: Vec<SubnetRequest>,
 }
@@ -37,8 +37,8 @@ pub struct SubnetRequest {
 
 impl Engine {
     /// Makes a network and brings it up; its id.
-    pub fn create_network(&self, request: NetworkRequest) -> Result<String> {
-        let networks = &self.house.networks;
+    pub fn create_network(&self, mut request: NetworkRequest) -> Result<String> {
+        let (networks, settings) = (&self.house.networks, &self.house.settings);
         if is_built_in(&request.name) {
             return Err(Error::Denied(format!("operation is not permitted on predefined {} network ", request.name)));
         }
@@ -51,6 +51,9 @@ impl Engine {
                 return Err(Error::NotFound(format!("plugin {other:?} not found")));
             }
         }
+        for (key, value) in settings.network_options.get(&request.driver).into_iter().flatten() {
+            request.options.entry(key.clone()).or_insert_with(|| value.clone());
+        }
         let _making = lock(&networks.making);
         let others = networks.all();
         if others.iter().any(|entry| entry.record.name == request.name) {
@@ -59,21 +62,20 @@ impl Engine {
         let mut taken: Vec<IpNet> =
             others.iter().flat_map(|entry| &entry.record.ipam.config).map(|c| c.subnet).collect();
         taken.push(self.house.bridge.subnet().into());
-        let record = plan::record(request, &networks.ground, &taken)?;
+        let record = plan::record(request, &networks.ground, &settings.address_pools, &taken)?;
         self.check_bridge_name(&record, &others)?;
         // The record comes first: what an engine leaves that is killed now, the next one brings up.
         let mut undo = Undo::new();
         networks.store.save(&record)?;
         let id = record.id.clone();
         undo.push(move || drop(networks.store.remove(&id)));
-        let driver = match plan::raise(&networks.ground, &record, &[]) {
-            Ok(driver) => driver,
-            Err(e) => {
-                let _ = network::remove_bridge(&networks.ground, &plan::bridge_name(&record));
-                return Err(e);
-            }
-        };
-        driver.check()?;
+        let driver = plan::raise(&networks.ground, &record, &[])?;
+        let raised = driver.clone();
+        undo.push(move || drop(raised.down()));
+        if let Err(e) = driver.check() {
+            let _ = driver.down();
+            return Err(e.into());
+        }
         undo.keep();
         let id = record.id.clone();
         let entry = Entry::new(record, Some(driver));

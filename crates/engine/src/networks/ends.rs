@@ -6,6 +6,7 @@ use crate::sandbox::Sandbox;
 use crate::{Engine, Error, Result};
 use base::Id;
 use container::{Config, Container, EndpointRequest, NetworkMode};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use network::{Endpoint, PortRequest, Wish};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -33,7 +34,9 @@ pub(crate) fn primary(mode: &NetworkMode) -> Option<&str> {
 pub(crate) fn is_plain_bridge(config: &Config) -> bool {
     let mut wanted = config.endpoints.iter();
     match (wanted.next(), wanted.next()) {
-        (Some((name, request)), None) => name == BRIDGE && request.mac.is_none() && request.ipv4.is_none(),
+        (Some((name, request)), None) => {
+            name == BRIDGE && request.mac.is_none() && request.ipv4.is_none() && request.link_local.is_empty()
+        }
         _ => false,
     }
 }
@@ -238,7 +241,22 @@ pub(super) fn wish(wanted: &Wanted, number: usize, default_route: bool) -> Resul
     let prefix = entry.record.options.get(LINK_PREFIX).map_or("eth", String::as_str);
     check_addresses(entry, request)?;
     let mac = request.mac.as_deref().map(read_mac).transpose()?;
-    Ok(Wish { link: format!("{prefix}{number}"), ipv4: request.ipv4, ipv6: request.ipv6, mac, default_route })
+    Ok(Wish {
+        link: format!("{prefix}{number}"),
+        ipv4: request.ipv4,
+        ipv6: request.ipv6,
+        link_local: request.link_local.iter().map(|address| link_local(*address)).collect(),
+        mac,
+        default_route,
+    })
+}
+
+/// With the prefix of the addresses of links (RFC 3927, RFC 4291).
+fn link_local(address: IpAddr) -> IpNet {
+    match address {
+        IpAddr::V4(address) => IpNet::V4(Ipv4Net::new_assert(address, 16)),
+        IpAddr::V6(address) => IpNet::V6(Ipv6Net::new_assert(address, 64)),
+    }
 }
 
 /// Refuses what an end on this network cannot have.

@@ -2,6 +2,7 @@
 //!
 //! - `create`, `remove`, `prune`: a network's life; `plan`: what is asked for becomes a record, and a record a driver.
 //! - `ends`: a container's ends while it starts, runs and ends; `connect`: changing them meanwhile.
+//! - `watch`: rules that other programs took away are put back.
 //! - `names`: what the name server of containers is told.
 
 mod connect;
@@ -12,6 +13,7 @@ mod plan;
 mod prune;
 mod remove;
 mod show;
+mod watch;
 
 pub(crate) use connect::network_namespace;
 pub use create::{NetworkRequest, SubnetRequest};

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use base::Id;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use network::{Bridge, Design, Driver, Endpoint, Ground, Ipam, MacvlanDesign, MacvlanMode, MacvlanNetwork, Network};
-use network::{Plan, Subnet};
+use network::{Plan, Pools, Subnet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) fn built_in(name: &str, driver: &str) -> Network {
 }
 
 /// The record of what is asked for; `taken` are the subnets of the other networks.
-pub(super) fn record(request: NetworkRequest, ground: &Ground, taken: &[IpNet]) -> Result<Network> {
+pub(super) fn record(request: NetworkRequest, ground: &Ground, pools: &Pools, taken: &[IpNet]) -> Result<Network> {
     let mut config = Vec::new();
     for asked in request.subnets {
         config.push(subnet(asked)?);
@@ -51,10 +51,10 @@ pub(super) fn record(request: NetworkRequest, ground: &Ground, taken: &[IpNet]) 
         )));
     }
     if !config.iter().any(is_v4) {
-        config.insert(0, chosen(ground, taken)?);
+        config.insert(0, chosen(ground, pools, taken)?);
     }
     if request.ipv6 && config.iter().all(is_v4) {
-        config.push(chosen6(taken));
+        config.push(chosen6(pools, taken)?);
     }
     Ok(Network {
         id: Id::random().to_string(),
@@ -89,7 +89,7 @@ fn first_address(range: IpNet, subnet: IpNet) -> Option<IpAddr> {
     }
 }
 
-fn chosen(ground: &Ground, taken: &[IpNet]) -> Result<Subnet> {
+fn chosen(ground: &Ground, pools: &Pools, taken: &[IpNet]) -> Result<Subnet> {
     let taken: Vec<Ipv4Net> = taken
         .iter()
         .filter_map(|net| match net {
@@ -97,18 +97,25 @@ fn chosen(ground: &Ground, taken: &[IpNet]) -> Result<Subnet> {
             IpNet::V6(_) => None,
         })
         .collect();
-    let found = ground.free_subnet(&taken).map_err(|e| match e {
-        network::Error::SubnetsExhausted => {
-            Error::Invalid("all predefined address pools have been fully subnetted".into())
-        }
+    let found = ground.free_subnet(pools, &taken).map_err(|e| match e {
+        network::Error::SubnetsExhausted => exhausted(),
         other => other.into(),
     })?;
     let gateway = Some(found.addr().into());
     Ok(Subnet { subnet: found.trunc().into(), range: None, gateway, reserved: Default::default(), asked: false })
 }
 
-/// A /64 of random unique local addresses (RFC 4193).
-fn chosen6(taken: &[IpNet]) -> Subnet {
+fn exhausted() -> Error {
+    Error::Invalid("all predefined address pools have been fully subnetted".into())
+}
+
+/// Of the engine's pools, or a /64 of random unique local addresses (RFC 4193).
+fn chosen6(pools: &Pools, taken: &[IpNet]) -> Result<Subnet> {
+    if pools.have_ipv6() {
+        let subnet = pools.choose6(taken).ok_or_else(exhausted)?;
+        let gateway = first_address(subnet, subnet);
+        return Ok(Subnet { subnet, range: None, gateway, reserved: Default::default(), asked: false });
+    }
     loop {
         let digits = Id::random().to_string();
         let random = u128::from_str_radix(&digits[..10], 16).unwrap_or_default();
@@ -116,7 +123,7 @@ fn chosen6(taken: &[IpNet]) -> Subnet {
         let net = IpNet::V6(Ipv6Net::new_assert(network, 64));
         if !taken.iter().any(|other| overlap(&net, other)) {
             let gateway = Some(Ipv6Addr::from_bits(network.to_bits() | 1).into());
-            return Subnet { subnet: net, range: None, gateway, reserved: Default::default(), asked: false };
+            return Ok(Subnet { subnet: net, range: None, gateway, reserved: Default::default(), asked: false });
         }
     }
 }
@@ -222,13 +229,16 @@ fn flag(record: &Network, key: &str) -> Result<bool> {
 }
 
 fn mtu(record: &Network) -> Result<u32> {
-    match record.options.get(MTU) {
-        None => Ok(0),
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|mtu| (68..=65_535).contains(mtu))
-            .ok_or_else(|| Error::Invalid(format!("failed to parse {MTU} value: {text:?} is no size of packets"))),
+    let Some(text) = record.options.get(MTU) else { return Ok(0) };
+    let wrong = |why: &str| Error::Invalid(format!("failed to parse {MTU} value: {text:?} {why}"));
+    let mtu = text.parse().map_err(|_| wrong("is no size of packets"))?;
+    match mtu {
+        // The kernel takes IPv6 off a link that is narrower (RFC 8200, section 5).
+        68..1280 if record.ipam.config.iter().any(|config| config.subnet.addr().is_ipv6()) => {
+            Err(wrong("is too small: IPv6 needs 1280"))
+        }
+        68..=65_535 => Ok(mtu),
+        _ => Err(wrong("is no size of packets")),
     }
 }
 

@@ -19,11 +19,12 @@ impl Engine {
         self.close_network(entry)?;
         let networks = &self.house.networks;
         let down = entry.driver.as_ref().map_or(Ok(()), network::Driver::down);
-        if let Err(e) = down {
+        let removed = down.and_then(|()| networks.store.remove(&entry.record.id));
+        if let Err(e) = removed {
+            // It can be tried again.
             lock(&entry.presence).gone = false;
             return Err(e.into());
         }
-        networks.store.remove(&entry.record.id)?;
         networks.all.write().unwrap_or_else(PoisonError::into_inner).remove(&entry.record.id);
         self.house.names.names().forget(&entry.record.id);
         self.tell_network(entry, "destroy", None);

@@ -70,7 +70,7 @@ impl Engine {
         let mtu = if house.settings.mtu == 0 { 1500 } else { house.settings.mtu };
         let options = [
             ("com.docker.network.bridge.default_bridge", "true".to_owned()),
-            ("com.docker.network.bridge.enable_icc", "true".to_owned()),
+            ("com.docker.network.bridge.enable_icc", (!house.settings.is_isolated).to_string()),
             ("com.docker.network.bridge.enable_ip_masquerade", "true".to_owned()),
             ("com.docker.network.bridge.host_binding_ipv4", "0.0.0.0".to_owned()),
             ("com.docker.network.bridge.name", house.settings.bridge_name(&house.roots.data)),

@@ -136,6 +136,11 @@ impl Hub {
         }
     }
 
+    /// Whether no stream of output is open (any more).
+    pub(crate) fn is_drained(&self) -> bool {
+        *lock(&self.open) == 0
+    }
+
     /// The process has ended: waits until all output was given to logs and clients, `most` at the longest.
     pub(crate) fn wait_drained(&self, most: Duration) {
         self.ending.store(true, Ordering::Release);

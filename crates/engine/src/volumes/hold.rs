@@ -101,11 +101,16 @@ impl Engine {
     }
 }
 
+/// mount.cifs(8) knows a password by these names.
+fn is_secret(word: &str) -> bool {
+    ["password=", "password2=", "pass="].iter().any(|key| word.starts_with(key))
+}
+
 /// In Docker's words. A password is not repeated.
 fn mount_failed(volume: &Volume, cause: &std::io::Error) -> Error {
     let option = |key: &str| volume.options.get(key).map(String::as_str).unwrap_or_default();
     let (flags, data) = volume.mount_words();
-    let data: Vec<&str> = data.split(',').filter(|word| !word.is_empty() && !word.starts_with("password=")).collect();
+    let data: Vec<&str> = data.split(',').filter(|word| !word.is_empty() && !is_secret(word)).collect();
     let data = if data.is_empty() { String::new() } else { format!(", data: {}", data.join(",")) };
     let flags = if flags == 0 { String::new() } else { format!(", flags: {flags:#x}") };
     let cause = cause.to_string();

@@ -26,6 +26,14 @@ impl Engine {
         volume::remove_tree(&gone).map_err(|source| Error::Io { action: format!("remove volume {name}"), source })
     }
 
+    /// Takes a volume back that was made for a container which did not come to be. Another one may have it by now.
+    pub(crate) fn volume_unmake(&self, name: &str) {
+        match self.volume_remove(name) {
+            Ok(()) | Err(Error::Conflict(_)) => {}
+            Err(e) => tracing::warn!("cannot remove volume {name}: {}", base::chain(&e)),
+        }
+    }
+
     fn check_unused(&self, name: &str) -> Result<()> {
         let users: Vec<String> = self.users_of(name).iter().map(|cell| cell.id.to_string()).collect();
         match users.is_empty() {

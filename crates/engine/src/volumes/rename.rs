@@ -21,8 +21,7 @@ impl Engine {
     }
 
     fn follow_rename(&self, cell: &Arc<Cell>, old: &str, volume: &Volume) -> Result<()> {
-        let record = cell.change_record(|record| renamed(record, old, volume));
-        Ok(self.house.records.save_record(&record)?)
+        self.house.change_record(cell, |record| renamed(record, old, volume))
     }
 }
 

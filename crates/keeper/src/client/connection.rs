@@ -118,6 +118,19 @@ impl Connection {
         self.pid
     }
 
+    /// Sends a request whose answer nobody waits for.
+    pub fn tell(&self, request: Request) -> io::Result<()> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.waiting.lock().as_ref().ok_or_else(lost)?;
+        self.send(&mut Parcel::<BorrowedFd<'_>>::new(&Asked { number, request }, Vec::new())?)
+    }
+
+    fn send(&self, parcel: &mut Parcel<BorrowedFd<'_>>) -> io::Result<()> {
+        let stream = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        parcel.send(stream.as_fd())?;
+        Ok(())
+    }
+
     /// Sends a request and waits for its answer.
     pub fn ask(&self, request: Request, fds: &[OwnedFd]) -> io::Result<Answered> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -125,15 +138,11 @@ impl Connection {
         let mut parcel = Parcel::new(&Asked { number, request }, fds)?;
         let (sender, receiver) = sync_channel(1);
         self.waiting.lock().as_mut().ok_or_else(lost)?.insert(number, sender);
-        let sent = {
-            let stream = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            parcel.send(stream.as_fd())
-        };
-        if let Err(error) = sent {
+        if let Err(error) = self.send(&mut parcel) {
             if let Some(waiting) = self.waiting.lock().as_mut() {
                 waiting.remove(&number);
             }
-            return Err(error.into());
+            return Err(error);
         }
         receiver.recv().map_err(|_| lost())
     }

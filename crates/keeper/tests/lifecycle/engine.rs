@@ -134,7 +134,13 @@ fn add(pump: &mut Pump, key: Id, streams: Streams, log: &Target) {
 }
 
 pub fn target(bench: &Bench, key: Id) -> Target {
-    Target { driver: Driver::JsonFile, path: bench.path(&key.to_string()), max_size: 0, max_file: 1, ..Target::default() }
+    Target {
+        driver: Driver::JsonFile,
+        path: bench.path(&key.to_string()),
+        max_size: 0,
+        max_file: 1,
+        ..Target::default()
+    }
 }
 
 /// The log's lines of one stream.

@@ -6,11 +6,14 @@
 //! - [`transaction`]: what can be changed.
 //! - [`rule`]: the expressions a rule is made of.
 //! - [`query`]: what is there.
+//! - [`news`]: what others change.
 
+mod news;
 mod query;
 mod rule;
 mod transaction;
 
+pub use news::News;
 pub use query::{Chain, RuleInfo};
 pub use rule::{CT_DNAT, CT_ESTABLISHED, CT_RELATED, Rule};
 pub use transaction::{BaseChain, ChainKind, Element, Field, Hook, Map, Set, Transaction};

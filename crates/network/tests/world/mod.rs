@@ -11,7 +11,7 @@
 use ipnet::Ipv4Net;
 use netlink::link::{Peer, VethPair};
 use netlink::{Batch, Socket};
-use network::{Bridge, Endpoint, Options, PortRequest, Protocol};
+use network::{Bridge, Endpoint, Options, Pools, PortRequest, Protocol};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -63,7 +63,8 @@ impl World {
     /// A bridge and a table of this name.
     pub fn up_as(&self, name: &str, subnet: Option<&str>) -> Bridge {
         let subnet = subnet.map(|s| s.parse().unwrap());
-        self.on_host(|| Bridge::up(Options { bridge: name.into(), table: name.into(), subnet, mtu: 0 }, &[])).unwrap()
+        self.on_host(|| Bridge::up(Options { bridge: name.into(), table: name.into(), subnet, ..options() }, &[]))
+            .unwrap()
     }
 
     /// Attaches a container in which nothing runs.
@@ -93,7 +94,7 @@ pub struct Container {
 
 pub fn options() -> Options {
     let subnet = Some("172.17.0.1/16".parse().unwrap());
-    Options { bridge: "dhow0".into(), table: "dhow0".into(), subnet, mtu: 0 }
+    Options { bridge: "dhow0".into(), table: "dhow0".into(), subnet, pools: Pools::default(), mtu: 0, together: true }
 }
 
 pub fn within<T>(netns: &OwnedFd, work: impl FnOnce() -> T) -> T {

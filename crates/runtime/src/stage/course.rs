@@ -2,7 +2,7 @@
 //!
 //! A keeper's processes have a course too, an empty one: they stop nowhere.
 
-use super::Groups;
+use super::{Groups, halts};
 use crate::affinity;
 use crate::create::Way;
 use crate::failure::at;
@@ -61,6 +61,8 @@ pub(crate) struct Course<'a> {
     passed: Vec<OwnedFd>,
     /// Who knocked at the gate.
     knocker: OnceCell<OwnedFd>,
+    /// Of a keeper's process whose plan has hooks.
+    last: OnceCell<halts::Last>,
     /// Descriptors that others hold were closed: nothing may be dropped any more.
     committed: Cell<bool>,
 }
@@ -70,14 +72,14 @@ impl<'a> Course<'a> {
     pub(super) fn begin(child: &'a Child, control: OwnedFd, errand: Option<&'a Errand<'a>>) -> Self {
         // While /proc is the caller's.
         Groups::here();
-        let (knocker, committed) = (OnceCell::new(), Cell::new(false));
+        let (knocker, last, committed) = (OnceCell::new(), OnceCell::new(), Cell::new(false));
         let Some(errand) = errand.filter(|errand| errand.gate.is_some() || !errand.passed.is_empty()) else {
-            return Self { child, control, errand, gate: None, passed: Vec::new(), knocker, committed };
+            return Self { child, control, errand, gate: None, passed: Vec::new(), knocker, last, committed };
         };
         let lifted = lift(control.as_fd(), errand);
         match lifted {
             Ok((control, gate, passed)) => {
-                Self { child, control, errand: Some(errand), gate, passed, knocker, committed }
+                Self { child, control, errand: Some(errand), gate, passed, knocker, last, committed }
             }
             Err(e) => {
                 wire::report(control.as_fd(), &at(Step::Park, "file descriptors")(e));
@@ -262,8 +264,19 @@ impl<'a> Course<'a> {
         above(self.passed.len())
     }
 
+    /// As [`stop_for_hooks`](Self::stop_for_hooks), with hooks that came with the plan.
+    pub(super) fn stop_for_plan(&self, plan: &Plan, fds: &[OwnedFd]) -> Result<(), Failure> {
+        if let Some(last) = halts::stop(plan, fds)? {
+            let _ = self.last.set(last);
+        }
+        Ok(())
+    }
+
     /// Hooks of startContainer get the environment of the program unless they have their own, as with runc.
     pub(super) fn run_start_hooks(&self, plan: &ProcessPlan) -> Result<(), Failure> {
+        if let Some(last) = self.last.get() {
+            return last.run();
+        }
         let Some((hooks, errand)) = self.hooks().filter(|hooks| !hooks.start_container.is_empty()).zip(self.errand)
         else {
             return Ok(());
@@ -374,7 +387,7 @@ fn death_signal(signal: Option<Signal>) -> Result<(), Failure> {
 }
 
 /// Runs hooks in this process's namespaces, in which its number is another.
-fn run_hooks(point: &str, list: &[Hook], state: &State, status: Status) -> Result<(), Failure> {
+pub(super) fn run_hooks(point: &str, list: &[Hook], state: &State, status: Status) -> Result<(), Failure> {
     let pid = rustix::process::getpid().as_raw_nonzero().get();
     let state = State { status, pid, ..state.clone() };
     let mask = sys::umask(0o022);

@@ -12,7 +12,7 @@ use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags};
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use sys::mount::{Change, Reach, attribute};
 use sys::namespace::{setns, unshare};
 use sys::process::Namespaces;
@@ -47,6 +47,7 @@ pub(super) fn become_container(
     };
     // Hooks may make files and mounts in the root, and see all of it.
     course.stop_for_hooks(root)?;
+    course.stop_for_plan(plan, fds)?;
     close(&mut tree, plan, fds)?;
     enter_root(course, plan, root)?;
     if let Some(spreading) = plan.root_propagation {
@@ -151,7 +152,8 @@ fn place_root(course: &Course<'_>, plan: &Plan, root: BorrowedFd<'_>) -> Result<
         rustix::mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
             .map_err(failed)?;
     }
-    let path = course.root_path().unwrap_or_else(|| "/".into());
+    let halted = || plan.halts.as_ref().map(|halts| PathBuf::from(&halts.root));
+    let path = course.root_path().or_else(halted).unwrap_or_else(|| "/".into());
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
     rustix::mount::move_mount(root, "", CWD, &path, flags).map_err(at(Step::Root, &path.to_string_lossy()))
 }

@@ -268,7 +268,7 @@ fn without_pivot(bundle: &Bundle, spec: &Spec) -> String {
     let (pipes, state) = (Pipes::new(), bundle.state());
     let mut creation = bundle.creation(spec, &state, pipes.streams());
     creation.way.no_pivot = true;
-    let mut begun = creation.fork(crate::bundle::zygote(&spec), &CgroupEntry::Inherit).unwrap().furnish().unwrap();
+    let mut begun = creation.fork(crate::bundle::zygote(spec), &CgroupEntry::Inherit).unwrap().furnish().unwrap();
     let (out, err) = pipes.ours();
     begun.wait().unwrap();
     crate::bundle::Made { begun, out, err, master: None }.end().out

@@ -65,7 +65,7 @@ fn run_stopping(bundle: &Bundle, spec: &Spec, act: impl FnOnce(i32)) -> crate::w
     let (pipes, state) = (Pipes::new(), bundle.state());
     let begun = bundle
         .creation(spec, &state, pipes.streams())
-        .fork(crate::bundle::zygote(&spec), &CgroupEntry::Inherit)
+        .fork(crate::bundle::zygote(spec), &CgroupEntry::Inherit)
         .unwrap();
     let mut begun = begun.furnish().unwrap();
     let (out, err) = pipes.ours();

@@ -55,7 +55,7 @@ fn run(bundle: &Bundle, spec: &Spec) -> (ContainerProcessState, Made) {
     let agent = agent(bundle);
     let (pipes, state) = (Pipes::new(), bundle.state());
     let creation = bundle.creation(spec, &state, pipes.streams());
-    let mut begun = creation.fork(crate::bundle::zygote(&spec), &CgroupEntry::Inherit).unwrap().furnish().unwrap();
+    let mut begun = creation.fork(crate::bundle::zygote(spec), &CgroupEntry::Inherit).unwrap().furnish().unwrap();
     let (out, err) = pipes.ours();
     assert!(matches!(begun.wait().unwrap(), Milestone::Started { .. }));
     let (told, listener) = received(&agent);

@@ -54,7 +54,7 @@ fn start(bundle: &Bundle, spec: &Spec) -> Made {
     let (pipes, state) = (Pipes::new(), bundle.state());
     let mut creation = bundle.creation(spec, &state, pipes.streams());
     creation.way = Way { rootless: true, ..Way::default() };
-    let mut begun = creation.fork(crate::bundle::zygote(&spec), &CgroupEntry::Inherit).unwrap().furnish().unwrap();
+    let mut begun = creation.fork(crate::bundle::zygote(spec), &CgroupEntry::Inherit).unwrap().furnish().unwrap();
     let (out, err) = pipes.ours();
     let milestone = begun.wait().unwrap_or_else(|e| panic!("{e}"));
     assert!(matches!(milestone, Milestone::Started { .. }));

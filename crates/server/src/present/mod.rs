@@ -9,10 +9,13 @@ pub mod progress;
 pub mod state;
 pub mod stats;
 pub mod summary;
+pub mod volume;
 
 use api::types::{ContainerConfig, HostConfig};
 use container::Config;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The request a container was made from, as it came.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +33,32 @@ impl Typed {
         let asked = &config.asked;
         Typed { config: part(asked, "Config"), host: part(asked, "HostConfig") }
     }
+
+    /// As [`of`](Self::of), no more of it than a row of a list shows: a list is long, and asked for often.
+    pub fn for_row(config: &Config) -> Typed {
+        let asked = config.asked.get("HostConfig").and_then(|host| Row::deserialize(host).ok()).unwrap_or_default();
+        let Row { binds, network_mode, annotations, tmpfs } = asked;
+        let host = HostConfig { binds, network_mode, annotations, tmpfs, ..HostConfig::default() };
+        Typed { host, ..Typed::default() }
+    }
+}
+
+/// What a row of a list shows of the request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Row {
+    binds: Option<Vec<String>>,
+    #[serde(deserialize_with = "or_default")]
+    network_mode: String,
+    #[serde(deserialize_with = "or_default")]
+    annotations: BTreeMap<String, String>,
+    #[serde(deserialize_with = "or_default")]
+    tmpfs: BTreeMap<String, String>,
+}
+
+/// `null` is nothing.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// Splits a create request into what is kept of it: `{"Config": .., "HostConfig": .., "NetworkingConfig": ..}`.

@@ -30,10 +30,12 @@ fn endpoint(snapshot: &Snapshot, attached: &Attached) -> EndpointSettings {
     let ipam = EndpointIpam {
         ipv4_address: request.ipv4.map(|address| address.to_string()).unwrap_or_default(),
         ipv6_address: request.ipv6.map(|address| address.to_string()).unwrap_or_default(),
-        link_local_ips: None,
+        link_local_ips: Some(request.link_local.iter().map(ToString::to_string).collect())
+            .filter(|all: &Vec<String>| !all.is_empty()),
     };
+    let is_addressed = request.ipv4.is_some() || request.ipv6.is_some() || !request.link_local.is_empty();
     let mut settings = EndpointSettings {
-        ipam_config: (request.ipv4.is_some() || request.ipv6.is_some()).then_some(ipam),
+        ipam_config: is_addressed.then_some(ipam),
         links: listed(&request.links),
         aliases: listed(&request.aliases),
         driver_opts: Some(request.driver_options.clone()).filter(|options| !options.is_empty()),
@@ -44,6 +46,8 @@ fn endpoint(snapshot: &Snapshot, attached: &Attached) -> EndpointSettings {
     let runs = snapshot.state.pid != 0;
     if runs || snapshot.state.has_run {
         settings.network_id.clone_from(&attached.network_id);
+    } else {
+        settings.mac_address = request.mac.clone().unwrap_or_default();
     }
     if let Some(end) = &attached.endpoint {
         settings.endpoint_id.clone_from(&end.id);
@@ -121,7 +125,6 @@ fn protocol(protocol: network::Protocol) -> &'static str {
 pub fn inspect(view: &NetworkView) -> NetworkInspect {
     let record = &view.record;
     let has_subnets = !record.ipam.config.is_empty();
-    let is_made = !matches!(record.name.as_str(), "bridge" | "host" | "none");
     NetworkInspect {
         name: record.name.clone(),
         id: record.id.clone(),
@@ -132,7 +135,7 @@ pub fn inspect(view: &NetworkView) -> NetworkInspect {
         enable_ipv6: record.ipv6,
         ipam: Ipam {
             driver: record.ipam.driver.clone(),
-            options: is_made.then(|| record.ipam.options.clone()),
+            options: record.ipam.options.clone(),
             config: has_subnets.then(|| record.ipam.config.iter().map(subnet).collect()),
         },
         internal: record.internal,

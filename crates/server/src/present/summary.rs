@@ -40,7 +40,7 @@ pub fn sizes(sizes: Sizes) -> (Option<i64>, Option<i64>) {
 /// One row.
 pub fn of(snapshot: &Snapshot, now: i64) -> ContainerSummary {
     let record = &snapshot.container;
-    let typed = Typed::of(&record.config);
+    let typed = Typed::for_row(&record.config);
     let network_mode = match typed.host.network_mode.as_str() {
         "" | "default" => "bridge".to_owned(),
         other => other.to_owned(),

@@ -64,6 +64,7 @@ fn snapshot(request: Value, state: State) -> Snapshot {
             container::MountSource::Tmpfs { .. } | container::MountSource::Image { .. } => String::new(),
         },
         anonymous: matches!(mount.source, container::MountSource::Volume { name: None, .. }),
+        restrictions: Vec::new(),
     });
     let id: Id = ID.parse().expect("an id");
     let record = Container {
@@ -250,4 +251,18 @@ fn filters_choose_containers() {
     }
     assert!(chosen(r#"{"exited":["x"]}"#).is_err());
     assert_eq!(chosen(r#"{"before":["nobody"]}"#), Err("No such container: nobody".to_owned()));
+}
+
+#[test]
+fn a_row_reads_of_the_request_what_all_of_it_would_say() {
+    let snapshot = snapshot(
+        json!({"Image": "busybox", "HostConfig": {
+            "NetworkMode": "host", "Annotations": {"a": "b"}, "Tmpfs": null, "Binds": ["/srv:/data:ro"], "Memory": 8_388_608,
+        }}),
+        State::default(),
+    );
+    let config = &snapshot.container.config;
+    let (row, whole) = (super::Typed::for_row(config).host, super::Typed::of(config).host);
+    assert_eq!((row.network_mode, row.annotations), (whole.network_mode, whole.annotations));
+    assert_eq!((row.binds, row.tmpfs), (whole.binds, whole.tmpfs));
 }

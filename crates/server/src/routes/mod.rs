@@ -51,6 +51,20 @@ pub fn reads_a_stream(method: &Method, path: &str) -> bool {
     }
 }
 
+/// Whether the body of such a request is JSON.
+pub fn takes_json(method: &Method, path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    *method == Method::POST
+        && matches!(
+            parts[..],
+            ["containers" | "networks" | "volumes", "create"]
+                | ["containers", _, "update" | "exec"]
+                | ["exec", _, "start"]
+                | ["networks", _, "connect" | "disconnect"]
+                | ["auth" | "commit"]
+        )
+}
+
 async fn page_not_found() -> Response {
     Refusal::not_found("page not found").into_response()
 }

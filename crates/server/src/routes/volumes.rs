@@ -3,17 +3,18 @@
 use super::json_body;
 use crate::app::App;
 use crate::filters::Filters;
+use crate::present;
 use crate::query::Query;
 use crate::status::{self, Answer, Refusal};
 use crate::translate::{check_volume_driver, check_volume_name};
 use crate::version::ApiVersion;
-use api::types::{VolumeCreate, VolumeList, VolumeSummary, VolumesPruneResponse};
+use api::types::{VolumeCreate, VolumeList, VolumesPruneResponse};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use engine::{Volume, VolumeMake, VolumeSeen};
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 
 /// The label of volumes that were made without a name; from this version on a prune takes only those.
 const ANONYMOUS: &str = "com.docker.volume.anonymous";
@@ -40,12 +41,11 @@ async fn list(State(app): State<App>, query: Query) -> Answer {
             && filters.without_labels(&seen.volume.labels)
     };
     let seen = app.blocking(move |engine| engine.volumes()).await?;
-    let volumes = seen.into_iter().filter(shown).map(|seen| row(seen.volume)).collect();
+    let volumes = seen.into_iter().filter(shown).map(|seen| present::volume::of(seen.volume)).collect();
     Ok(status::json(StatusCode::OK, &VolumeList { volumes, warnings: None }))
 }
 
-async fn create(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
-    check_is_json(&headers)?;
+async fn create(State(app): State<App>, body: Bytes) -> Answer {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Refusal::invalid("invalid JSON: got EOF while reading request body"));
     }
@@ -64,21 +64,12 @@ async fn create(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answ
     let name = Some(asked.name).filter(|name| !name.is_empty());
     let make = VolumeMake { name, labels: asked.labels, options: asked.driver_opts };
     let volume = app.blocking(move |engine| engine.volume_create(make)).await?;
-    Ok(status::json(StatusCode::CREATED, &row(volume)))
-}
-
-/// As Docker: a form, which is what curl sends unasked, is no request.
-fn check_is_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else { return Ok(()) };
-    match kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
-        true => Ok(()),
-        false => Err(Refusal::invalid(format!("unsupported Content-Type header ({kind}): must be 'application/json'"))),
-    }
+    Ok(status::json(StatusCode::CREATED, &present::volume::of(volume)))
 }
 
 async fn inspect(State(app): State<App>, Path(name): Path<String>) -> Answer {
     let volume = app.blocking(move |engine| engine.volume(&name)).await.map_err(|refusal| of_name(refusal, "get"))?;
-    Ok(status::json(StatusCode::OK, &row(volume)))
+    Ok(status::json(StatusCode::OK, &present::volume::of(volume)))
 }
 
 async fn remove(State(app): State<App>, Path(name): Path<String>, query: Query) -> Answer {
@@ -127,29 +118,17 @@ async fn prune(State(app): State<App>, version: ApiVersion, query: Query) -> Ans
 async fn rename(State(app): State<App>, Path(name): Path<String>, query: Query) -> Answer {
     let new = new_name(&query)?;
     let volume = app.blocking(move |engine| engine.volume_rename(&name, &new)).await?;
-    Ok(status::json(StatusCode::OK, &row(volume)))
+    Ok(status::json(StatusCode::OK, &present::volume::of(volume)))
 }
 
 /// An extra of this engine: a copy, which shares its blocks where the file system can.
 async fn clone(State(app): State<App>, Path(name): Path<String>, query: Query) -> Answer {
     let new = new_name(&query)?;
     let volume = app.blocking(move |engine| engine.volume_clone(&name, &new)).await?;
-    Ok(status::json(StatusCode::CREATED, &row(volume)))
+    Ok(status::json(StatusCode::CREATED, &present::volume::of(volume)))
 }
 
 fn new_name(query: &Query) -> Result<String, Refusal> {
     let name = query.text("name").ok_or_else(|| Refusal::invalid("the parameter name is missing: the new name"))?;
     check_volume_name(name).map(|()| name.to_owned())
-}
-
-fn row(volume: Volume) -> VolumeSummary {
-    VolumeSummary {
-        created_at: volume.created_at,
-        driver: "local".to_owned(),
-        labels: Some(volume.labels).filter(|labels| !labels.is_empty()),
-        mountpoint: volume.mountpoint.display().to_string(),
-        name: volume.name,
-        options: Some(volume.options).filter(|options| !options.is_empty()),
-        scope: "local".to_owned(),
-    }
 }

@@ -97,6 +97,7 @@ pub fn meant(asked: Asked<'_>, around: &dyn Around) -> Result<Meant, Refusal> {
     if !around.limits() && resources != (Resources { devices: resources.devices.clone(), ..Resources::default() }) {
         warnings.push(DISCARDED.to_owned());
     }
+    warnings.extend(networks::older_mac(asked));
     let mut config = plain_fields(typed)?;
     config.endpoints = networks::endpoints(asked.request, &network)?;
     config.links = links::of(host, &network, around)?;
@@ -147,6 +148,7 @@ fn host_fields(config: &mut Config, host: &HostConfig) -> Result<(), Refusal> {
     config.log = log(host)?;
     config.shm_size = u64::try_from(host.shm_size).map_err(|_| Refusal::invalid("SHM size can not be less than 0"))?;
     config.oom_score_adj = oom_score(host.oom_score_adj)?;
+    config.annotations = host.annotations.clone();
     config.sysctls = host.sysctls.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect();
     config.ulimits = host.ulimits.iter().flatten().map(limits::ulimit).collect();
     Ok(())
@@ -205,8 +207,7 @@ fn restart(host: &HostConfig) -> Result<RestartPolicy, Refusal> {
     let asked = &host.restart_policy;
     let count = asked.maximum_retry_count;
     let policy = match asked.name.as_str() {
-        "" => return Ok(RestartPolicy::No),
-        "no" => RestartPolicy::No,
+        "" | "no" => RestartPolicy::No,
         "always" => RestartPolicy::Always,
         "unless-stopped" => RestartPolicy::UnlessStopped,
         "on-failure" => {

@@ -1,10 +1,21 @@
 //! The networks a container is put on, and what is asked of its ends.
 
-use super::{Around, list};
+use super::{Around, Asked, list};
 use crate::status::Refusal;
 use api::types::{CreateRequest, EndpointSettings};
 use container::{EndpointRequest, NetworkMode};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The version that gave ends their MAC address.
+const MAC_OF_ENDPOINT: u32 = 44;
+const DEPRECATED_MAC: &str =
+    "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.";
+const UNLIKE: &str = "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty";
+
+fn within(refusal: Refusal, network: &str) -> Refusal {
+    refusal.during(&format!("invalid config for network {network}"))
+}
 
 /// The network that is meant, by the container's mode.
 pub fn mode(request: &CreateRequest, around: &dyn Around) -> Result<NetworkMode, Refusal> {
@@ -33,32 +44,41 @@ pub fn endpoints(request: &CreateRequest, mode: &NetworkMode) -> Result<BTreeMap
     }
     for (network, settings) in &request.networking_config.endpoints_config {
         let network = if network == "default" { "bridge" } else { network };
-        let meant = settings.as_ref().map(endpoint).transpose()?;
+        let meant = settings.as_ref().map(endpoint).transpose().map_err(|refusal| within(refusal, network))?;
         all.insert(network.to_owned(), meant.unwrap_or_default());
     }
-    older_fields(request, mode, &mut all);
+    older_fields(request, mode, &mut all)?;
     Ok(all)
 }
 
 /// The MAC address of before API 1.44, and links of a container on a network that somebody made.
-fn older_fields(request: &CreateRequest, mode: &NetworkMode, all: &mut BTreeMap<String, EndpointRequest>) {
+fn older_fields(
+    request: &CreateRequest,
+    mode: &NetworkMode,
+    all: &mut BTreeMap<String, EndpointRequest>,
+) -> Result<(), Refusal> {
     let first = match mode {
         NetworkMode::Bridge => "bridge",
         NetworkMode::User(name) => name,
-        _ => return,
+        _ => return Ok(()),
     };
     let mac = request.config.mac_address.as_str();
+    check_mac(mac).map_err(|refusal| within(refusal, first))?;
     let links = list(&request.host_config.links);
     let links = if matches!(mode, NetworkMode::User(_)) { links } else { &[] };
     if mac.is_empty() && links.is_empty() {
-        return;
+        return Ok(());
     }
     let end = all.entry(first.to_owned()).or_default();
     if !mac.is_empty() {
-        end.mac.get_or_insert_with(|| mac.to_owned());
+        let own = end.mac.get_or_insert_with(|| mac.to_owned());
+        if own != mac {
+            return Err(Refusal::invalid(UNLIKE));
+        }
     }
     let fresh: Vec<String> = links.iter().filter(|link| !end.links.contains(link)).cloned().collect();
     end.links.extend(fresh);
+    Ok(())
 }
 
 /// What is asked of an end; whether its network can give that is the engine's to say.
@@ -67,36 +87,47 @@ pub fn endpoint(settings: &EndpointSettings) -> Result<EndpointRequest, Refusal>
     let mut faults = Vec::new();
     let ipv4 = read(&ipam.ipv4_address, "IPv4", &mut faults);
     let ipv6 = read(&ipam.ipv6_address, "IPv6", &mut faults);
+    let link_local = list(&ipam.link_local_ips).iter();
+    let link_local = link_local.filter_map(|text| read::<IpAddr>(text, "link-local IP", &mut faults)).collect();
     if !faults.is_empty() {
         return Err(Refusal::invalid(format!("invalid endpoint settings:\n{}", faults.join("\n"))));
     }
-    if !list(&ipam.link_local_ips).is_empty() {
-        return Err(Refusal::unsupported("link-local addresses of an endpoint are not supported by this engine yet"));
-    }
     let mac = settings.mac_address.as_str();
-    if !mac.is_empty() && !is_mac(mac) {
-        return Err(Refusal::invalid(format!("invalid MAC address: {mac}")));
-    }
+    check_mac(mac)?;
     Ok(EndpointRequest {
         aliases: list(&settings.aliases).to_vec(),
         links: list(&settings.links).to_vec(),
         ipv4,
         ipv6,
+        link_local,
         mac: (!mac.is_empty()).then(|| mac.to_owned()),
         driver_options: settings.driver_opts.clone().unwrap_or_default(),
         gateway_priority: settings.gw_priority,
     })
 }
 
-fn read<T: std::str::FromStr>(text: &str, family: &str, faults: &mut Vec<String>) -> Option<T> {
+fn read<T>(text: &str, family: &str, faults: &mut Vec<String>) -> Option<T>
+where
+    T: std::str::FromStr + Copy + Into<IpAddr>,
+{
     if text.is_empty() {
         return None;
     }
-    let read = text.parse().ok();
+    let read = text.parse().ok().filter(|address: &T| !(*address).into().is_unspecified());
     if read.is_none() {
         faults.push(format!("invalid {family} address: {text}"));
     }
     read
+}
+
+/// Who speaks a version that gives each end a MAC address is told of the older field.
+pub fn older_mac(asked: Asked<'_>) -> Option<String> {
+    let is_older = asked.version.has(MAC_OF_ENDPOINT) && !asked.request.config.mac_address.is_empty();
+    is_older.then(|| DEPRECATED_MAC.to_owned())
+}
+
+fn check_mac(text: &str) -> Result<(), Refusal> {
+    if text.is_empty() || is_mac(text) { Ok(()) } else { Err(Refusal::invalid(format!("invalid MAC address {text}"))) }
 }
 
 fn is_mac(text: &str) -> bool {

@@ -4,6 +4,7 @@ use super::*;
 use container::{MountSource, NetworkMode, PidMode, PortProtocol, Protocol, PublishRequest, SeccompChoice};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// What `docker run` with many flags sends.
 const CLI_REQUEST: &str = r#"{
@@ -169,6 +170,31 @@ fn networks_are_the_built_in_ones_or_anothers() {
     let refusal = read(json!({"Image": "x", "Hostname": "h", "HostConfig": {"NetworkMode": "container:other"}}))
         .expect_err("refused");
     assert_eq!(refusal.message, "conflicting options: hostname and the network mode");
+}
+
+#[test]
+fn ends_are_asked_for_in_dockers_words() {
+    let create = |mac: &str, end: serde_json::Value| {
+        read(json!({"Image": "x", "MacAddress": mac, "NetworkingConfig": {"EndpointsConfig": {"bridge": end}}}))
+    };
+    let told = create("02:42:00:00:00:01", json!({})).expect("a good request").warnings;
+    assert!(told.iter().any(|warning| warning.starts_with("The container-wide MacAddress field is now deprecated.")));
+    let meant = create("", json!({"IPAMConfig": {"LinkLocalIPs": ["169.254.8.8"]}})).expect("a good request");
+    assert_eq!(meant.config.endpoints["bridge"].link_local, ["169.254.8.8".parse::<IpAddr>().expect("an address")]);
+    let during = "invalid config for network bridge: invalid";
+    for (mac, end, words) in [
+        ("bad", json!({}), format!("{during} MAC address bad")),
+        ("", json!({"MacAddress": "bad"}), format!("{during} MAC address bad")),
+        (
+            "",
+            json!({"IPAMConfig": {"LinkLocalIPs": ["0.0.0.0"]}}),
+            format!("{during} endpoint settings:\ninvalid link-local IP address: 0.0.0.0"),
+        ),
+    ] {
+        assert_eq!(create(mac, end).expect_err("refused").message, words);
+    }
+    let other = create("02:42:00:00:00:01", json!({"MacAddress": "02:42:00:00:00:02"})).expect_err("refused");
+    assert!(other.message.contains("must match the endpoint-specific MAC address"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Testcontainers for Python: databases, networks, files, and the reaper that clears up after a test that was killed.
+//! Testcontainers for Python and for Rust: databases, networks, files, and the reaper that clears up after a test that was killed.
 //!
 //! Its folder keeps a tree of Debian with PostgreSQL, Redis and Python, made once, of which all images are made.
 
@@ -28,16 +28,17 @@ const LIMIT: u32 = 600;
 
 const SCRIPT: &str = include_str!("run.sh");
 
-/// A tree of Debian, and a Python with the library.
+/// A tree of Debian, a Python with the library, and a program of Rust with the library.
 pub struct Testcontainers {
     tree: PathBuf,
     python: PathBuf,
+    rust: PathBuf,
 }
 
 impl Testcontainers {
     pub fn prepare(folder: &Path) -> Result<Testcontainers, String> {
         stage::need(NEEDED)?;
-        Ok(Testcontainers { tree: tree(folder)?, python: python()? })
+        Ok(Testcontainers { tree: tree(folder)?, python: python()?, rust: rust()? })
     }
 }
 
@@ -73,6 +74,22 @@ fn python() -> Result<PathBuf, String> {
     Ok(python)
 }
 
+/// A program in a workspace of its own below `target/conformance`: the library is no part of this one.
+fn rust() -> Result<PathBuf, String> {
+    let folder = suite::root().join("target/conformance/testcontainers-rust");
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        let is_there = std::fs::read_to_string(&path).is_ok_and(|old| old == text);
+        if is_there { Ok(()) } else { std::fs::write(&path, text).map_err(|e| format!("cannot write {name}: {e}")) }
+    };
+    std::fs::create_dir_all(folder.join("src")).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+    write("Cargo.toml", include_str!("rust/manifest.toml"))?;
+    write("src/main.rs", include_str!("rust/session.rs"))?;
+    eprintln!("== cargo build of the program with Testcontainers for Rust");
+    stage::shell(&folder, "cargo build --quiet --target-dir target", &[])?;
+    Ok(folder.join(format!("target/{}-unknown-linux-gnu/debug/session", std::env::consts::ARCH)))
+}
+
 impl Suite for Testcontainers {
     fn name(&self) -> String {
         "testcontainers".to_owned()
@@ -96,7 +113,7 @@ impl Suite for Testcontainers {
         let scripts = suite::root().join("xtask/src/conformance/testcontainers");
         let text = |path: &Path| path.display().to_string();
         let words = ["unshare", "--net", "sh", "-c", SCRIPT, "sh"].map(str::to_owned).into_iter();
-        let paths = [&runtime.program, place.path(), &self.tree, &self.python, &scripts].map(text);
+        let paths = [&runtime.program, place.path(), &self.tree, &self.python, &scripts, &self.rust].map(text);
         let words = words.chain(paths).chain([format!("docker-py-{}", std::process::id())]).collect();
         Play { words, folder: work, env: Vec::new(), seconds: LIMIT }.run()
     }

@@ -1,7 +1,7 @@
-# Testcontainers for Python on one engine, in namespaces of its own: PROGRAM PLACE TREE PYTHON SCRIPTS GROUP
+# Testcontainers for Python and Rust on one engine, in namespaces of its own: PROGRAM PLACE TREE PYTHON SCRIPTS RUST GROUP
 #
 # All images are made of one tree of Debian. Nothing leaves the machine.
-program=$1 place=$2 tree=$3 python=$4 scripts=$5 group=$6
+program=$1 place=$2 tree=$3 python=$4 scripts=$5 rust=$6 group=$7
 socket=$place/docker.sock
 export DOCKER_HOST="unix://$socket" DOCKER_CONFIG="$place/docker-config" TESTCONTAINERS_DOCKER_SOCKET_OVERRIDE="$socket"
 export HOME="$place" TMPDIR="$place/tmp" PYTHONDONTWRITEBYTECODE=1 RYUK_RECONNECTION_TIMEOUT=1s
@@ -43,6 +43,7 @@ docker image inspect testcontainers/ryuk:0.8.1 >/dev/null || cat "$place/images.
 
 TESTCONTAINERS_RYUK_DISABLED=true "$python" "$scripts/session.py" -v 2>&1 | sed 's/^test_\([a-z_]*\) (.*Session[^ ]*) /test_\1 without ryuk /'
 "$python" "$scripts/session.py" -v 2>&1
+"$rust" 2>&1
 gone() {
     for _ in $(seq 100); do
         [ -z "$(docker ps -aq)$(docker network ls -q -f type=custom)$(docker volume ls -q)" ] && return

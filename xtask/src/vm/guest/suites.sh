@@ -44,6 +44,11 @@ for way in cgroupfs systemd; do
     done
 done
 if [ "$RUNTIME" = /usr/local/bin/dhow-runtime ]; then
+    if [ $MACHINE = systemd ]; then
+        for name in $(sed -n 's/^t_\([a-z0-9_]*\)() {$/\1/p' /payload/engine.sh); do
+            check "engine/$name" 120 sh /payload/engine.sh "$name"
+        done
+    fi
     # Races that are tried hundreds of times belong on a fast machine.
     slow='exchanging_a_mount_point entering_process_shows programs_that_end_at_once overwritten_from_inside killed_create'
     for program in /payload/tests/*; do

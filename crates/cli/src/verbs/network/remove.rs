@@ -3,15 +3,13 @@
 use api::client::{Payload, encode};
 use clap::Args;
 use http::Method;
-use serde::Deserialize;
 
-use super::super::filters;
+use super::super::prune::{Pruned, ask, confirm};
 use crate::failure::Failure;
 use crate::grammar::values::filter;
 use crate::grammar::{About, Needs};
 use crate::session::Session;
 use crate::show::{complain, print};
-use crate::stream::prompt;
 use crate::words::{Outcome, Verb};
 
 /// Removes networks.
@@ -33,12 +31,6 @@ pub struct Prune {
     /// Do not prompt for confirmation
     #[arg(short, long)]
     force: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Report {
-    networks_deleted: Option<Vec<String>>,
 }
 
 impl Verb for Remove {
@@ -74,16 +66,8 @@ impl Verb for Prune {
         About { name: "network prune", usage: "[OPTIONS]", does: "Remove all unused networks", needs: Needs::None };
 
     async fn run(self, session: &Session) -> Outcome {
-        let warning = "WARNING! This will remove all custom networks not used by at least one container.";
-        if !self.force && !prompt::confirmed(&format!("{warning}\nAre you sure you want to continue?"))? {
-            return Err(Failure::Code(0));
-        }
-        let filters = filters(&self.filter);
-        let path = api::client::query("/networks/prune", &[("filters", filters.as_deref())]);
-        let report: Report = session.client().call(Method::POST, &path, Payload::Empty).await?.json().await?;
-        if let Some(names) = report.networks_deleted.filter(|names| !names.is_empty()) {
-            print(format!("Deleted Networks:\n{}\n\n", names.join("\n")))?;
-        }
+        confirm("This will remove all custom networks not used by at least one container.", self.force)?;
+        print(Pruned::of(ask(session, "/networks/prune", &self.filter).await?).text())?;
         Ok(0)
     }
 }

@@ -35,7 +35,7 @@ fn create(
         return Err(nothing());
     }
     let mut request: CreateRequest = serde_json::from_slice(body).map_err(invalid)?;
-    let asked: Value = serde_json::from_slice(body).map_err(invalid)?;
+    let mut asked: Value = serde_json::from_slice(body).map_err(invalid)?;
     if asked.as_object().is_some_and(|fields| fields.keys().all(|key| BESIDE.contains(&key.as_str()))) {
         return Err(nothing());
     }
@@ -48,12 +48,25 @@ fn create(
         query.text("platform").map(|text| platform::fits(engine, text, &request.config.image)).transpose()?;
     defaults.fill(&mut request);
     let mut meant = translate::meant(Asked { request: &request, version }, &Host(engine))?;
+    settle_oom(&mut asked, engine.abilities().oom_kill_disable);
     meant.config.asked = present::kept(asked);
     let created = engine.create(query.text("name"), meant.config)?;
     // Who asks for a platform knows which one it is.
     let told = created.warnings.into_iter().filter(|warning| platform.is_none() || !platform::is_told_by(warning));
     let warnings = meant.warnings.into_iter().chain(told).collect();
     Ok(CreateResponse { id: created.id.to_string(), warnings })
+}
+
+/// Docker writes the default down where the kernel leaves the choice, and nothing where it does not.
+fn settle_oom(asked: &mut Value, choice: bool) {
+    let Some(fields) = asked.as_object_mut() else { return };
+    let host = fields.entry("HostConfig").or_insert(Value::Null);
+    if host.is_null() {
+        *host = Value::Object(serde_json::Map::new());
+    }
+    let Some(host) = host.as_object_mut() else { return };
+    let disable = host.get("OomKillDisable").and_then(Value::as_bool).unwrap_or_default();
+    host.insert("OomKillDisable".to_owned(), if choice { disable.into() } else { Value::Null });
 }
 
 /// What stands in a request beside the configuration.

@@ -7,51 +7,43 @@ use crate::status::{self, Answer, Refusal};
 use crate::stream::body;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
-use engine::{Look, Looks};
+use engine::{Engine, Look, Looks};
 use http::{StatusCode, header};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Between the two looks of `stream=false`: long beside the few milliseconds in which the kernel counts the use of processors.
+const BETWEEN: Duration = Duration::from_millis(200);
 
 pub async fn get(State(app): State<App>, Path(id): Path<String>, query: Query) -> Answer {
     let (stream, one_shot) = (query.flag_or("stream", true), query.flag("one-shot"));
     if stream && one_shot {
         return Err(Refusal::invalid("cannot have stream=true and one-shot=true"));
     }
-    let subject = subject(&app, id.clone()).await?;
     if stream {
-        let looks = app.blocking(move |engine| engine.looks(&id)).await?;
+        let watched = move |engine: &Engine| Ok::<_, Refusal>((subject(engine, &id)?, engine.looks(&id)?));
+        let (subject, looks) = app.blocking(watched).await?;
         return Ok(streamed(subject, looks));
     }
-    let own = id.clone();
-    let first = app.blocking(move |engine| engine.look(&own)).await?;
+    let (subject, first) =
+        app.blocking(move |engine| Ok::<_, Refusal>((subject(engine, &id)?, engine.look(&id)?))).await?;
     if one_shot || first.is_none() {
         return Ok(status::json(StatusCode::OK, &stats::of(&subject, first.as_deref(), None)));
     }
     // Two looks, so that a client can tell the use of processors.
-    let looks = app.blocking(move |engine| engine.looks(&id)).await?;
-    let (before, now) = two(looks).await;
-    Ok(status::json(StatusCode::OK, &stats::of(&subject, now.as_deref(), before.as_deref())))
+    tokio::time::sleep(BETWEEN).await;
+    let id = subject.id.clone();
+    // Removed meanwhile, it does not run either.
+    let second = app.blocking(move |engine| Ok::<_, Refusal>(engine.look(&id).unwrap_or_default())).await?;
+    Ok(status::json(StatusCode::OK, &stats::of(&subject, second.as_deref(), first.as_deref())))
 }
 
-async fn subject(app: &App, id: String) -> Result<Subject, Refusal> {
-    app.blocking(move |engine| {
-        let snapshot = engine.inspect(&id)?;
-        let version = engine.cgroup_version();
-        Ok::<_, Refusal>(Subject { id: snapshot.container.id.to_string(), name: snapshot.name, version })
-    })
-    .await
+fn subject(engine: &Engine, id: &str) -> Result<Subject, Refusal> {
+    let (id, name) = engine.identity(id)?;
+    Ok(Subject { id: id.to_string(), name, version: engine.cgroup_version() })
 }
 
 type Seen = Option<Arc<Look>>;
-
-/// What is known, and the next look.
-async fn two(mut looks: Looks) -> (Seen, Seen) {
-    let before = looks.borrow_and_update().clone();
-    match looks.changed().await {
-        Ok(()) => (before, looks.borrow_and_update().clone()),
-        // Removed meanwhile.
-        Err(_) => (None, None),
-    }
-}
 
 /// Every look until the client goes, or the container is removed.
 fn streamed(subject: Subject, mut looks: Looks) -> axum::response::Response {

@@ -9,7 +9,10 @@ use engine::ExecSnapshot;
 use http::StatusCode;
 
 pub async fn get(State(app): State<App>, Path(id): Path<String>) -> Answer {
-    let snapshot = app.blocking(move |engine| engine.exec_inspect(&id)).await?;
+    let snapshot = match app.engine.exec_glimpse(&id) {
+        Some(known) => known?,
+        None => app.blocking(move |engine| engine.exec_inspect(&id)).await?,
+    };
     Ok(status::json(StatusCode::OK, &of(snapshot)))
 }
 

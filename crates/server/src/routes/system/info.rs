@@ -6,7 +6,7 @@ use crate::registries::masked;
 use crate::status::{self, Answer, Refusal};
 use crate::times;
 use crate::version::ApiVersion;
-use api::types::{FirewallBackend, Info, Plugins, Runtime, Swarm};
+use api::types::{AddressPool, FirewallBackend, Info, Plugins, Runtime, Swarm};
 use axum::extract::State;
 use http::StatusCode;
 use serde_json::json;
@@ -32,6 +32,7 @@ pub async fn get(State(app): State<App>, version: ApiVersion) -> Answer {
                 no_proxy: told.access.no_proxy.clone().unwrap_or_default(),
                 registry_config: Some(registries(&told.access, version)),
                 cdi_spec_dirs: cdi_folders(&options.cdi_folders),
+                default_address_pools: options.address_pools.iter().map(pool).collect(),
                 logging_driver: options.defaults.log_driver.clone().unwrap_or_else(|| "json-file".to_owned()),
                 ..of(&engine.info(), version)
             })
@@ -71,16 +72,16 @@ fn newest(info: &engine::Info) -> Info {
             authorization: None,
             log: engine::logging::DRIVERS.iter().filter(|name| **name != "none").map(|&name| name.to_owned()).collect(),
         },
-        memory_limit: info.limits,
-        swap_limit: info.limits,
-        cpu_cfs_period: info.limits,
-        cpu_cfs_quota: info.limits,
-        cpu_shares: info.limits,
-        cpu_set: info.limits,
-        pids_limit: info.limits,
+        memory_limit: info.abilities.memory,
+        swap_limit: info.abilities.swap,
+        cpu_cfs_period: info.abilities.cpu_quota,
+        cpu_cfs_quota: info.abilities.cpu_quota,
+        cpu_shares: info.abilities.cpu_shares,
+        cpu_set: info.abilities.cpu_set,
+        pids_limit: info.abilities.pids,
         ipv4_forwarding: true,
         n_fd: open_files(),
-        oom_kill_disable: !is_v2 && info.limits,
+        oom_kill_disable: info.abilities.oom_kill_disable,
         system_time: times::nano(times::now()),
         n_goroutines: info.threads,
         n_events_listener: info.listeners,
@@ -111,6 +112,10 @@ fn cdi_folders(told: &[PathBuf]) -> Vec<String> {
         [] => container::cdi::FOLDERS.map(str::to_owned).to_vec(),
         told => told.iter().map(|folder| folder.display().to_string()).collect(),
     }
+}
+
+fn pool((base, size): &(ipnet::IpNet, u8)) -> AddressPool {
+    AddressPool { base: base.to_string(), size: *size }
 }
 
 fn cgroup_driver(info: &engine::Info) -> &'static str {
@@ -219,6 +224,7 @@ mod tests {
             data_root: "/d".into(),
             cgroup_version: cgroup::Version::V2,
             limits: true,
+            abilities: cgroup::Abilities { cpu_shares: true, ..cgroup::Abilities::default() },
             cgroup_driver: cgroup::Driver::Cgroupfs,
             rootless: true,
             keeper_pid: 1,

@@ -84,15 +84,8 @@ fn containers(engine: &Engine) -> Vec<ContainerSummary> {
 }
 
 fn volume(usage: VolumeUsage) -> VolumeWithUsage {
-    let volume = usage.volume;
     VolumeWithUsage {
-        created_at: volume.created_at,
-        driver: "local".to_owned(),
-        labels: Some(volume.labels).filter(|labels| !labels.is_empty()),
-        mountpoint: volume.mountpoint.display().to_string(),
-        name: volume.name,
-        options: Some(volume.options).filter(|options| !options.is_empty()),
-        scope: "local".to_owned(),
+        volume: present::volume::of(usage.volume),
         usage_data: Some(VolumeUsageData {
             ref_count: i64::try_from(usage.references).unwrap_or(i64::MAX),
             size: i64::try_from(usage.size).unwrap_or(i64::MAX),
