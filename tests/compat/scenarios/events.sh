@@ -11,7 +11,7 @@ docker kill -s CONT lasting
 docker stop -t 0 lasting
 docker rm lasting
 docker events --since 10m --until $(date +%s.%N) --filter type=container --filter container=lasting --format '{{.Action}} {{index .Actor.Attributes "name"}} {{index .Actor.Attributes "signal"}} {{index .Actor.Attributes "oldName"}} {{index .Actor.Attributes "exitCode"}}' | sort
-docker events --since 10m --until $(date +%s.%N) --filter event=die --format '{{.Action}} {{.Actor.Attributes.name}}' | grep -E 'brief|last'
+docker events --since 10m --until $(date +%s.%N) --filter event=die --format '{{.Action}} {{.Actor.Attributes.name}}' | grep -E ' (brief|lasting)'
 docker events --since 10m --until $(date +%s.%N) --filter type=nosuch
 docker tag busybox other:1
 docker rmi other:1
