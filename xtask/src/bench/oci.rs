@@ -49,7 +49,7 @@ pub fn all(fixture: &Fixture, folder: &Path, runs: usize, only: &[String]) -> Ve
 
 fn runtimes(fixture: &Fixture, folder: &Path) -> Result<Vec<Runtime>, String> {
     // Installed, as the others are: with nothing cached, each folder of a long path is a read of its own.
-    let dhow = folder.join("dhow");
+    let dhow = folder.join("oci-dhow-binary");
     fs::copy(suite::binary("release")?, &dhow).map_err(|e| format!("cannot copy the binary: {e}"))?;
     let dhow = dhow.display().to_string();
     let peers =
