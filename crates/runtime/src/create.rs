@@ -17,7 +17,7 @@ mod spaces;
 pub use join::{Joining, join};
 
 use crate::failure::at;
-use crate::stage::{Errand, Place, Sort};
+use crate::stage::{Errand, Sort};
 use crate::wire::{self, Word};
 use crate::{Extent, Failure, Inputs, PrepareError, ProcessPlan, Rules, Step, Zygote};
 use crate::{ids, launch, limits, listener};
@@ -125,8 +125,7 @@ impl<'a> Creation<'a> {
             cgroup: born,
             ..Birth::default()
         };
-        let (user, network) = spaces.ways();
-        let place = Place { user, network, cgroup_procs: procs.iter().map(AsFd::as_fd).collect() };
+        let place = spaces.place(procs.iter().map(AsFd::as_fd).collect());
         let errand = Errand {
             sort: Sort::Init,
             spec: self.spec,

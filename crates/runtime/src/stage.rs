@@ -42,7 +42,26 @@ pub(crate) struct Place<'a> {
     pub(crate) cgroup_procs: Vec<BorrowedFd<'a>>,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// Into `new` namespaces, made by the fork, and those existing ones (user, network) that are given.
+    pub(crate) fn of(
+        new: Namespaces,
+        [user, network]: [Option<BorrowedFd<'a>>; 2],
+        cgroup_procs: Vec<BorrowedFd<'a>>,
+    ) -> Self {
+        let user = match user {
+            Some(fd) => User::Join(fd),
+            None if new.contains(Namespaces::NEWUSER) => User::Born,
+            None => User::Stay,
+        };
+        let network = match network {
+            Some(fd) => Network::Join(fd),
+            None if new.contains(Namespaces::NEWNET) => Network::Born,
+            None => Network::Stay,
+        };
+        Self { user, network, cgroup_procs }
+    }
+
     /// What is left of the way for one that was forked inside.
     fn entered(mut self) -> Self {
         if let User::Join(_) = self.user {

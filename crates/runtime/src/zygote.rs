@@ -18,6 +18,7 @@ use oci::runtime::{Namespace, NamespaceKind, Spec};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, pidfd_open};
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -48,8 +49,6 @@ struct Bearing {
     pid_namespace: Option<FdIndex>,
     user: Option<FdIndex>,
     network: Option<FdIndex>,
-    /// The zygote is in the new one.
-    has_network: bool,
     cgroup: Option<FdIndex>,
     cgroup_procs: Vec<FdIndex>,
     control: FdIndex,
@@ -143,7 +142,6 @@ impl Bearing {
             pid_namespace: birth.pid_namespace.map(|fd| luggage.add(fd)),
             user: user.map(|fd| luggage.add(fd)),
             network: network.map(|fd| luggage.add(fd)),
-            has_network: false,
             cgroup: birth.cgroup.map(|fd| luggage.add(fd)),
             cgroup_procs: place.cgroup_procs.iter().map(|fd| luggage.add(*fd)).collect(),
             control: luggage.add(control),
@@ -157,31 +155,15 @@ impl Bearing {
         Namespaces::from_bits_retain(self.namespaces)
     }
 
-    /// The network namespace is there already.
-    fn with_network(mut self) -> Bearing {
-        self.namespaces &= !Namespaces::NEWNET.bits();
-        self.has_network = true;
-        self
-    }
-
     fn place<'a>(&self, fds: &'a [OwnedFd]) -> Result<Place<'a>, Failure> {
-        let user = match self.user {
-            Some(index) => User::Join(named(fds, index)?),
-            None if self.namespaces().contains(Namespaces::NEWUSER) => User::Born,
-            None => User::Stay,
-        };
-        let network = match self.network {
-            Some(index) => Network::Join(named(fds, index)?),
-            None if self.has_network => Network::Entered,
-            None if self.namespaces().contains(Namespaces::NEWNET) => Network::Born,
-            None => Network::Stay,
-        };
+        let optional = |index: Option<FdIndex>| index.map(|index| named(fds, index)).transpose();
+        let existing = [optional(self.user)?, optional(self.network)?];
         let cgroup_procs = self.cgroup_procs.iter().map(|index| named(fds, *index)).collect::<Result<_, _>>()?;
-        Ok(Place { user, network, cgroup_procs })
+        Ok(Place::of(self.namespaces(), existing, cgroup_procs))
     }
 
-    /// Does what it says.
-    fn bear(&self, tell: BorrowedFd<'_>, fds: &[OwnedFd]) -> Result<std::convert::Infallible, Failure> {
+    /// Does what it says; the namespaces `ahead` are there already.
+    fn bear(&self, tell: BorrowedFd<'_>, fds: &[OwnedFd], ahead: Namespaces) -> Result<Infallible, Failure> {
         let json = |e: serde_json::Error| Failure::new(Step::Park, Errno::INVAL, e.to_string());
         let spec = serde_json::from_str(&self.spec).map_err(json)?;
         let state = serde_json::from_str(&self.state).map_err(json)?;
@@ -199,7 +181,7 @@ impl Bearing {
             state: &state,
         };
         let birth = Birth {
-            namespaces: self.namespaces(),
+            namespaces: self.namespaces() - ahead,
             pid_namespace: optional(self.pid_namespace)?,
             cgroup: optional(self.cgroup)?,
             sibling: true,
@@ -210,6 +192,9 @@ impl Bearing {
         std::env::set_current_dir(&self.bundle).map_err(at(Step::Park, "bundle"))?;
         let between = Between { tell, control, errand: Some(&errand) };
         let mut place = self.place(fds)?;
+        if ahead.contains(Namespaces::NEWNET) {
+            place.network = Network::Entered;
+        }
         match park::joins_first(&birth, &mut place, self.way)? {
             true => stage::fork_from_inside(&thread, &birth, place, between),
             false => stage::fork_sibling(&thread, &birth, place, between),
@@ -233,18 +218,15 @@ pub fn zygote_main() -> ExitCode {
 }
 
 fn live(socket: BorrowedFd<'_>) -> Result<(), Failure> {
-    let mut has_network = false;
+    let mut ahead = Namespaces::empty();
     loop {
         match wire::await_order::<Bearing>(socket).map_err(at(Step::Park, "order"))? {
             None => return Ok(()),
             Some(Order::Network) => {
                 sys::namespace::unshare(Namespaces::NEWNET).map_err(at(Step::Clone, "network namespace"))?;
-                has_network = true;
+                ahead |= Namespaces::NEWNET;
             }
-            Some(Order::This(bearing, fds)) => {
-                let bearing = if has_network { bearing.with_network() } else { bearing };
-                match bearing.bear(socket, &fds)? {}
-            }
+            Some(Order::This(bearing, fds)) => match bearing.bear(socket, &fds, ahead)? {},
             Some(Order::Own) => return Err(Failure::new(Step::Park, Errno::PROTO, "order")),
         }
     }

@@ -216,6 +216,15 @@ impl Stage {
         command
     }
 
+    /// Removes these containers and every network that a test made: at its end no link may be left.
+    pub fn clear_networks(&self, containers: &[&str]) {
+        for name in containers {
+            self.dhow(["rm", "-f", name]).ok();
+        }
+        self.dhow(["network", "prune", "-f"]).ok();
+        within("the links are gone", || self.shell_inside("ip -o link show").out.lines().all(|l| !l.contains(": dh-")));
+    }
+
     /// A shell line in the engine's network namespace; what it prints.
     pub fn shell_inside(&self, line: &str) -> Output {
         let mut command = self.inside("sh");

@@ -34,14 +34,6 @@ fn ip_of(stage: &Stage, name: &str, words: &str) -> String {
     stage.shell_inside(&format!("nsenter -t {pid} --net ip {words}")).ok()
 }
 
-fn clear(stage: &Stage, containers: &[&str]) {
-    for name in containers {
-        stage.dhow(["rm", "-f", name]).ok();
-    }
-    stage.dhow(["network", "prune", "-f"]).ok();
-    within("the links are gone", || stage.shell_inside("ip -o link show").out.lines().all(|l| !l.contains(": dh-")));
-}
-
 #[test]
 fn a_link_of_the_machine_is_never_taken_away() {
     let stage = Stage::new();
@@ -88,7 +80,7 @@ fn containers_kept_apart_do_not_meet_by_way_of_the_host() {
             _ => assert_eq!(got(), ""),
         }
     }
-    clear(&stage, &["apart1", "apart2", "near1", "near2"]);
+    stage.clear_networks(&["apart1", "apart2", "near1", "near2"]);
 }
 
 #[test]
@@ -113,7 +105,7 @@ fn rules_that_a_firewall_flushed_are_back_before_anything_starts() {
     within("the way is open", opened);
     stage.shell_inside("nft flush chain ip filter FORWARD").ok();
     within("the way is open again", opened);
-    clear(&stage, &["web", "hidden"]);
+    stage.clear_networks(&["web", "hidden"]);
     assert!(!stage.shell_inside("nft list ruleset").out.contains("dh-"), "nothing is left of networks that are gone");
     stage.shell_inside("nft delete table ip filter").ok();
 }
@@ -126,7 +118,7 @@ fn an_internal_network_publishes_nothing() {
     within("it serves", || fetched(&stage, "web", "127.0.0.1") == "page\n");
     assert!(!from_machine(&stage, 18091));
     assert!(!stage.shell_inside("nft list ruleset").out.contains("18091"));
-    clear(&stage, &["web"]);
+    stage.clear_networks(&["web"]);
 }
 
 #[test]
@@ -144,7 +136,7 @@ fn names_of_other_networks_are_nobodys() {
     }
     let said = stage.dhow(["exec", "spy", "nslookup", &there]).out;
     assert!(!said.contains("web"), "{said}");
-    clear(&stage, &["web", "spy"]);
+    stage.clear_networks(&["web", "spy"]);
 }
 
 #[test]
@@ -160,7 +152,7 @@ fn garbage_for_the_name_server_disturbs_nobody() {
     stage.dhow(["exec", "web", "sh", "-c", garbage]).ok();
     assert_eq!(fetched(&stage, "web", "web"), "page\n");
     assert!(!stage.log_text().contains("panicked"));
-    clear(&stage, &["web"]);
+    stage.clear_networks(&["web"]);
 }
 
 #[test]
@@ -176,7 +168,7 @@ fn nobody_else_makes_routes_or_addresses_for_a_container() {
         assert!(accepts == "0" || is_off == "1", "{network}: {said}");
         assert_eq!(is_off, disabled, "{network}");
     }
-    clear(&stage, &[]);
+    stage.clear_networks(&[]);
 }
 
 #[test]
@@ -187,5 +179,5 @@ fn the_engine_listens_nowhere_that_a_container_reaches() {
     // State 0A is "listens" (include/net/tcp_states.h). CVE-2025-9074 was an API on a port, CVE-2020-15257 one on an abstract socket.
     let line = "cat /proc/net/tcp /proc/net/tcp6 | grep ' 0A ' ; cat /proc/net/unix | grep ' @' ; true";
     assert_eq!(stage.dhow(["run", "--rm", "--network", "host", "busybox", "sh", "-c", line]).ok(), "");
-    clear(&stage, &["web"]);
+    stage.clear_networks(&["web"]);
 }

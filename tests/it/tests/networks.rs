@@ -37,15 +37,6 @@ fn routes(stage: &Stage, container: &str) -> String {
     stage.dhow(["exec", container, "ip", "route"]).ok()
 }
 
-/// Removes what the test made: the stage checks that no link is left.
-fn clear(stage: &Stage, containers: &[&str]) {
-    for name in containers {
-        stage.dhow(["rm", "-f", name]).ok();
-    }
-    stage.dhow(["network", "prune", "-f"]).ok();
-    within("the links are gone", || stage.shell_inside("ip -o link show").out.lines().all(|l| !l.contains(": dh-")));
-}
-
 #[test]
 fn containers_of_a_network_reach_each_other_by_name_and_those_of_others_do_not() {
     let stage = Stage::new();
@@ -63,7 +54,7 @@ fn containers_of_a_network_reach_each_other_by_name_and_those_of_others_do_not()
     assert_eq!(from_machine(&stage, &there, 80), "page\n");
     let refused = stage.dhow(["network", "rm", "front"]);
     assert!(refused.err.contains("has active endpoints (name:\"web\""), "{}", refused.err);
-    clear(&stage, &["web"]);
+    stage.clear_networks(&["web"]);
 }
 
 #[test]
@@ -91,7 +82,7 @@ fn a_network_is_as_it_was_asked_for() {
         assert!(said.code != 0 && said.err.contains(fault), "{words}: {}", said.err);
     }
     assert_eq!(stage.dhow(["network", "ls", "-q", "-f", "type=custom"]).ok().lines().count(), 1);
-    clear(&stage, &["one"]);
+    stage.clear_networks(&["one"]);
 }
 
 #[test]
@@ -130,7 +121,7 @@ fn addresses_and_macs_of_choice_are_kept_over_restarts_and_not_given_twice() {
     assert!(said.code == 125 && said.err.contains("subnet"), "{}", said.err);
     stage.dhow(["rm", "-f", "one"]).ok();
     let others = stage.dhow(["ps", "-aq"]).ok();
-    clear(&stage, &others.split_whitespace().collect::<Vec<_>>());
+    stage.clear_networks(&others.split_whitespace().collect::<Vec<_>>());
 }
 
 #[test]
@@ -157,7 +148,7 @@ fn a_running_container_joins_and_leaves_networks() {
     within("it is there after a restart", || fetched(&stage, "zack", "also") == "page\n");
     stage.dhow(["rename", "web", "shop"]).ok();
     assert_eq!(fetched(&stage, "zack", "shop"), "page\n");
-    clear(&stage, &["shop"]);
+    stage.clear_networks(&["shop"]);
 }
 
 #[test]
@@ -178,7 +169,7 @@ fn a_container_of_the_default_bridge_that_joins_a_network_asks_the_engine_for_na
     // Port 53 is free for the container's own programs.
     stage.dhow(["exec", "plain", "httpd", "-p", "53", "-h", "/tmp"]).ok();
     assert_eq!(stage.dhow(["exec", "plain", "sh", "-c", FETCH, "web"]).ok(), "page\n");
-    clear(&stage, &["web", "plain"]);
+    stage.clear_networks(&["web", "plain"]);
 }
 
 #[test]
@@ -192,7 +183,7 @@ fn the_default_route_is_that_of_the_highest_priority() {
     };
     assert!(ways("bb").contains("default via 10.63.0.1 dev eth0"));
     assert!(ways("name=bb,gw-priority=1").contains("default via 10.64.0.1 dev eth1"));
-    clear(&stage, &[]);
+    stage.clear_networks(&[]);
 }
 
 #[test]
@@ -210,7 +201,7 @@ fn an_internal_network_has_no_way_out_and_none_in() {
     // What is asked of names does not leave either (CVE-2024-29018).
     let said = stage.dhow(["exec", "web", "nslookup", "example.com"]);
     assert!(said.out.contains("SERVFAIL"), "{}", said.out);
-    clear(&stage, &["web", "other"]);
+    stage.clear_networks(&["web", "other"]);
 }
 
 #[test]
@@ -224,7 +215,7 @@ fn containers_of_a_network_without_icc_reach_published_ports_only() {
     assert_eq!(fetched(&stage, "apart", "web"), "");
     let gateway = stage.dhow(["network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "apart"]).ok();
     assert_eq!(fetched(&stage, "apart", gateway.trim()), "page\n");
-    clear(&stage, &["web"]);
+    stage.clear_networks(&["web"]);
 }
 
 #[test]
@@ -244,7 +235,7 @@ fn a_network_with_ipv6_has_addresses_and_ports_of_both_families() {
     let created = stage.dhow(["ps", "-aq", "-f", "status=created"]).ok();
     let mut all = vec!["web"];
     all.extend(created.split_whitespace());
-    clear(&stage, &all);
+    stage.clear_networks(&all);
 }
 
 #[test]
@@ -266,7 +257,7 @@ fn networks_and_those_on_them_outlive_the_engine() {
     assert_eq!(from_machine(&stage, "127.0.0.1", 18085), "page\n");
     stage.dhow(["network", "disconnect", "net", "web"]).ok();
     stage.dhow(["network", "rm", "net"]).ok();
-    clear(&stage, &["web"]);
+    stage.clear_networks(&["web"]);
 }
 
 #[test]
@@ -294,6 +285,6 @@ fn containers_of_a_macvlan_network_are_hosts_of_the_network_beneath() {
     within("containers reach it by name", || fetched(&stage, "lan", "web") == "page\n");
     // From the far end of the wire, as another machine.
     within("others reach it", || from_machine(&stage, &address(&stage, "web", "lan"), 80) == "page\n");
-    clear(&stage, &["web"]);
+    stage.clear_networks(&["web"]);
     stage.shell_inside("ip link del lan").ok();
 }

@@ -92,10 +92,7 @@ impl Suite for DockerPy {
 
     /// An engine is left where it is: dockerd's helpers lie beside it.
     fn runtime(&self, path: &Path, _folder: &Path) -> Result<Runtime, String> {
-        let program = std::path::absolute(path).map_err(|e| format!("cannot find {}: {e}", path.display()))?;
-        let version = stage::version(&program).ok_or_else(|| format!("{} tells no version", program.display()))?;
-        let name = version.split(',').next().unwrap_or(&version).to_owned();
-        Ok(Runtime { name, program })
+        super::engine(path)
     }
 
     fn parts(&self) -> Result<Vec<String>, String> {

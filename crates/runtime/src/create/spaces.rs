@@ -1,12 +1,12 @@
 //! The namespaces that a process is born in, or joins before all else: user, network and pid.
 
 use crate::failure::at;
-use crate::stage::{Network, User};
+use crate::stage::Place;
 use crate::{Failure, Step};
 use oci::runtime::{NamespaceKind, Spec};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::process::Namespaces;
 
 /// The namespaces that a process is born in, or goes to before all else.
@@ -36,18 +36,9 @@ impl Spaces {
         Ok(spaces)
     }
 
-    pub(super) fn ways(&self) -> (User<'_>, Network<'_>) {
-        let user = match &self.user {
-            Some(fd) => User::Join(fd.as_fd()),
-            None if self.new.contains(Namespaces::NEWUSER) => User::Born,
-            None => User::Stay,
-        };
-        let network = match &self.network {
-            Some(fd) => Network::Join(fd.as_fd()),
-            None if self.new.contains(Namespaces::NEWNET) => Network::Born,
-            None => Network::Stay,
-        };
-        (user, network)
+    /// Where a process of these namespaces goes; `cgroup_procs` are the groups it enters.
+    pub(super) fn place<'a>(&'a self, cgroup_procs: Vec<BorrowedFd<'a>>) -> Place<'a> {
+        Place::of(self.new, [self.user.as_ref(), self.network.as_ref()].map(|fd| fd.map(AsFd::as_fd)), cgroup_procs)
     }
 }
 
