@@ -17,6 +17,8 @@ const TARGETS: &[(&str, u32)] = &[
     ("credentials", 4096),
     ("challenge", 1024),
     ("names", 4096),
+    ("dockerfile", 4096),
+    ("ignore", 2048),
 ];
 
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

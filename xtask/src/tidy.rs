@@ -8,9 +8,12 @@ use std::process::Command;
 /// Crates by level: calls go down.
 const LEVELS: &[(&str, &[&str])] = &[
     ("ground", &["base", "oci"]),
-    ("tools", &["sys", "cgroup", "seccomp", "netlink", "archive", "registry", "rootless", "dns"]),
+    (
+        "tools",
+        &["sys", "cgroup", "seccomp", "netlink", "archive", "registry", "rootless", "dns", "cni", "dockerfile", "criu"],
+    ),
     ("nouns", &["content", "layer", "image", "volume", "network", "container", "logs", "runtime", "keeper"]),
-    ("use cases", &["engine"]),
+    ("use cases", &["engine", "build"]),
     ("doors", &["api", "server", "cli", "registry-server", "runtime-cli"]),
     ("outside", &["dhow", "xtask", "it", "compat", "oci-tests", "floor"]),
 ];
@@ -22,10 +25,12 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("netlink", "sys"),
     ("rootless", "sys"),
     ("dns", "netlink"),
+    ("criu", "sys"),
     ("image", "content"),
     ("image", "layer"),
     ("keeper", "runtime"),
     ("keeper", "logs"),
+    ("build", "engine"),
     ("server", "api"),
     ("registry-server", "api"),
     ("cli", "api"),

@@ -19,6 +19,7 @@ macro_rules! wire {
     )+};
 }
 
+mod build;
 mod container;
 mod exec;
 mod host;
@@ -29,6 +30,7 @@ mod stats;
 mod system;
 mod usage;
 
+pub use build::*;
 pub use container::*;
 pub use exec::*;
 pub use host::*;

@@ -30,6 +30,7 @@ mod path;
 pub mod pipe;
 mod reader;
 
+pub use beneath::Mounts;
 pub use compare::{Difference, compare};
 pub use copy_in::{Destination, Renamed, Replacing, copy_in};
 pub use decompress::{Compression, Decompressed, decompress, decompress_any};

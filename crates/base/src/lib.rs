@@ -5,6 +5,7 @@
 //! - [`Digest`]: the name of a blob.
 //! - [`Undo`]: the way back of a change that can fail half-way.
 //! - [`atomic`]: files that are either the old one or the new one.
+//! - [`signal`]: signals by the names people type.
 //! - [`size`]: bytes as people type them.
 //! - [`tree`]: trees of files, removed or measured.
 #![forbid(unsafe_code)]
@@ -13,6 +14,7 @@ pub mod atomic;
 mod digest;
 mod id;
 mod kind;
+pub mod signal;
 pub mod size;
 pub mod tree;
 mod undo;

@@ -423,7 +423,7 @@ fn the_out_of_memory_killer_is_told_of_and_so_is_the_end() {
     assert!(eventually(|| {
         let mut polled = [PollFd::new(&watch.fd, PollFlags::IN)];
         let wait = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-        rustix::event::poll(&mut polled, Some(&wait)).unwrap();
+        rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, Some(&wait))).unwrap();
         watch.read().unwrap() == Oom::Came
     }));
     assert!(!yard.children[child].wait().unwrap().success());

@@ -158,6 +158,14 @@ impl Address {
         Ok(Client::new(self.endpoint().await?))
     }
 
+    /// The socket that can be connected to as it is: nothing is to be looked up or checked before.
+    pub fn socket(&self) -> Option<&Path> {
+        match &self.way {
+            Way::Plain(Endpoint::Unix(path)) if !rootless::is_ordinary_user() => Some(path),
+            _ => None,
+        }
+    }
+
     async fn endpoint(self) -> Result<Endpoint, Failure> {
         let (host, port, tls) = match self.way {
             Way::Plain(endpoint) => return Ok(endpoint),

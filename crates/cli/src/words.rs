@@ -20,6 +20,11 @@ pub type Outcome = Result<u8, Failure>;
 pub trait Verb: Args + Sized {
     const ABOUT: About;
     fn run(self, session: &Session) -> impl Future<Output = Outcome>;
+
+    /// Does it without a session, where that is less work; `None`: it is to be run.
+    fn at_once(&self, _: &Address) -> Option<Outcome> {
+        None
+    }
 }
 
 /// A verb that needs no engine.
@@ -89,6 +94,9 @@ pub fn go_offline<V: Offline>(about: &About, args: &[OsString], global: &Global)
 pub fn go<V: Verb>(about: &About, args: &[OsString], global: &Global) -> Outcome {
     let verb: V = grammar::parse(about, args)?;
     let address = global.address()?;
+    if let Some(outcome) = verb.at_once(&address) {
+        return outcome;
+    }
     runtime()?.block_on(async {
         let session = Session::open(address, global.config.clone()).await?;
         verb.run(&session).await

@@ -16,20 +16,21 @@
 //! - [`health`]: how its health is asked for, and what the answers make of it.
 //! - [`cdi`]: devices of vendors, by the Container Device Interface.
 //! - [`spec`]: the runtime specification of a container.
-//! - [`name`] and [`signal`]: the two small vocabularies people use with containers.
+//! - [`name`]: the names people give to containers.
 #![forbid(unsafe_code)]
 
+mod asked;
 pub mod cdi;
 pub mod health;
 mod merge;
 mod model;
 pub mod name;
-pub mod signal;
 pub mod spec;
 mod store;
 mod target;
 pub mod user;
 
+pub use asked::Asked;
 pub use health::{Health, HealthCheck, HealthStatus};
 pub use merge::{MergeError, merge};
 pub use model::*;

@@ -1,5 +1,6 @@
 //! What a container is.
 
+use crate::Asked;
 use base::{Digest, Id};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +51,9 @@ pub struct Config {
     pub dns_options: Vec<String>,
     /// (host name, address or `host-gateway`)
     pub extra_hosts: Vec<(String, String)>,
+
+    /// What it may reach outside of its networks; `None`: what they let it.
+    pub egress: Option<EgressRequest>,
 
     pub pid: PidMode,
     pub ipc: IpcMode,
@@ -102,8 +106,12 @@ pub struct Config {
     pub auto_remove: bool,
     pub log: LogConfig,
 
+    /// The layers of its root, lowest first, in place of its image's: a step of a build, which stands on no image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Vec<Digest>>,
+
     /// The request as it came, to be shown again by inspect; nothing reads it for its meaning.
-    pub asked: serde_json::Value,
+    pub asked: Asked,
 }
 
 /// Another container, and the name that it is known by.
@@ -175,6 +183,9 @@ pub enum MountSource {
     },
     /// The files of an image, which cannot be changed.
     Image { image: String, subpath: Option<String> },
+    /// The files of layers, lowest first: of a build's stage. What is written lies in `scratch` and goes with it; without one
+    /// they cannot be changed.
+    Layers { layers: Vec<Digest>, subpath: Option<String>, scratch: Option<String> },
     Tmpfs {
         /// Bytes; `None` is the kernel's default (half of memory).
         size: Option<u64>,
@@ -213,6 +224,26 @@ pub struct EndpointRequest {
     pub driver_options: BTreeMap<String, String>,
     /// The network with the highest one has the default route; then the first by name.
     pub gateway_priority: i64,
+}
+
+/// What may be reached outside: lists as people write them, read by the network noun.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EgressRequest {
+    /// What becomes of what no list speaks of; `None`: it is denied if anything is allowed, and allowed if not.
+    pub default: Option<EgressDefault>,
+    pub allow: Vec<String>,
+    /// Comes before `allow`.
+    pub deny: Vec<String>,
+    /// Keep a record of what is reached.
+    pub learn: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EgressDefault {
+    Deny,
+    Allow,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -396,4 +427,7 @@ pub struct State {
     pub group: Option<serde_json::Value>,
     /// The ends on its networks while it runs, kept by the network noun; opaque here.
     pub endpoints: Vec<serde_json::Value>,
+    /// While its networks are changed as it runs: the link that comes or goes. What an engine that is killed leaves half done, the next
+    /// one sets right.
+    pub rewiring: Option<String>,
 }

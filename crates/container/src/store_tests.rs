@@ -14,7 +14,7 @@ fn container(name: &str) -> Container {
         config: Config {
             image: "busybox".to_owned(),
             cmd: Some(vec!["true".to_owned()]),
-            asked: serde_json::json!({ "HostConfig": { "Memory": 5 } }),
+            asked: serde_json::json!({ "HostConfig": { "Memory": 5 } }).into(),
             ..Config::default()
         },
         mounts: Vec::new(),

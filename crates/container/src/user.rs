@@ -6,12 +6,17 @@
 use base::{Kind, Kinded};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 
 /// The most that is read of /etc/passwd or /etc/group, in bytes.
 const MOST: usize = 10 << 20;
 const LARGEST_ID: u64 = (1 << 31) - 1;
+/// Bytes of a name, its end included (LOGIN_NAME_MAX, sysconf(3)).
+const LONGEST_NAME: usize = 256;
+/// Lines whose names are kept.
+const MOST_NAMES: usize = 10_000;
 
 /// Looks `text` (`user[:group]`) up below `root` (a folder fd); `extra` are `--group-add` texts.
 ///
@@ -46,6 +51,19 @@ pub fn lookup(root: BorrowedFd<'_>, text: &str, extra: &[String]) -> Result<Foun
     found.groups.insert(0, found.gid);
     remove_repeated(&mut found.groups);
     Ok(found)
+}
+
+/// The names of users below `root` (a folder fd) by their ids, the first of each; those that are longer than any program takes
+/// are left out. A file that cannot be read has none.
+pub fn names(root: BorrowedFd<'_>) -> HashMap<u32, String> {
+    let passwd = read(root, "/etc/passwd").unwrap_or_default();
+    let mut names = HashMap::new();
+    for entry in
+        passwd.lines().filter_map(Entry::parse).filter(|entry| entry.name.len() < LONGEST_NAME).take(MOST_NAMES)
+    {
+        names.entry(entry.uid).or_insert_with(|| entry.name.to_owned());
+    }
+    names
 }
 
 /// Who that is.

@@ -2,7 +2,7 @@
 
 use crate::outside::{Question, Resolver};
 use crate::reply::{self, Way};
-use crate::{Dotless, Names, View, lookup};
+use crate::{Dotless, Gatekeeper, Names, View, gated, lookup};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -40,8 +40,16 @@ pub(crate) enum Step {
 pub(crate) struct Errand {
     request: Message,
     resolver: Arc<Resolver>,
+    gate: Option<Gatekeeper>,
     way: Way,
     _permit: OwnedSemaphorePermit,
+}
+
+/// Whom an errand goes to.
+struct Outward {
+    resolver: Arc<Resolver>,
+    gate: Option<Gatekeeper>,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Client {
@@ -67,12 +75,14 @@ impl Client {
         }
         match self.inside(&request) {
             Ok(answer) => reply::bytes(&request, answer, way).map_or(Step::Ignore, Step::Answer),
-            Err(outside) => Step::Ask(Errand { request, way, resolver: outside.0, _permit: outside.1 }),
+            Err(Outward { resolver, gate, permit }) => {
+                Step::Ask(Errand { request, way, resolver, gate, _permit: permit })
+            }
         }
     }
 
     /// The answer that needs nobody outside, or the one who is to be asked there.
-    fn inside(&self, request: &Message) -> Result<Message, (Arc<Resolver>, OwnedSemaphorePermit)> {
+    fn inside(&self, request: &Message) -> Result<Message, Outward> {
         let question = match (reply::fault(request), request.queries.first()) {
             (None, Some(question)) => question,
             (fault, _) => return Ok(reply::to(request, fault.unwrap_or(ResponseCode::FormErr))),
@@ -88,11 +98,18 @@ impl Client {
         if sight.view.dotless == Dotless::Kept && asks_address && question.name.num_labels() <= 1 {
             return Ok(reply::to(request, ResponseCode::NoError));
         }
-        if let Some((found, age)) = resolver.remembered(&Question::of(request, question)) {
+        let gate = sight.view.gate.clone();
+        if gate.as_ref().is_some_and(|gate| !gated::admits(gate, question)) {
+            return Ok(reply::to(request, ResponseCode::NXDomain));
+        }
+        // What a gate has to hear of takes its time, remembered or not.
+        if gate.is_none()
+            && let Some((found, age)) = resolver.remembered(&Question::of(request, question))
+        {
             return Ok(reply::passed_on(request, &found, age));
         }
         match self.outside.clone().try_acquire_owned() {
-            Ok(permit) => Err((resolver.clone(), permit)),
+            Ok(permit) => Err(Outward { resolver: resolver.clone(), gate, permit }),
             Err(_) => Ok(reply::to(request, ResponseCode::ServFail)),
         }
     }
@@ -102,10 +119,17 @@ impl Errand {
     /// Asks outside, and has the bytes of the answer.
     pub(crate) async fn run(self) -> Option<Vec<u8>> {
         let question = Question::of(&self.request, self.request.queries.first()?);
-        let answer = match self.resolver.resolve(question).await {
-            Some(found) => reply::passed_on(&self.request, &found, 0),
+        let found = match self.resolver.remembered(&question) {
+            Some(found) if self.gate.is_some() => Some(found),
+            _ => self.resolver.resolve(question).await.map(|found| (found, 0)),
+        };
+        let mut answer = match found {
+            Some((found, age)) => reply::passed_on(&self.request, &found, age),
             None => reply::to(&self.request, ResponseCode::ServFail),
         };
+        if let Some(gate) = self.gate {
+            answer = gated::pass(gate, answer).await?;
+        }
         reply::bytes(&self.request, answer, self.way)
     }
 }

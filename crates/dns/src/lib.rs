@@ -11,6 +11,7 @@
 //!
 //! - *names*: who is on which network with which addresses; kept by the engine, read at every query ([`Names`]).
 //! - *view*: what one container may see: its networks, its links, and whom its other questions go to ([`View`]).
+//! - *gate*: of a container with an egress policy, who judges names before they are asked for and answers before they are sent ([`Gate`]).
 //! - *outside*: the name servers of the host, or those of `--dns`; none for a container without a way out (module `outside`).
 //!
 //! A name that exists is answered for every type of record, if need be with nothing: an "it does not exist" for AAAA makes
@@ -20,6 +21,8 @@
 mod client;
 #[cfg(feature = "fixture")]
 pub mod fixture;
+mod gate;
+mod gated;
 mod listen;
 mod lookup;
 mod names;
@@ -31,6 +34,7 @@ mod sockets;
 mod tests;
 mod view;
 
+pub use gate::{Gate, Gatekeeper};
 pub use names::{Endpoint, Names};
 pub use server::{Guard, Server};
 pub use sockets::Sockets;

@@ -80,7 +80,7 @@ fn search(names: &Names, view: &View, name: &str, network_name: Option<&str>) ->
 }
 
 /// The name in lower case without its last dot; `None` for the root and for what is not text.
-fn text(name: &Name) -> Option<String> {
+pub(crate) fn text(name: &Name) -> Option<String> {
     let mut text = String::with_capacity(name.len());
     for label in name.iter() {
         if !text.is_empty() {
@@ -93,7 +93,7 @@ fn text(name: &Name) -> Option<String> {
 }
 
 /// The address that a name below in-addr.arpa or ip6.arpa stands for, when it is a whole one.
-fn address_in(name: &Name) -> Option<IpAddr> {
+pub(crate) fn address_in(name: &Name) -> Option<IpAddr> {
     let network = name.parse_arpa_name().ok()?;
     (network.prefix_len() == network.max_prefix_len()).then(|| network.addr())
 }

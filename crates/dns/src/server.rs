@@ -1,7 +1,7 @@
 //! The server of an engine, and its hold on one container.
 
 use crate::client::{Client, Sight};
-use crate::outside::{HostFile, Resolver, Servers};
+use crate::outside::{Asked, HostFile, Resolver, Servers};
 use crate::{Names, Outside, Sockets, View, listen};
 use std::io;
 use std::net::SocketAddr;
@@ -71,7 +71,19 @@ impl Server {
             Outside::Host => Some(self.host.clone()),
             Outside::Own(addresses) => {
                 let servers = addresses.iter().map(|&address| SocketAddr::new(address, self.port)).collect();
-                Some(Arc::new(Resolver::new(Servers::Own { servers, namespace: namespace.clone() })))
+                Some(Arc::new(Resolver::new(Servers::Own {
+                    servers,
+                    namespace: namespace.clone(),
+                    asked: Asked::Inside,
+                })))
+            }
+            Outside::OwnFromHost(addresses) => {
+                let servers = addresses.iter().map(|&address| SocketAddr::new(address, self.port)).collect();
+                Some(Arc::new(Resolver::new(Servers::Own {
+                    servers,
+                    namespace: namespace.clone(),
+                    asked: Asked::FromHost,
+                })))
             }
             Outside::Closed => None,
         };

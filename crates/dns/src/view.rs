@@ -1,5 +1,6 @@
 //! What one container may see of names.
 
+use crate::Gatekeeper;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -14,6 +15,8 @@ pub struct View {
     pub outside: Outside,
     /// What becomes of unknown names without a dot.
     pub dotless: Dotless,
+    /// Who judges what is asked outside; `None`: everything may be.
+    pub gate: Option<Gatekeeper>,
 }
 
 /// Who is asked for names that no network knows.
@@ -24,6 +27,8 @@ pub enum Outside {
     Host,
     /// Those of `--dns`, asked at port 53 from the container's network namespace: 127.0.0.1 is the container itself.
     Own(Vec<IpAddr>),
+    /// The same, asked from the host's network namespace but for those on the container's loopback: its own packets may not get there.
+    OwnFromHost(Vec<IpAddr>),
     /// Nobody: the container has no way out, so its questions have none either (CVE-2024-29018). They end as SERVFAIL.
     Closed,
 }

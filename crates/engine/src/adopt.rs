@@ -138,6 +138,7 @@ fn resume(engine: &Engine, cell: &Arc<Cell>, found: Found) -> Option<(Exit, i64)
     if let Some(started) = found.started {
         *lock(&cell.live) = Some(Live { pid: started.pid, pidfd: started.pidfd, group, endpoints, names: None });
         serve_names_again(engine, cell);
+        engine.rewire(cell);
         let target = process.log.clone();
         if let Err(e) = cell.hub.connect(started.streams, &target) {
             tracing::error!("cannot take the output of {} over: {e}", cell.id);
@@ -165,7 +166,7 @@ fn serve_names_again(engine: &Engine, cell: &Cell) {
     let mut live = lock(&cell.live);
     let Some(live) = live.as_mut() else { return };
     let served = crate::networks::network_namespace(live)
-        .and_then(|netns| engine.serve_names(&cell.record().config, netns.as_fd(), &live.endpoints));
+        .and_then(|netns| engine.serve_names(&cell.record().config, (netns.as_fd(), None), &live.endpoints));
     match served {
         Ok(names) => live.names = names,
         Err(e) => tracing::error!("cannot serve names to {}: {}", cell.id, base::chain(&e)),
@@ -188,6 +189,7 @@ fn lose(engine: &Engine, cell: &Cell) {
         state.finished_at = now();
         state.error = if state.started_at > boot_time() { KEEPER_LOST.to_owned() } else { String::new() };
         state.endpoints.clear();
+        state.rewiring = None;
         crate::containers::at_end(&mut state.health);
     });
     crate::containers::end_hooks(&engine.house.roots, &cell.id);

@@ -41,6 +41,9 @@ pub enum Error {
     NotFound(String),
     #[error("{0}")]
     Unsupported(String),
+    /// Of a checkpoint, in Docker's words or CRIU's.
+    #[error("{0}")]
+    Checkpoint(String),
     #[error("configured logging driver does not support reading")]
     NoLog,
     /// The log driver cannot begin.
@@ -138,6 +141,7 @@ impl Kinded for Error {
             // As dockerd reckons.
             Error::NotPaused(_)
             | Error::Logging(_)
+            | Error::Checkpoint(_)
             | Error::Update { .. }
             | Error::Devices(_)
             | Error::Store(_)

@@ -359,7 +359,7 @@ fn is_old(exec: &Exec) -> bool {
 }
 
 /// What a container's process sees as `/`: opened by its number, and only then it is asked whether that is still its own.
-fn root(cell: &Cell) -> Result<OwnedFd> {
+pub(crate) fn root(cell: &Cell) -> Result<OwnedFd> {
     let live = lock(&cell.live);
     let live = live.as_ref().ok_or_else(|| Error::NotRunning(cell.id.to_string()))?;
     let path = format!("/proc/{}/root", live.pid);

@@ -31,10 +31,13 @@ mod timers;
 mod volumes;
 pub mod words;
 
+pub use containers::{Afterwards, Checkpoint};
 pub use containers::{
-    Change, Created, Process, Processes, Removal, Sizes, Snapshot, StopRequest, Update, WaitCondition, WaitResult,
+    Change, Created, Listed, Mark, Process, Processes, Removal, Sizes, Snapshot, StopRequest, Update, WaitCondition,
+    WaitResult,
 };
 pub use containers::{FileSink, FileStat, FilesPut, Replacing};
+pub use containers::{Step, StepEnd, StepNews};
 pub use error::Error;
 pub use events::{Event, EventKind, Subscription};
 pub use exec::{ExecCreate, ExecSnapshot, ExecStart};
@@ -42,7 +45,8 @@ pub use images::{
     Commit, Distribution, Pausing, Pruned, Pull, PullStep, Pulled, Push, PushStep, Registries, VolumeUsage,
 };
 pub use layer::{Change as FileChange, ChangeKind as FileChangeKind};
-pub use networks::{Attached, Member, NetworkRequest, NetworkView, SubnetRequest};
+pub use networks::{Attached, Member, NetworkRequest, NetworkView, PortView, Republishing, SubnetRequest, Unpublish};
+pub use networks::{EgressView, check_egress, check_egress_mode, egress_of};
 pub use overview::Seen;
 pub use sampler::{Look, Looks, Machine, Traffic};
 pub use settings::Settings;

@@ -26,6 +26,7 @@ impl Roots {
         let locks = [lock(&data)?, lock(&exec)?];
         let roots = Roots { data, exec, _locks: locks };
         roots.sweep();
+        crate::containers::sweep_shown(&roots.exec);
         Ok(roots)
     }
 

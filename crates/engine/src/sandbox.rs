@@ -2,19 +2,20 @@
 //!
 //! A sandbox is a parked process in its own user and network namespaces (and v1 cgroups), with an address on the bridge when
 //! it is to have one. A new network namespace and the entry into v1 cgroups cost milliseconds in the kernel; a thread keeps a
-//! few sandboxes of the two common sorts ready, so that a start does not wait for them.
+//! few sandboxes of the common sorts ready, so that a start does not wait for them. Those for networks of one's own are made ahead
+//! once there was a start that wanted one.
 
 use crate::groups::{Group, Groups};
 use crate::settings::Ids;
 use crate::streams::lock;
-use crate::{Result, Settings};
+use crate::{Error, Result, Settings};
 use base::{Id, Undo};
 use keeper::client::Keeper;
-use network::{Bridge, Endpoint};
+use network::{Bridge, Endpoint, Spare};
 use oci::runtime::Resources;
 use runtime::{NetworkNamespace, ParkPlan, UserNamespace};
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -28,6 +29,8 @@ pub(crate) enum Sort {
     Bridge,
     /// Own user namespace, own network namespace with nothing but `lo`.
     Isolated,
+    /// Own user namespace, a link that is on no network yet, a name server.
+    Named,
 }
 
 /// A parked process with its surroundings.
@@ -37,6 +40,10 @@ pub(crate) struct Sandbox {
     /// On v2 only a placed one: else the init is born into a group made for it.
     pub(crate) group: Option<Group>,
     pub(crate) endpoint: Option<Endpoint>,
+    /// A link for its first end, where it has one that waits.
+    pub(crate) spare: Option<Spare>,
+    /// Where its name server will listen, where that is made ready.
+    pub(crate) names: Option<dns::Sockets>,
     /// Its network namespace, for further ends.
     pub(crate) network: OwnedFd,
 }
@@ -57,11 +64,22 @@ pub(crate) struct Workshop {
 pub(crate) struct Wanted {
     pub(crate) user: UserNamespace,
     pub(crate) network: NetworkNamespace,
-    pub(crate) bridge: bool,
+    pub(crate) ahead: Ahead,
     /// The namespaces to join, named by index.
     pub(crate) fds: Vec<OwnedFd>,
     /// A group where the user wants it, and what its processes may use.
     pub(crate) placed: Option<(Group, Resources)>,
+}
+
+/// What is made ready of its network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    #[default]
+    Nothing,
+    /// Its end on the engine's own bridge.
+    Bridge,
+    /// A link on no network, and a name server.
+    Named,
 }
 
 impl Workshop {
@@ -70,8 +88,12 @@ impl Workshop {
     }
 
     fn wanted(&self, sort: Sort) -> Wanted {
-        let bridge = sort == Sort::Bridge;
-        Wanted { user: self.own_user(), network: NetworkNamespace::New, bridge, ..Wanted::default() }
+        let ahead = match sort {
+            Sort::Bridge => Ahead::Bridge,
+            Sort::Isolated => Ahead::Nothing,
+            Sort::Named => Ahead::Named,
+        };
+        Wanted { user: self.own_user(), network: NetworkNamespace::New, ahead, ..Wanted::default() }
     }
 
     /// Makes a sandbox; when a step fails nothing is left of it.
@@ -95,16 +117,28 @@ impl Workshop {
         if let Some((group, resources)) = &wanted.placed {
             group.attach(pid, resources)?;
         }
-        let endpoint = if wanted.bridge {
-            Some(self.bridge.attach(parked.network.as_fd())?)
-        } else if new_network {
-            network::loopback_up(parked.network.as_fd())?;
-            None
-        } else {
-            None
-        };
+        let netns = parked.network.as_fd();
+        let (mut endpoint, mut spare, mut names) = (None, None, None);
+        match wanted.ahead {
+            Ahead::Bridge => endpoint = Some(self.bridge.attach(netns)?),
+            Ahead::Named => {
+                // With the namespace both go.
+                spare = Some(self.bridge.ground().spare(netns)?);
+                names = Some(ready_names(netns)?);
+            }
+            Ahead::Nothing if new_network => network::loopback_up(netns)?,
+            Ahead::Nothing => {}
+        }
         undo.keep();
-        Ok(Sandbox { pid, group, endpoint, network: parked.network })
+        Ok(Sandbox { pid, group, endpoint, spare, names, network: parked.network })
+    }
+
+    /// Removes the links of sandboxes that are on no network: at an engine's end nobody waits for the kernel to do so.
+    fn discard(&self, sandboxes: &[Sandbox]) {
+        let spares: Vec<&Spare> = sandboxes.iter().filter_map(|sandbox| sandbox.spare.as_ref()).collect();
+        if let Err(e) = self.bridge.ground().discard(&spares) {
+            tracing::warn!("cannot remove links that nobody came to: {}", base::chain(&e));
+        }
     }
 
     fn pooled_group(&self) -> Result<Group> {
@@ -121,12 +155,23 @@ impl Workshop {
         {
             tracing::warn!("cannot detach {}: {e}", endpoint.host_link);
         }
+        self.discard(std::slice::from_ref(&sandbox));
         if let Some(group) = &sandbox.group
             && let Err(e) = group.remove()
         {
             tracing::warn!("cannot remove a group: {e}");
         }
     }
+}
+
+/// Opens the name server's sockets in a container's network namespace, and leads its questions there.
+pub(crate) fn ready_names(netns: BorrowedFd<'_>) -> Result<dns::Sockets> {
+    let failed = |source| Error::Io { action: "open the container's name server".into(), source };
+    let namespace = netns.try_clone_to_owned().map_err(failed)?;
+    let sockets = dns::Sockets::open(namespace).map_err(failed)?;
+    let ports = sockets.ports().map_err(failed)?;
+    network::lead_names(sockets.namespace.as_fd(), ports)?;
+    Ok(sockets)
 }
 
 /// Has the parked process enter its v1 groups; into a v2 group the container's first process is born.
@@ -157,6 +202,9 @@ pub(crate) struct Pool {
 struct Shelf {
     bridge: VecDeque<Sandbox>,
     isolated: VecDeque<Sandbox>,
+    named: VecDeque<Sandbox>,
+    /// Somebody wanted one: from then on they are made ahead.
+    wants_named: bool,
     closed: bool,
 }
 
@@ -165,7 +213,19 @@ impl Shelf {
         match sort {
             Sort::Bridge => &mut self.bridge,
             Sort::Isolated => &mut self.isolated,
+            Sort::Named => &mut self.named,
         }
+    }
+
+    /// The sort of which the fewest wait, and how many.
+    fn scarcest(&mut self) -> (Sort, usize) {
+        let named = if self.wants_named { self.named.len() } else { usize::MAX };
+        let all = [(Sort::Bridge, self.bridge.len()), (Sort::Isolated, self.isolated.len()), (Sort::Named, named)];
+        all.into_iter().min_by_key(|(_, count)| *count).unwrap_or(all[0])
+    }
+
+    fn empty(&mut self) -> Vec<Sandbox> {
+        [Sort::Bridge, Sort::Isolated, Sort::Named].into_iter().flat_map(|sort| std::mem::take(self.of(sort))).collect()
     }
 }
 
@@ -190,7 +250,11 @@ impl Pool {
 
     /// A sandbox of this sort: one that waits, or a new one.
     pub(crate) fn take(&self, sort: Sort) -> Result<Sandbox> {
-        let ready = lock(&self.shelf).of(sort).pop_front();
+        let ready = {
+            let mut shelf = lock(&self.shelf);
+            shelf.wants_named |= sort == Sort::Named;
+            shelf.of(sort).pop_front()
+        };
         self.taken.notify_one();
         match ready {
             Some(sandbox) => Ok(sandbox),
@@ -202,14 +266,14 @@ impl Pool {
     pub(crate) fn close(&self) {
         let mut shelf = lock(&self.shelf);
         shelf.closed = true;
-        let waiting: Vec<Sandbox> =
-            std::mem::take(&mut shelf.bridge).into_iter().chain(std::mem::take(&mut shelf.isolated)).collect();
+        let waiting = shelf.empty();
         drop(shelf);
         self.taken.notify_all();
         // A sandbox that is being made is put, or taken apart, by its own thread.
         if let Some(filler) = lock(&self.filler).take() {
             let _ = filler.join();
         }
+        self.workshop.discard(&waiting);
         waiting.into_iter().for_each(|sandbox| self.workshop.unmake(sandbox));
     }
 
@@ -233,9 +297,8 @@ impl Pool {
             if shelf.closed {
                 return None;
             }
-            let (bridge, isolated) = (shelf.bridge.len(), shelf.isolated.len());
-            let sort = if bridge <= isolated { Sort::Bridge } else { Sort::Isolated };
-            match bridge.min(isolated) {
+            let (sort, least) = shelf.scarcest();
+            match least {
                 least if least >= self.most => {
                     shelf = self.taken.wait(shelf).unwrap_or_else(PoisonError::into_inner);
                 }

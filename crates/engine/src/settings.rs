@@ -41,6 +41,8 @@ pub struct Settings {
     pub network_options: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether containers of the default bridge do not reach each other.
     pub is_isolated: bool,
+    /// Who decides who reaches published ports.
+    pub publish_firewall: network::Firewall,
     /// Where devices are described; empty: the usual folders.
     pub cdi_folders: Vec<PathBuf>,
     /// Sandboxes (namespaces, address, cgroup) made ahead for each kind of network.

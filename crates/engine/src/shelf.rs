@@ -6,7 +6,7 @@ use base::Id;
 use container::{Container, State, Status};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -17,6 +17,8 @@ pub(crate) struct Cell {
     pub(crate) id: Id,
     record: RwLock<Arc<Container>>,
     state: Mutex<State>,
+    /// How often record and state have changed; told after each change, so that what was read later is at least as new.
+    changes: AtomicU64,
     /// Held during a start, a stop's last part, an exit, a removal: one at a time for each container.
     pub(crate) turn: Mutex<()>,
     /// Held while the state is written to disk, and while the record is changed there and here.
@@ -26,6 +28,7 @@ pub(crate) struct Cell {
     pub(crate) live: Mutex<Option<Live>>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) life: watch::Sender<Life>,
+    pub(crate) held_exit: Mutex<HeldExit>,
     pub(crate) execs: Mutex<Vec<Id>>,
     /// Held (alone) while it is frozen, (shared) while an exec is started in it.
     pub(crate) freezing: RwLock<()>,
@@ -33,6 +36,15 @@ pub(crate) struct Cell {
     pub(crate) backoff: Mutex<Duration>,
     /// While its health is watched; dropped, the watch is over.
     pub(crate) watched: Mutex<Option<watch::Sender<()>>>,
+}
+
+/// The end of a process that CRIU has restored: it is the container's only once the whole restoration has succeeded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum HeldExit {
+    #[default]
+    No,
+    Awaited,
+    Came(keeper::message::Exit, i64),
 }
 
 /// What waiters watch.
@@ -64,12 +76,14 @@ impl Cell {
             id: record.id,
             record: RwLock::new(Arc::new(record)),
             state: Mutex::new(state),
+            changes: AtomicU64::new(0),
             turn: Mutex::new(()),
             saving: Mutex::new(()),
             restarts: AtomicUsize::new(0),
             live: Mutex::new(None),
             hub,
             life: watch::Sender::new(life),
+            held_exit: Mutex::default(),
             execs: Mutex::new(Vec::new()),
             freezing: RwLock::default(),
             backoff: Mutex::new(Duration::ZERO),
@@ -88,15 +102,32 @@ impl Cell {
     pub(crate) fn set_name(&self, name: &str) {
         let mut record = self.record.write().unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(&mut record).name = name.to_owned();
+        drop(record);
+        self.changed();
     }
 
     /// Another record. The caller holds `saving` since it read the one before, and has saved this one.
     pub(crate) fn set_record(&self, record: Container) {
         *self.record.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(record);
+        self.changed();
     }
 
     pub(crate) fn state(&self) -> State {
         lock(&self.state).clone()
+    }
+
+    /// Looks at the state without a copy of it. What is done must be short.
+    pub(crate) fn look_at_state<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&lock(&self.state))
+    }
+
+    /// How often record and state have changed. What is live of it changes before its state does.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -114,7 +145,10 @@ impl Cell {
     pub(crate) fn change_silently(&self, change: impl FnOnce(&mut State)) -> State {
         let mut state = lock(&self.state);
         change(&mut state);
-        state.clone()
+        let now = state.clone();
+        drop(state);
+        self.changed();
+        now
     }
 
     /// Tells waiters the present state, and that so many runs have ended since the last time.

@@ -192,6 +192,7 @@ impl Engine {
         };
         let engine = Engine { house: Arc::new(house) };
         let boot = adopt::all(&engine, known, found);
+        engine.settle_egress();
         engine.unmount_all_idle();
         engine.watch_rules()?;
         engine.house.plumbing.start().map_err(io("start the pump"))?;
@@ -353,7 +354,11 @@ fn groups(settings: &Settings, roots: &Roots) -> Result<Groups> {
 /// The engine's own bridge and all networks, up; `used` are the ends in use.
 fn networks(settings: &Settings, roots: &Roots, used: &[Endpoint]) -> Result<(Arc<Bridge>, Networks)> {
     let options = settings.bridge_options(&roots.data);
-    let ground = Arc::new(Ground::new(&options.table, outer(settings)?)?);
+    // Ports of an ordinary user's engine are sockets of the host: its rules see them anyway.
+    let firewall = settings.rootless.as_ref().map_or(settings.publish_firewall, |_| network::Firewall::Open);
+    let ground = Ground::new(&options.table, outer(settings)?)?.obeying(firewall);
+    let plugins = network::PluginFolders { kept: roots.data.join("cni"), run: roots.exec.join("netns") };
+    let ground = Arc::new(ground.remembering(plugins));
     let records = network::Store::open(roots.data.join("networks"))?;
     let on_bridge = adopt::on_bridge(&records.all()?, used);
     let bridge = Arc::new(Bridge::first(&ground, options, &on_bridge)?);

@@ -4,6 +4,7 @@
 //!   ROOT/content/   blobs and index.json: an OCI layout (crate content)
 //!   ROOT/layers/    the unpacked trees (crate layer)
 //!   ROOT/used/      when each image was last used
+//!   ROOT/pins/      layers that stay though no image has them, for a build's cache
 //! ```
 //!
 //! - [`reference`]: `busybox`, `docker.io/library/busybox:latest`, `host:5000/a/b@sha256:...`.
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod admit;
+mod assemble;
 mod catalog;
 mod changes;
 mod commit;
@@ -44,6 +46,7 @@ mod store;
 mod taking;
 pub mod upkeep;
 
+pub use assemble::{Assembled, Hold};
 pub use commit::Commit;
 pub use platform::{machine_platform, parse as parse_platform};
 pub use reference::Reference;

@@ -1,5 +1,6 @@
 //! The store of images: opens the stores below, answers who is here, and changes names one change at a time.
 
+use crate::assemble::Pins;
 use crate::catalog::{Catalog, MAX_DOCUMENT, Record, check_layers, keep_in};
 use crate::pull::flight::Flights;
 use crate::reference::Reference;
@@ -37,6 +38,7 @@ pub struct Store {
     /// Held while an image is made ready for a push.
     pub(crate) preparing: Mutex<()>,
     pub(crate) uses: Uses,
+    pub(crate) pins: Pins,
     host: Image,
 }
 
@@ -89,8 +91,9 @@ impl Store {
         if changed {
             stores.content.change_index(|index| *index = catalog.index())?;
         }
+        let pins = Pins::open(&root.join("pins"))?;
         if catalog.unread.is_empty() {
-            sweep(&stores, &catalog)?;
+            sweep(&stores, &catalog, &pins)?;
         }
         stores.sync_in_background();
         let uses = Uses::open(&root.join("used"))?;
@@ -105,6 +108,7 @@ impl Store {
             uploads: Slots::default(),
             preparing: Mutex::default(),
             uses,
+            pins,
             host: host::image(),
         })
     }
@@ -122,6 +126,22 @@ impl Store {
         let id = catalog.find(name)?.id();
         let image = catalog.image(&id).ok_or_else(|| Error::NotFound(name.to_owned()))?;
         Ok(Image::clone(image))
+    }
+
+    /// The id of the image that [`Store::get`] finds.
+    pub fn find_id(&self, name: &str) -> Option<Digest> {
+        if self.is_host(name) {
+            return Some(self.host.id);
+        }
+        self.look(|catalog| catalog.find(name).ok().map(|found| found.id()))
+    }
+
+    /// The diffIDs of an image's layers, lowest first; none of one that is not here.
+    pub fn layers_of(&self, id: &Digest) -> Vec<Digest> {
+        if *id == self.host.id {
+            return self.host.config.rootfs.diff_ids.clone();
+        }
+        self.look(|catalog| catalog.image(id).map(|image| image.config.rootfs.diff_ids.clone()).unwrap_or_default())
     }
 
     /// All images, the newest first; the built-in one last.
@@ -208,7 +228,8 @@ impl Store {
             changes.blobs.extend(self.stores.content.list().unwrap_or_default());
             changes.layers.extend(self.stores.layers.list().unwrap_or_default());
         }
-        let (needed_blobs, needed_layers) = self.look(|catalog| (catalog.blobs(), catalog.layers()));
+        let (needed_blobs, mut needed_layers) = self.look(|catalog| (catalog.blobs(), catalog.layers()));
+        needed_layers.append(&mut self.pins.all());
         for blob in std::mem::take(&mut changes.blobs).difference(&needed_blobs) {
             let bytes = self.stores.content.usage_of(blob);
             match self.stores.content.remove(blob) {
@@ -318,12 +339,13 @@ fn read(stores: &Stores) -> Result<(Catalog, bool), Error> {
 }
 
 /// Mark and sweep: what no image needs goes.
-fn sweep(stores: &Stores, catalog: &Catalog) -> Result<(), Error> {
+fn sweep(stores: &Stores, catalog: &Catalog, pins: &Pins) -> Result<(), Error> {
     let needed = catalog.blobs();
     for blob in stores.content.list()?.iter().filter(|blob| !needed.contains(blob)) {
         stores.content.remove(blob)?;
     }
-    let needed = catalog.layers();
+    let mut needed = catalog.layers();
+    needed.append(&mut pins.all());
     for layer in stores.layers.list()?.iter().filter(|layer| !needed.contains(layer)) {
         stores.layers.remove(layer)?;
     }

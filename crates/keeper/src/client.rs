@@ -35,6 +35,7 @@ pub struct Keeper {
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
+    version: u32,
     journal: Mutex<Option<Journal>>,
 }
 
@@ -86,6 +87,10 @@ pub enum Error {
         "the keeper speaks version {theirs} of its protocol, this engine {ours}: stop all containers, then start the engine again"
     )]
     Version { ours: u32, theirs: u32 },
+    #[error(
+        "the keeper is of an older dhow (version {theirs} of its protocol), which restores nothing: stop all containers, then start the engine again"
+    )]
+    Old { theirs: u32 },
     #[error(transparent)]
     Failed(Failure),
     #[error("the keeper refused: {0}")]
@@ -97,7 +102,7 @@ impl Kinded for Error {
         match self {
             Error::Spawn { .. } => Kind::Internal,
             Error::Lost(_) => Kind::Unavailable,
-            Error::Version { .. } | Error::Refused(_) => Kind::Conflict,
+            Error::Version { .. } | Error::Old { .. } | Error::Refused(_) => Kind::Conflict,
             Error::Failed(failure) => match failure.step {
                 Step::LookPath | Step::Execve | Step::WorkingDirectory | Step::User => Kind::Invalid,
                 _ => Kind::Internal,
@@ -105,6 +110,9 @@ impl Kinded for Error {
         }
     }
 }
+
+/// The first version that knows checkpoints.
+const RESTORES: u32 = 2;
 
 /// How long a keeper that is just ending, or just being started by someone else, is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -152,7 +160,8 @@ impl Keeper {
             _ => return Err(Error::Lost(missing())),
         };
         let (connection, events) = Connection::start(greeted.stream, greeted.inbox, child).map_err(Error::Lost)?;
-        Ok((Keeper { inner: Arc::new(Inner { connection, journal: Mutex::new(Some(journal)) }) }, found, events))
+        let inner = Inner { connection, version: greeted.version, journal: Mutex::new(Some(journal)) };
+        Ok((Keeper { inner: Arc::new(inner) }, found, events))
     }
 
     /// The journal for the engine's [`logs::pump::Pump`]. Given once: there is one pump.
@@ -214,6 +223,32 @@ impl Keeper {
             sys::CgroupEntry::Inherit => (CgroupFds::Inherit, Vec::new()),
         };
         let answered = self.ask(Request::Exec { key, container, plan: Box::new(plan), cgroup, stdio }, &fds)?;
+        started(answered, stdio)
+    }
+
+    /// Starts CRIU at its end of a conversation, to restore container `key`; says its process id.
+    pub fn restore(
+        &self,
+        key: Id,
+        program: PathBuf,
+        socket: OwnedFd,
+        stdio: Stdio,
+        log: logs::Target,
+    ) -> Result<i32, Error> {
+        if self.inner.version < RESTORES {
+            return Err(Error::Old { theirs: self.inner.version });
+        }
+        let answered = self.ask(Request::Restore { key, program, stdio, log }, &[socket])?;
+        match answered.reply {
+            Reply::Restoring { pid } => Ok(pid),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// CRIU has restored container `key`, whose first process is `pid`, and waits for an answer: from here on the keeper has it.
+    pub fn restored(&self, key: Id, pid: i32, master: Option<OwnedFd>, stdio: Stdio) -> Result<Started, Error> {
+        let master: Vec<OwnedFd> = master.into_iter().collect();
+        let answered = self.ask(Request::Restored { key, pid }, &master)?;
         started(answered, stdio)
     }
 

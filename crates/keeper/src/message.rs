@@ -5,8 +5,8 @@
 //!
 //! ```text
 //!   engine                       keeper
-//!     │ ── hello(VERSION) ──────►  │   both first
-//!     │ ◄────── hello(VERSION) ──  │
+//!     │ ◄────── hello(VERSION) ──  │   first
+//!     │ ── hello(version) ──────►  │   that of the keeper
 //!     │ ◄── Found, Found, ... ───  │   every process it has
 //!     │ ◄──────── Ready ─────────  │   fds: the journal; from now on the engine pumps
 //!     │ ── Asked ──────────────►   │
@@ -16,9 +16,16 @@
 use base::Id;
 use runtime::{Failure, ParkPlan, Plan};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
-/// The version of this protocol; both ends send theirs first.
-pub const VERSION: u32 = 1;
+/// The version of this protocol. A keeper says its own first; the engine answers with the one that is spoken then, which is the
+/// older of both: a keeper may be older than its engine, and has containers that must not end for that.
+///
+/// 2: `Restore` and `Restored`.
+pub const VERSION: u32 = 2;
+
+/// The oldest version that is spoken.
+pub const OLDEST: u32 = 1;
 
 /// Standard streams of a container or an exec.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +83,11 @@ pub enum Request {
     Release { key: Id },
     /// Answered at once.
     Ping,
+    /// Start CRIU as a child, with the process's ends of the streams as its own: what it restores, and passes on as a sibling of
+    /// itself, will be the keeper's child, too. fds: CRIU's end of its conversation with the engine. Answer: `Restoring`.
+    Restore { key: Id, program: PathBuf, stdio: Stdio, log: logs::Target },
+    /// CRIU has restored container `key`, and waits. fds: the pty master, if it has one. Answer: `Started`.
+    Restored { key: Id, pid: i32 },
 }
 
 /// What the keeper answers.
@@ -94,6 +106,10 @@ pub enum Reply {
     /// No such process, or a broken request.
     Refused(String),
     Done,
+    /// CRIU's process.
+    Restoring {
+        pid: i32,
+    },
 }
 
 /// What the keeper tells unasked.

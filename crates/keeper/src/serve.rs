@@ -6,6 +6,7 @@ mod begin;
 mod link;
 mod reap;
 mod requests;
+mod restore;
 mod setup;
 mod state;
 mod stdio;

@@ -34,7 +34,7 @@ pub const HELLO: usize = 8;
 /// The version in the hello of a keeper that has another engine.
 pub const BUSY: u32 = u32::MAX;
 
-/// `dhow` and the version.
+/// The keeper's: `dhow` and its version.
 pub fn hello() -> [u8; HELLO] {
     hello_of(VERSION)
 }
@@ -44,7 +44,8 @@ pub fn busy() -> [u8; HELLO] {
     hello_of(BUSY)
 }
 
-fn hello_of(version: u32) -> [u8; HELLO] {
+/// The engine's: the version that is to be spoken.
+pub fn hello_of(version: u32) -> [u8; HELLO] {
     let mut bytes = *b"dhow\0\0\0\0";
     bytes[4..].copy_from_slice(&version.to_le_bytes());
     bytes

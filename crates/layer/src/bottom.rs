@@ -40,7 +40,7 @@ impl Store {
     /// store lies in it, and overlayfs refuses lowers that contain each other.
     pub(crate) fn with_bottom<'a>(&self, lowers: &'a [Lower]) -> Cow<'a, [Lower]> {
         let is_host = lowers.contains(&Lower::Folder(PathBuf::from("/")));
-        if is_host || lowers.is_empty() || lowers.len() >= MOST_LOWERS {
+        if is_host || lowers.len() >= MOST_LOWERS {
             return Cow::Borrowed(lowers);
         }
         let mut all = lowers.to_vec();

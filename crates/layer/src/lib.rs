@@ -22,6 +22,7 @@
 //! finds out which way it is.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod bottom;
 mod capture;
 mod host;
@@ -33,6 +34,7 @@ mod unpack;
 mod upkeep;
 mod way;
 
+pub use adopt::{Adopted, Work};
 pub use capture::{Change, ChangeKind, View};
 pub use host::{Submount, host_submounts};
 pub use store::Store;

@@ -73,7 +73,7 @@ impl Container {
             .unwrap();
         let path = format!("/proc/{}/ns/user", child.id());
         let ours = fs::read_link("/proc/self/ns/user").unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while fs::read_link(&path).unwrap() == ours {
             assert!(Instant::now() < deadline, "no user namespace");
             std::thread::yield_now();

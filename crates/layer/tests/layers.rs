@@ -53,7 +53,7 @@ impl UserNamespace {
             .unwrap();
         let path = format!("/proc/{}/ns/user", child.id());
         let ours = fs::read_link("/proc/self/ns/user").unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while fs::read_link(&path).unwrap() == ours {
             assert!(Instant::now() < deadline, "no user namespace");
             std::thread::yield_now();
@@ -251,8 +251,9 @@ fn hundreds_of_layers_are_mounted_and_too_many_are_refused_in_words() {
     let many: Vec<_> = lowers.iter().cycle().take(501).cloned().collect();
     let error = store.mount(&many, &folder.path().join("rw2"), None, 0, Sync::Never).unwrap_err();
     assert!(matches!(error, Error::TooManyLayers { count: 501, most: 500 }));
-    let error = store.mount(&[], &folder.path().join("rw2"), None, 0, Sync::Never).unwrap_err();
-    assert!(matches!(error, Error::Mount { .. }));
+    // An image of nothing has what every container has.
+    let mount = store.mount(&[], &folder.path().join("rw2"), None, 0, Sync::Never).unwrap();
+    assert!(inside(&mount, ".dockerenv").exists());
 }
 
 #[test]

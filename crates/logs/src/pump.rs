@@ -224,6 +224,16 @@ impl Pump {
         Ok(())
     }
 
+    /// Takes what stands in the streams of a container now, an incomplete line with it, although others may hold their far ends.
+    pub fn last_look(&mut self, key: Id, sink: &mut dyn Sink) -> io::Result<()> {
+        for slot in 0..self.feeds.len() {
+            if self.feeds[slot].as_ref().is_some_and(|feed| feed.key == key) {
+                self.serve(slot, true, sink)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the last write to a container's log failed, and why; its output since is lost. Forgotten with its streams.
     pub fn log_error(&self, key: Id) -> Option<&io::Error> {
         self.outputs.get(&key)?.error.as_ref()

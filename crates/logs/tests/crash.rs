@@ -136,7 +136,7 @@ fn pump(bench: Bench) -> Pump {
 }
 
 fn turn(pump: &mut Pump) {
-    poll(&mut [PollFd::new(&pump.epoll(), PollFlags::IN)], None).unwrap();
+    rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&pump.epoll(), PollFlags::IN)], None)).unwrap();
     pump.turn(&mut NullSink).unwrap();
 }
 

@@ -21,6 +21,7 @@ mod error;
 pub mod link;
 pub mod moving;
 pub mod netns;
+pub mod nflog;
 pub mod nft;
 mod reader;
 pub mod route;

@@ -28,10 +28,14 @@ const BRIDGE_PORT_MODE: u16 = 4;
 const BRIDGE_PORT_ISOLATED: u16 = 33;
 const LINK: u16 = 5;
 const MACVLAN_MODE: u16 = 1;
+const IPVLAN_MODE: u16 = 1;
+const IPVLAN_FLAGS: u16 = 2;
 const VLAN_ID: u16 = 1;
 const VETH_PEER: u16 = 1;
 
 const UP: u32 = 1;
+/// IFF_NOARP
+const NO_ARP: u32 = 0x80;
 const HEADER: usize = 16;
 
 /// A link's number in its network namespace.
@@ -89,6 +93,37 @@ pub enum MacvlanMode {
     Passthru,
 }
 
+/// A link of addresses of its own, and the MAC of another one of this namespace that it is on top of, made in another namespace.
+#[derive(Debug, Clone, Copy)]
+pub struct Ipvlan<'a> {
+    pub parent: Index,
+    pub mode: IpvlanMode,
+    pub flag: IpvlanFlag,
+    /// Bytes; 0 is the parent's.
+    pub mtu: u32,
+    pub name: &'a str,
+    pub netns: BorrowedFd<'a>,
+}
+
+/// How packets find a link on a parent. One parent has one mode: that of the link made last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IpvlanMode {
+    /// As a switch does; neighbours are asked for.
+    L2,
+    /// As a router does, without broadcasts.
+    L3,
+    /// The same, and seen by the parent's netfilter (Linux 4.9).
+    L3s,
+}
+
+/// Whom the links on one parent can reach (Linux 4.15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IpvlanFlag {
+    Bridge,
+    Private,
+    Vepa,
+}
+
 /// `struct ifinfomsg`.
 fn header(index: Index, up: bool) -> [u8; HEADER] {
     let mut bytes = [0; HEADER];
@@ -136,6 +171,14 @@ impl Batch {
         self.push("bring the link up", (NEWLINK, 0), &header(index, true), |_| {});
     }
 
+    /// Gives a link this MAC; what is sent by it is sent to that, and nobody is asked for another.
+    pub fn ask_nobody(&mut self, index: Index, mac: [u8; 6]) {
+        let mut fixed = header(index, false);
+        fixed[8..12].copy_from_slice(&NO_ARP.to_ne_bytes());
+        fixed[12..16].copy_from_slice(&NO_ARP.to_ne_bytes());
+        self.push("set the link's MAC", (NEWLINK, 0), &fixed, |a| a.bytes(ADDRESS, &mac));
+    }
+
     /// Says of a link what it is for.
     pub fn set_alias(&mut self, name: &str, alias: &str) {
         self.push("name the link's purpose", (NEWLINK, 0), &header(0, false), |a| {
@@ -148,6 +191,24 @@ impl Batch {
     /// Makes a link a port of a bridge.
     pub fn set_master(&mut self, index: Index, master: Index) {
         self.push("attach the link to its bridge", (NEWLINK, 0), &header(index, false), |a| a.u32(MASTER, master));
+    }
+
+    /// Makes the link of this name a port of a bridge, and its packets this large at most.
+    pub fn plug_in(&mut self, name: &str, master: Index, mtu: u32) {
+        self.push("attach the link to its bridge", (NEWLINK, 0), &header(0, false), |a| {
+            a.text(IFNAME, name);
+            a.u32(MTU, mtu);
+            a.u32(MASTER, master);
+        });
+    }
+
+    /// Gives a link that is down a name, a MAC and a size.
+    pub fn dress(&mut self, index: Index, name: &str, mac: [u8; 6], mtu: u32) {
+        self.push("name the link", (NEWLINK, 0), &header(index, false), |a| {
+            a.text(IFNAME, name);
+            a.bytes(ADDRESS, &mac);
+            a.u32(MTU, mtu);
+        });
     }
 
     /// A bridge may send a frame back by the port it came in by. A container that reaches itself by a published port
@@ -186,6 +247,25 @@ impl Batch {
             a.nest(LINKINFO, |a| {
                 a.text(INFO_KIND, "macvlan");
                 a.nest(INFO_DATA, |a| a.u32(MACVLAN_MODE, link.mode.number()));
+            });
+        });
+    }
+
+    /// Makes an ipvlan link in another namespace.
+    pub fn add_ipvlan(&mut self, link: &Ipvlan<'_>) {
+        self.push("make the ipvlan link", (NEWLINK, CREATE | EXCL), &header(0, false), |a| {
+            a.text(IFNAME, link.name);
+            a.u32(LINK, link.parent);
+            if link.mtu != 0 {
+                a.u32(MTU, link.mtu);
+            }
+            a.u32(NET_NS_FD, link.netns.as_raw_fd().cast_unsigned());
+            a.nest(LINKINFO, |a| {
+                a.text(INFO_KIND, "ipvlan");
+                a.nest(INFO_DATA, |a| {
+                    a.bytes(IPVLAN_MODE, &link.mode.number().to_ne_bytes());
+                    a.bytes(IPVLAN_FLAGS, &link.flag.number().to_ne_bytes());
+                });
             });
         });
     }
@@ -236,6 +316,28 @@ impl MacvlanMode {
     }
 }
 
+impl IpvlanMode {
+    /// IPVLAN_MODE_* of linux/if_link.h.
+    fn number(self) -> u16 {
+        match self {
+            IpvlanMode::L2 => 0,
+            IpvlanMode::L3 => 1,
+            IpvlanMode::L3s => 2,
+        }
+    }
+}
+
+impl IpvlanFlag {
+    /// IPVLAN_F_* of linux/if_link.h.
+    fn number(self) -> u16 {
+        match self {
+            IpvlanFlag::Bridge => 0,
+            IpvlanFlag::Private => 1,
+            IpvlanFlag::Vepa => 2,
+        }
+    }
+}
+
 fn veth_end(a: &mut Attributes<'_>, mtu: u32) {
     a.u32(MTU, mtu);
     a.u32(NUM_TX_QUEUES, 1);
@@ -269,6 +371,18 @@ impl Socket {
             Ok(()) => Ok(found),
             Err(e) if e.is_absent() => Ok(None),
             Err(e) => Err(e),
+        }
+    }
+
+    /// Whether the kernel has ipvlan, or a module of it: a link on top of none is refused as such, and not for its sort.
+    pub fn has_ipvlan(&mut self) -> Result<bool, Error> {
+        let mut batch = Batch::new();
+        batch.push("look for ipvlan", (NEWLINK, CREATE | EXCL), &header(0, false), |a| {
+            a.nest(LINKINFO, |a| a.text(INFO_KIND, "ipvlan"));
+        });
+        match self.run(&mut batch) {
+            Err(Error::Refused { source, .. }) => Ok(source.raw_os_error() != Some(Errno::OPNOTSUPP.raw_os_error())),
+            other => other.map(|()| true),
         }
     }
 

@@ -4,7 +4,7 @@ use crate::batch::{Batch, CREATE, EXCL};
 use crate::link::Index;
 use crate::socket::DUMP_FLAGS;
 use crate::{Error, Reader, Socket};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 const NEWROUTE: u16 = 24;
@@ -55,6 +55,12 @@ impl Batch {
         self.push("set the default route", (NEWROUTE, CREATE | EXCL), &fixed, |a| a.u32(OUT_LINK, link));
     }
 
+    /// The same of IPv6.
+    pub fn add_default_link6(&mut self, link: Index) {
+        let fixed = [AF_INET6, 0, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, 0, TYPE_UNICAST, 0, 0, 0, 0];
+        self.push("set the default route of IPv6", (NEWROUTE, CREATE | EXCL), &fixed, |a| a.u32(OUT_LINK, link));
+    }
+
     /// Takes the default routes of both families away, one each.
     pub fn delete_default_routes(&mut self) {
         for family in [AF_INET, AF_INET6] {
@@ -75,6 +81,30 @@ impl Socket {
         self.ask(&mut batch, |body| found.extend(parse(body)))?;
         Ok(found)
     }
+}
+
+impl Socket {
+    /// Where the IPv6 routes of all tables but `local` lead.
+    pub fn destinations6(&mut self) -> Result<Vec<Ipv6Net>, Error> {
+        let mut found = Vec::new();
+        let mut batch = Batch::new();
+        let mut fixed = [0; HEADER];
+        fixed[0] = AF_INET6;
+        batch.push("list the routes of IPv6", (GETROUTE, DUMP_FLAGS), &fixed, |_| {});
+        self.ask(&mut batch, |body| found.extend(parse6(body)))?;
+        Ok(found)
+    }
+}
+
+fn parse6(body: &[u8]) -> Option<Ipv6Net> {
+    let (prefix, table) = (*body.get(1)?, *body.get(4)?);
+    if table == TABLE_LOCAL {
+        return None;
+    }
+    let octets = Reader::behind(body, HEADER).find(DESTINATION);
+    let address =
+        octets.map_or(Some(Ipv6Addr::UNSPECIFIED), |octets| Some(<[u8; 16]>::try_from(octets).ok()?.into()))?;
+    Ipv6Net::new(address, prefix).ok()
 }
 
 fn parse(body: &[u8]) -> Option<Route> {

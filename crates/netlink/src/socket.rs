@@ -40,6 +40,15 @@ impl Socket {
         Socket::open(Some(netlink::NETFILTER))
     }
 
+    /// Its number among the sockets of this sort, by which the kernel says whose a change is ([`crate::nft::Thinned`]).
+    pub fn number(&self) -> Result<u32, Error> {
+        let failed = |e: Errno| Error::Socket { step: "name", source: e.into() };
+        // The kernel gives numbers with the first message; 0 asks for one now. One that has a number keeps it.
+        rustix::net::bind(&self.fd, &netlink::SocketAddrNetlink::new(0, 0)).map_err(failed)?;
+        let name = rustix::net::getsockname(&self.fd).map_err(failed)?;
+        Ok(netlink::SocketAddrNetlink::try_from(name).map_err(failed)?.pid())
+    }
+
     fn open(protocol: Option<Protocol>) -> Result<Socket, Error> {
         let failed = |source: io::Error| Error::Socket { step: "open", source };
         let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)

@@ -1,11 +1,13 @@
 //! Puts a container on a bridge, and takes it off.
 
 use crate::bridge::{Bridge, PREFIX, delete_links};
-use crate::container::{self, By, LINK, Way, Wiring};
+use crate::container::{self, By, LINK, Pair, Way, Wiring};
 use crate::pool::Pool;
-use crate::{Endpoint, Error, Wish};
+use crate::{Endpoint, Error, Spare, Wish};
 use base::{Id, Undo};
 use ipnet::{Ipv4Net, Ipv6Net};
+use netlink::link::Index;
+use rustix::io::Errno;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, PoisonError};
@@ -20,18 +22,29 @@ impl Bridge {
 
     /// The same, as wished.
     pub fn attach_as(&self, netns: BorrowedFd<'_>, wish: &Wish) -> Result<Endpoint, Error> {
+        self.attach_by(netns, wish, None)
+    }
+
+    /// The same by a pair that is there; it is removed when a step fails.
+    pub fn attach_spare(&self, netns: BorrowedFd<'_>, wish: &Wish, spare: Spare) -> Result<Endpoint, Error> {
+        self.attach_by(netns, wish, Some(spare))
+    }
+
+    fn attach_by(&self, netns: BorrowedFd<'_>, wish: &Wish, spare: Option<Spare>) -> Result<Endpoint, Error> {
         self.check_in_passing();
         let mut undo = Undo::new();
         let address = self.take_address(wish.ipv4)?;
         undo.push(move || self.give_back(address, None));
         let address6 = self.take_address6(wish.ipv6)?;
         undo.push(move || self.give_back6(address6));
-        let mut endpoint = self.endpoint(wish, address, address6);
+        let pair = if spare.is_some() { Pair::Spare } else { Pair::New };
+        let host_link = spare.map_or_else(|| format!("{PREFIX}{}", Id::random().short()), |spare| spare.host_link);
+        let mut endpoint = self.endpoint(wish, host_link, (address, address6));
         let network = Ipv4Net::new(address, endpoint.prefix)
             .map_err(|_| Error::Invalid(format!("{address}/{} is no address", endpoint.prefix)))?;
         let mac = wish.mac.unwrap_or_else(|| container::mac(address));
         let wiring = Wiring {
-            by: By::Veth { host_link: &endpoint.host_link, bridge: self.index, isolated: !self.together },
+            by: self.veth(&endpoint.host_link, self.index, pair),
             link: &endpoint.link,
             mac,
             mtu: self.mtu,
@@ -41,24 +54,47 @@ impl Bridge {
             way: endpoint.way().filter(|_| wish.default_route),
         };
         let name = endpoint.host_link.clone();
-        undo.push(move || self.remove_link_or_tell(&name));
-        self.ground.routes.with(|host| Ok(container::wire(netns, host, &wiring)))??;
+        undo.push(move || {
+            self.remove_link_or_tell(&name);
+            self.rise(&name);
+        });
+        self.plug(netns, &wiring, (&endpoint.host_link, pair))?;
         undo.keep();
         endpoint.mac = mac.map(|b| format!("{b:02x}")).join(":");
         Ok(endpoint)
     }
 
-    fn endpoint(&self, wish: &Wish, address: Ipv4Addr, ipv6: Option<Ipv6Net>) -> Endpoint {
+    fn veth<'a>(&self, host_link: &'a str, bridge: Index, pair: Pair) -> By<'a> {
+        By::Veth { host_link, bridge, isolated: !self.together, pair }
+    }
+
+    /// Makes the link, to one of the network's bridges that has a port left.
+    fn plug(&self, netns: BorrowedFd<'_>, wiring: &Wiring<'_>, (host_link, pair): (&str, Pair)) -> Result<(), Error> {
+        loop {
+            let wiring = Wiring { by: self.veth(host_link, self.sit(host_link)?, pair), ..*wiring };
+            match self.ground.routes.with(|host| Ok(container::wire(netns, host, &wiring)))? {
+                // On a bridge of the host others have ports that are not counted here.
+                Err(Error::Netlink { source, .. }) if source.raw_os_error() == Some(Errno::XFULL.raw_os_error()) => {
+                    self.found_full(host_link);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn endpoint(&self, wish: &Wish, host_link: String, (address, ipv6): (Ipv4Addr, Option<Ipv6Net>)) -> Endpoint {
         Endpoint {
             id: Id::random().to_string(),
             network: String::new(),
-            host_link: format!("{PREFIX}{}", Id::random().short()),
+            host_link,
             link: if wish.link.is_empty() { LINK.to_owned() } else { wish.link.clone() },
             address,
             prefix: self.network.prefix_len(),
             gateway: (!self.internal).then_some(self.gateway()),
             ipv6,
             gateway6: self.network6.filter(|_| !self.internal).map(|net| net.addr()),
+            is_way: false,
+            name_servers: Vec::new(),
             mac: String::new(),
             ports: Vec::new(),
         }
@@ -79,7 +115,10 @@ impl Bridge {
         let names: Vec<&str> = endpoints.iter().map(|e| e.host_link.as_str()).collect();
         let links = self.ground.routes.with(|socket| delete_links(socket, &names));
         if links.is_ok() {
-            endpoints.iter().for_each(|e| self.give_back(e.address, e.ipv6));
+            endpoints.iter().for_each(|e| {
+                self.rise(&e.host_link);
+                self.give_back(e.address, e.ipv6);
+            });
         }
         ports.and(links)
     }
@@ -133,7 +172,10 @@ impl Bridge {
 impl Endpoint {
     /// The default route it could have.
     pub fn way(&self) -> Option<Way> {
-        Some(Way { gateway: self.gateway?, gateway6: self.gateway6 })
+        match self.gateway {
+            Some(gateway) => Some(Way::Via { gateway, gateway6: self.gateway6 }),
+            None => self.is_way.then_some(Way::Link { ipv6: self.ipv6.is_some() }),
+        }
     }
 }
 

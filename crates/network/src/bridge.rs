@@ -2,20 +2,23 @@
 
 use crate::forwarding::Doors;
 use crate::leave::Leaving;
+use crate::manners::{Gateway, Manners};
 use crate::pool::Pool;
 use crate::rules::Member;
+use crate::shards::{Shards, Sweep};
 use crate::stock::Stock;
 use crate::{Design, Endpoint, Error, Ground, Options, Outer, Plan, Pools, container, subnet, sysctl};
 use base::Id;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink::link::{Index, Link};
 use netlink::{Batch, Socket};
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Links of ours begin so.
 pub(crate) const PREFIX: &str = "dh";
-const DEFAULT_MTU: u32 = 1500;
+pub(crate) const DEFAULT_MTU: u32 = 1500;
 /// IFNAMSIZ without the end.
 const LONGEST_NAME: usize = 15;
 
@@ -36,6 +39,10 @@ pub struct Bridge {
     pub(crate) pool: Mutex<Pool>,
     pub(crate) pool6: Option<Mutex<Pool>>,
     pub(crate) leaving: Leaving,
+    pub(crate) manners: Manners,
+    /// As the rules know it.
+    pub(crate) member: Member,
+    pub(crate) shards: Shards,
     doors: Mutex<Doors>,
 }
 
@@ -82,7 +89,15 @@ impl Bridge {
         let ready = ready_link(ground, (&options.bridge, mtu), asked, endpoints)?;
         let plan = Plan { subnet: ready.network, range: None, subnet6: None, range6: None, reserved: Vec::new() };
         let together = options.together;
-        let design = Design { bridge: options.bridge, plan, mtu, internal: false, together, masquerade: true };
+        let design = Design {
+            bridge: options.bridge,
+            plan,
+            mtu,
+            internal: false,
+            together,
+            masquerade: true,
+            manners: Manners::default(),
+        };
         Bridge::stand(ground, design, ready, endpoints)
     }
 
@@ -90,10 +105,12 @@ impl Bridge {
     pub fn raise(ground: &Arc<Ground>, design: Design, endpoints: &[Endpoint]) -> Result<Bridge, Error> {
         check_name("bridge", &design.bridge, LONGEST_NAME)?;
         let mtu = if design.mtu == 0 { DEFAULT_MTU } else { design.mtu };
-        let network = subnet::check(design.plan.subnet)?;
+        let is_isolated = design.manners.v4 == Gateway::Isolated;
+        let network = if is_isolated { design.plan.subnet } else { subnet::check(design.plan.subnet)? };
         let was_there = ground.link_index(&design.bridge)?.is_some();
         let name = design.bridge.clone();
-        let raised = ready_link(ground, (&name, mtu), Asked::This(network), endpoints)
+        let asked = if design.manners.is_bare() { Asked::Bare(network) } else { Asked::This(network) };
+        let raised = ready_link(ground, (&name, mtu), asked, endpoints)
             .and_then(|ready| Bridge::stand(ground, Design { mtu, ..design }, ready, endpoints));
         if raised.is_err() {
             let _ = ground.leave(&name);
@@ -107,8 +124,9 @@ impl Bridge {
     fn stand(ground: &Arc<Ground>, design: Design, ready: Ready, endpoints: &[Endpoint]) -> Result<Bridge, Error> {
         let Ready { index, whose, .. } = ready;
         let plan = &design.plan;
-        sysctl::prepare_host(&design.bridge, whose, plan.subnet6.is_some())?;
-        if let Some(network6) = plan.subnet6 {
+        let has_ipv6 = plan.subnet6.is_some() && design.manners.v6 != Gateway::Isolated;
+        sysctl::prepare_host(&design.bridge, whose, has_ipv6)?;
+        if let Some(network6) = plan.subnet6.filter(|_| design.manners.v6 != Gateway::Isolated) {
             let mut batch = Batch::new();
             batch.add_address6(index, network6);
             match ground.routes.with(|socket| socket.run(&mut batch)) {
@@ -117,6 +135,10 @@ impl Bridge {
             }
         }
         let pool = |net: IpNet, range: Option<IpNet>| Mutex::new(Pool::within(net, range, &plan.reserved));
+        let (internal, together, masquerade) = (design.internal, design.together, design.masquerade);
+        let (ipv6, bridge) = (plan.subnet6.is_some(), design.bridge.clone());
+        let manners = design.manners.clone();
+        let member = Member { bridge, is_shard: false, internal, together, masquerade, ipv6, manners: manners.clone() };
         let bridge = Bridge {
             ground: ground.clone(),
             network: plan.subnet,
@@ -129,19 +151,33 @@ impl Bridge {
             pool: pool(plan.subnet.into(), plan.range.map(Into::into)),
             pool6: plan.subnet6.map(|net| pool(net.into(), plan.range6.map(Into::into))),
             leaving: Leaving::default(),
+            manners,
+            member,
+            shards: Shards::default(),
             doors: Mutex::default(),
             name: design.bridge,
         };
-        let Design { internal, together, masquerade, .. } = design;
-        let ipv6 = bridge.network6.is_some();
         bridge.adopt(endpoints)?;
-        ground.join(Member { bridge: bridge.name.clone(), internal, together, masquerade, ipv6 })?;
+        ground.join(bridge.member.clone())?;
         Ok(bridge)
+    }
+
+    /// What it stands on.
+    pub fn ground(&self) -> &Arc<Ground> {
+        &self.ground
     }
 
     /// The subnet, `172.17.0.0/16`.
     pub fn subnet(&self) -> Ipv4Net {
         self.network.trunc()
+    }
+
+    /// Whether an address is of this network.
+    pub(crate) fn has(&self, address: std::net::IpAddr) -> bool {
+        match address {
+            std::net::IpAddr::V4(address) => self.network.contains(&address),
+            std::net::IpAddr::V6(address) => self.network6.is_some_and(|net| net.contains(&address)),
+        }
     }
 
     /// The bridge's own address.
@@ -155,13 +191,14 @@ impl Bridge {
     /// [`Bridge::attach`] and [`Bridge::publish`] do this by themselves.
     pub fn check(&self) -> Result<(), Error> {
         self.ground.check()?;
-        self.check_doors(&mut self.doors.lock().unwrap_or_else(PoisonError::into_inner))
+        self.check_doors(&mut self.doors.lock().unwrap_or_else(PoisonError::into_inner))?;
+        self.check_shards()
     }
 
     /// Checks as others attach; somebody who is checking already is enough, and a failure is told, not fatal.
     pub(crate) fn check_in_passing(&self) {
         let doors = || self.doors.try_lock().map_or(Ok(()), |mut doors| self.check_doors(&mut doors));
-        if let Err(e) = self.ground.check_in_passing().and_then(|()| doors()) {
+        if let Err(e) = self.ground.check_in_passing().and_then(|()| doors()).and_then(|()| self.check_shards()) {
             tracing::warn!("cannot check the rules of {}: {}", self.name, base::chain(&e));
         }
     }
@@ -180,6 +217,7 @@ impl Bridge {
         let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = self.ground.filters.with(|socket| doors.close(socket, &self.name));
         let ports = self.release_ports();
+        let shards = self.remove_shards();
         let left = self.ground.leave(&self.name);
         let links = self.ground.routes.with(|socket| {
             let ports = socket.links(Some(self.index))?;
@@ -190,16 +228,13 @@ impl Bridge {
                 Whose::Host => Ok(()),
             }
         });
-        closed.and(ports).and(left).and(links)
+        closed.and(ports).and(shards).and(left).and(links)
     }
 
     fn release_ports(&self) -> Result<(), Error> {
-        let here = |(_, address): &(crate::Port, std::net::IpAddr)| match address {
-            std::net::IpAddr::V4(address) => self.network.contains(address),
-            std::net::IpAddr::V6(address) => self.network6.is_some_and(|net| net.contains(address)),
-        };
+        let here = |(_, address): &(crate::Port, std::net::IpAddr)| self.has(*address);
         let ports: Vec<_> = self.ground.ports.all().into_iter().filter(here).collect();
-        self.withdraw(&ports)
+        self.withdraw(&ports).map(|_| ())
     }
 
     /// Takes over the endpoints in use; what else an earlier engine left goes. The tables of [`Ground::check`] have the
@@ -210,22 +245,16 @@ impl Bridge {
             if let (Some(pool), Some(net)) = (&self.pool6, endpoint.ipv6) {
                 pool.lock().unwrap_or_else(PoisonError::into_inner).adopt(net.addr().into());
             }
-            self.ground.ports.adopt(endpoint);
+            self.ground.ports.adopt(endpoint, &self.manners);
         }
-        if self.whose == Whose::Host {
-            // Another engine's, for all we know, and so are its ports.
-            return Ok(());
-        }
-        let used = |link: &Link| endpoints.iter().any(|e| e.host_link == link.name);
-        self.ground.routes.with(|socket| {
-            let ports = socket.links(Some(self.index))?;
-            let stale: Vec<&str> = ports.iter().filter(|l| is_ours(l) && !used(l)).map(|l| l.name.as_str()).collect();
-            delete_links(socket, &stale)
-        })
+        // On a bridge of the host another engine's, for all we know.
+        let sweep = if self.whose == Whose::Host { Sweep::None } else { Sweep::All };
+        let used: HashSet<&str> = endpoints.iter().map(|e| e.host_link.as_str()).collect();
+        self.adopt_ports(|link| used.contains(link.name.as_str()), sweep)
     }
 }
 
-fn is_present(error: &Error) -> bool {
+pub(crate) fn is_present(error: &Error) -> bool {
     matches!(error, Error::Netlink { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists)
 }
 
@@ -251,7 +280,8 @@ fn fresh_group() -> u32 {
     u32::from_str_radix(&Id::random().short()[..8], 16).unwrap_or(u32::MAX) | 1 << 31
 }
 
-fn is_ours(link: &Link) -> bool {
+/// The host's end of a container's veth pair.
+pub(crate) fn is_ours(link: &Link) -> bool {
     link.kind.as_deref() == Some("veth") && link.name.starts_with(PREFIX)
 }
 
@@ -259,6 +289,8 @@ fn is_ours(link: &Link) -> bool {
 #[derive(Debug, Clone, Copy)]
 enum Asked<'a> {
     This(Ipv4Net),
+    /// The bridge is given none; this is what containers take it to have.
+    Bare(Ipv4Net),
     /// The one it has, or a free one of these.
     AnyOf(&'a Pools),
 }
@@ -279,7 +311,7 @@ fn ready_link(
     let standing: Vec<Ipv4Net> =
         addresses.iter().filter(|(i, _)| found.as_ref().is_some_and(|l| l.index == *i)).map(|(_, a)| *a).collect();
     let network = match (asked, standing.first()) {
-        (Asked::This(asked), _) => asked,
+        (Asked::This(asked) | Asked::Bare(asked), _) => asked,
         (Asked::AnyOf(_), Some(standing)) => *standing,
         (Asked::AnyOf(pools), None) => {
             let mut taken: Vec<Ipv4Net> = addresses.iter().map(|(_, a)| *a).collect();
@@ -295,7 +327,11 @@ fn ready_link(
         None => make_link(ground, name, network, mtu)?,
     };
     let whose = if link.alias.as_deref() == Some(&ground.mark()) { Whose::Engine } else { Whose::Host };
-    settle_address(routes, &link, whose, (network, &standing))?;
+    match asked {
+        Asked::Bare(_) if link.up => {}
+        Asked::Bare(_) => bring_up(routes, link.index)?,
+        _ => settle_address(routes, &link, whose, (network, &standing))?,
+    }
     Ok(Ready { index: link.index, whose, network })
 }
 
@@ -311,6 +347,12 @@ fn make_link(ground: &Ground, name: &str, network: Ipv4Net, mtu: u32) -> Result<
             socket.link(name)
         })?
         .ok_or_else(|| Error::io(format!("find the bridge {name}"), std::io::ErrorKind::NotFound))
+}
+
+fn bring_up(routes: &Stock, index: Index) -> Result<(), Error> {
+    let mut batch = Batch::new();
+    batch.set_up(index);
+    routes.with(|socket| socket.run(&mut batch))
 }
 
 /// Leaves the bridge with this address, up; one of ours with no other.

@@ -23,8 +23,15 @@ pub enum Error {
     PortTaken { ip: IpAddr, port: u16, protocol: Protocol, owner: Option<String> },
     #[error("all ports of the range {0}-{1} are taken")]
     PortsExhausted(u16, u16),
+    #[error("this kernel has no ipvlan (CONFIG_IPVLAN): macvlan is the next best driver")]
+    NoIpvlan,
+    #[error("the bridge {0} and all that were joined to it have no port left")]
+    PortsOfBridgesExhausted(String),
     #[error("invalid network option: {0}")]
     Invalid(String),
+    /// A plugin's words.
+    #[error(transparent)]
+    Plugin(#[from] cni::Error),
 }
 
 impl Error {
@@ -50,11 +57,15 @@ impl From<netlink::Error> for Error {
 impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
+            Error::Plugin(e) => e.kind(),
             Error::Netlink { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => Kind::Invalid,
             Error::Netlink { source, .. } => Kinded::kind(source),
-            Error::AddressesExhausted(_) | Error::SubnetsExhausted => Kind::Unavailable,
+            Error::AddressesExhausted(_) | Error::SubnetsExhausted | Error::PortsOfBridgesExhausted(_) => {
+                Kind::Unavailable
+            }
             Error::PortTaken { .. } | Error::PortsExhausted(..) | Error::AddressTaken(_) => Kind::Conflict,
             Error::Invalid(_) | Error::AddressOutside(..) => Kind::Invalid,
+            Error::NoIpvlan => Kind::Unsupported,
         }
     }
 }

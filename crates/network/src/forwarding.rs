@@ -7,7 +7,7 @@
 //! - In Docker's chain DOCKER-USER, the place Docker leaves to others and never flushes:
 //!   `-i BRIDGE -o docker0 RETURN`, `-i BRIDGE -o br-+ RETURN`, `-i BRIDGE ACCEPT`, `-o BRIDGE ACCEPT`. The first two let
 //!   Docker's own rules judge what goes to Docker's networks; what comes in to ours is judged by our own chain.
-//! - Without such a chain, and only if the policy of FORWARD is DROP, the two ACCEPTs at the beginning of FORWARD.
+//! - Without such a chain (or without a way from FORWARD to it), and only if the policy of FORWARD is DROP, the two ACCEPTs at the beginning of FORWARD.
 //!
 //! With neither, nothing is touched. iptables-legacy cannot be amended so; its users run
 //! `iptables-legacy -I FORWARD -i BRIDGE -j ACCEPT` and the same with `-o`. firewalld users put the bridge into the
@@ -92,7 +92,8 @@ fn comment(bridge: &str) -> String {
 }
 
 fn wanted_chain(socket: &mut Socket) -> Result<Option<&'static str>, Error> {
-    if socket.chain(TABLE, DOCKER)?.is_some() {
+    // Somebody may have flushed FORWARD: then nothing comes to Docker's chain any more.
+    if socket.chain(TABLE, DOCKER)?.is_some() && socket.leads(TABLE, FORWARD, DOCKER)? {
         return Ok(Some(DOCKER));
     }
     let forward = socket.chain(TABLE, FORWARD)?;

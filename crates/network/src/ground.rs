@@ -1,11 +1,14 @@
 //! What all networks of an engine stand on: its nft tables, its published ports, its sockets to the kernel.
 
+use crate::gate::{Firewall, Gate};
+use crate::neighbours::Neighbours;
 use crate::ports::Ports;
 use crate::rules::{Member, Rules};
+use crate::stacked::Parents;
 use crate::stock::Stock;
-use crate::{Error, Outer, Pools};
-use ipnet::Ipv4Net;
-use netlink::nft::{Family, Transaction};
+use crate::{Error, Outer, PluginFolders, Pools};
+use ipnet::{Ipv4Net, Ipv6Net};
+use netlink::nft::{Family, Heard, Transaction};
 use netlink::{Socket, link::Index};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
@@ -16,10 +19,14 @@ pub struct Ground {
     pub(crate) ports: Ports,
     pub(crate) routes: Stock,
     pub(crate) filters: Stock,
+    pub(crate) neighbours: Neighbours,
+    pub(crate) parents: Parents,
     members: Mutex<Vec<Member>>,
     /// Held while a table is made anew; those who add to it or take from it hold it shared.
     rebuilding: RwLock<()>,
     standing: Mutex<Standing>,
+    firewall: Firewall,
+    plugins: Option<PluginFolders>,
 }
 
 /// The numbers of the tables as we made them: others where somebody removed them.
@@ -27,6 +34,7 @@ pub struct Ground {
 struct Standing {
     v4: Option<u64>,
     v6: Option<u64>,
+    gate: Option<Gate>,
 }
 
 impl Standing {
@@ -46,11 +54,63 @@ impl Ground {
             table: table.to_owned(),
             ports: Ports::of(outer),
             routes: Stock::new(Socket::route),
-            filters: Stock::new(Socket::netfilter),
+            filters: Stock::numbered(Socket::netfilter),
+            neighbours: Neighbours::default(),
+            parents: Parents::default(),
             members: Mutex::default(),
             rebuilding: RwLock::default(),
             standing: Mutex::default(),
+            firewall: Firewall::Open,
+            plugins: None,
         })
+    }
+
+    /// With folders for what networks of plugins have to remember.
+    #[must_use]
+    pub fn remembering(self, plugins: PluginFolders) -> Ground {
+        Ground { plugins: Some(plugins), ..self }
+    }
+
+    /// Those of one network of plugins.
+    pub fn plugin_folders(&self, network: &str) -> Option<PluginFolders> {
+        let PluginFolders { kept, run } = self.plugins.as_ref()?;
+        Some(PluginFolders { kept: kept.join(network), run: run.clone() })
+    }
+
+    /// With this who decides about published ports.
+    #[must_use]
+    pub fn obeying(self, firewall: Firewall) -> Ground {
+        Ground { firewall, ..self }
+    }
+
+    /// Who decides about published ports.
+    pub fn firewall(&self) -> Firewall {
+        self.firewall
+    }
+
+    /// The link by which packets come back that the host's own rules let in.
+    pub(crate) fn gate_out(&self) -> Option<String> {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.gate.as_ref().map(|gate| gate.out.clone())
+    }
+
+    /// The name of the nft tables.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// What was heard of changes of this machine's rules: where others took something out of a table of ours it is made anew with the
+    /// next check.
+    pub fn hear(&self, heard: &Heard) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        for (family, number) in [(Family::Ip, 2), (Family::Ip6, 10)] {
+            let mut theirs = heard.thinned.iter().filter(|t| t.family == number && !self.filters.had(t.by));
+            let known = standing.of(family);
+            if known.is_some() && (heard.lost || theirs.any(|thinned| thinned.table == self.table)) {
+                // The number of no table.
+                *known = Some(0);
+            }
+        }
     }
 
     /// Mends what other programs took away of the tables. One question to the kernel for each when all is well.
@@ -71,8 +131,20 @@ impl Ground {
         pools.choose(&all).ok_or(Error::SubnetsExhausted)
     }
 
+    /// Where the host's routes of IPv6 lead, but for those that lead everywhere.
+    pub fn routed6(&self) -> Result<Vec<Ipv6Net>, Error> {
+        let mut all = self.routes.with(Socket::destinations6)?;
+        all.retain(|net| net.prefix_len() >= crate::pools::WIDEST);
+        Ok(all)
+    }
+
     fn check_standing(&self, standing: &mut Standing) -> Result<(), Error> {
-        for family in self.families() {
+        let families = self.families();
+        if !families.is_empty() {
+            self.check_gate(standing)?;
+        }
+        let gate = standing.gate.clone();
+        for family in families {
             let known = standing.of(family);
             let rules = self.rules(family);
             self.filters.with(|socket| {
@@ -81,15 +153,32 @@ impl Ground {
                     return Ok(());
                 }
                 if known.is_some() {
-                    tracing::warn!("the nft table {} was removed by another program: it is made anew", self.table);
+                    tracing::warn!("the nft table {} was changed by another program: it is made anew", self.table);
                 }
                 let _alone = self.rebuilding.write().unwrap_or_else(PoisonError::into_inner);
-                rules.build(&self.members_of(family), &self.ports.all()).commit(socket)?;
+                let entries: Vec<_> = self.ports.entries().into_iter().collect();
+                rules.build(&self.members_of(family), &entries, gate.as_ref()).commit(socket)?;
                 *known = socket.table_handle(family, &self.table)?;
                 Ok(())
             })?;
         }
         Ok(())
+    }
+
+    /// The links by which packets come back that the host's own rules let in; other ones want other rules.
+    fn check_gate(&self, standing: &mut Standing) -> Result<(), Error> {
+        match (self.firewall, &standing.gate) {
+            (Firewall::Open, None) if standing.v4.is_some() => Ok(()),
+            (Firewall::Open, _) => Gate::down(&self.routes, &self.table),
+            (Firewall::Host, Some(gate)) if gate.stands(&self.routes, &self.table)? => Ok(()),
+            (Firewall::Host, was) => {
+                if was.is_some() {
+                    (standing.v4, standing.v6) = (standing.v4.and(Some(0)), standing.v6.and(Some(0)));
+                }
+                standing.gate = Some(Gate::up(&self.routes, &self.table)?);
+                Ok(())
+            }
+        }
     }
 
     pub(crate) fn rules(&self, family: Family) -> Rules<'_> {
@@ -149,6 +238,9 @@ impl Ground {
                 let removed = self.filters.with(|socket| self.rules(family).remove().commit(socket));
                 *standing.of(family) = None;
                 done = done.and(removed);
+                if standing.gate.take().is_some() {
+                    done = done.and(Gate::down(&self.routes, &self.table));
+                }
             } else if family == Family::Ip || member.ipv6 {
                 let taken = self.change(family, |rules, t| rules.leave(t, &member));
                 done = done.and(taken.or_else(|e| if crate::publish::is_absent(&e) { Ok(()) } else { Err(e) }));

@@ -70,7 +70,10 @@ impl Bridge {
                 self.leaving.queue.lock().unwrap_or_else(PoisonError::into_inner).extend(stuck);
             }
         }
-        gone.iter().for_each(|departure| self.give_back(departure.address, departure.address6));
+        gone.iter().for_each(|departure| {
+            self.rise(&departure.link);
+            self.give_back(departure.address, departure.address6);
+        });
     }
 
     fn earliest(&self, most: usize) -> Vec<Departure> {

@@ -3,6 +3,7 @@
 use crate::Pools;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -37,6 +38,7 @@ pub struct Design {
     pub together: bool,
     /// Whether what leaves it has the host's address.
     pub masquerade: bool,
+    pub manners: crate::Manners,
 }
 
 /// Which addresses a network has.
@@ -65,6 +67,12 @@ pub struct Wish {
     pub mac: Option<[u8; 6]>,
     /// Whether everything without a better route leaves by it.
     pub default_route: bool,
+    /// What is published as it is attached: plugins have to know at once, and others are told afterwards.
+    pub ports: Vec<PortRequest>,
+    /// What plugins are told of the container's own name servers and search domains.
+    pub dns: (Vec<IpAddr>, Vec<String>),
+    /// Options of the end itself, for plugins.
+    pub options: BTreeMap<String, String>,
 }
 
 /// A container's end on a network.
@@ -89,6 +97,13 @@ pub struct Endpoint {
     pub ipv6: Option<ipnet::Ipv6Net>,
     #[serde(default)]
     pub gateway6: Option<Ipv6Addr>,
+    /// There is no gateway, and the link itself leads out.
+    #[serde(default)]
+    pub is_way: bool,
+    /// Name servers that came with it; empty where it says none.
+    #[serde(default)]
+    pub name_servers: Vec<IpAddr>,
+    /// Empty where it is the parent's.
     pub mac: String,
     pub ports: Vec<Port>,
 }

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::container::inside;
 use netlink::Socket;
-use netlink::nft::{BaseChain, ChainKind, Hook, Transaction};
+use netlink::nft::{BaseChain, ChainKind, Family, Hook, Transaction};
 use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
 
@@ -20,9 +20,12 @@ const TCP: u8 = 6;
 /// Leads 127.0.0.11:53 to these ports of the same address, (UDP, TCP); what was led elsewhere before no longer is.
 pub fn lead_names(netns: BorrowedFd<'_>, (udp, tcp): (u16, u16)) -> Result<(), Error> {
     inside(netns, || {
+        let mut socket = Socket::netfilter()?;
         let mut t = Transaction::new();
-        t.add_table(TABLE);
-        t.delete_table(TABLE);
+        // The socket's end would wait for what was deleted: some 10 ms, for the kernel's readers (RCU). A new namespace has nothing.
+        if socket.table_handle(Family::Ip, TABLE)?.is_some() {
+            t.delete_table(TABLE);
+        }
         t.add_table(TABLE);
         t.add_chain(TABLE, &OUTPUT);
         for (protocol, port) in [(UDP, udp), (TCP, tcp)] {
@@ -30,6 +33,6 @@ pub fn lead_names(netns: BorrowedFd<'_>, (udp, tcp): (u16, u16)) -> Result<(), E
                 r.destination_in(NAME_SERVER.into()).to_port(protocol, PORT).dnat_to(NAME_SERVER, port);
             });
         }
-        Ok(t.commit(&mut Socket::netfilter()?)?)
+        Ok(t.commit(&mut socket)?)
     })
 }

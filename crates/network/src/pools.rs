@@ -14,12 +14,17 @@ const SMALLEST: [u8; 2] = [30, 126];
 pub struct Pools(Vec<(IpNet, u8)>);
 
 impl Default for Pools {
-    /// As Docker's: 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/20 to 192.168.240.0/20.
+    /// As Docker's: 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/20 to 192.168.240.0/20. Docker has no more; here follow networks
+    /// of /24, those of 172.16.0.0/16 and of 10.64.0.0/10.
     fn default() -> Pools {
         let large = (17..=31).map(|i| (Ipv4Addr::new(172, i, 0, 0), 16, 16));
-        let small = (Ipv4Addr::new(192, 168, 0, 0), 16, 20);
+        let further = [
+            (Ipv4Addr::new(192, 168, 0, 0), 16, 20),
+            (Ipv4Addr::new(172, 16, 0, 0), 16, 24),
+            (Ipv4Addr::new(10, 64, 0, 0), 10, 24),
+        ];
         let range = |(base, prefix, size)| (IpNet::V4(Ipv4Net::new_assert(base, prefix)), size);
-        Pools(large.chain([small]).map(range).collect())
+        Pools(large.chain(further).map(range).collect())
     }
 }
 
@@ -61,25 +66,33 @@ impl Pools {
     }
 
     fn first_free(&self, taken: &[IpNet], family: fn(&IpAddr) -> bool) -> Option<IpNet> {
-        self.0.iter().filter(|(base, _)| family(&base.addr())).find_map(|(base, size)| free_within(*base, *size, taken))
+        let mut taken: Vec<(u128, u128)> = taken
+            .iter()
+            .filter(|net| family(&net.addr()))
+            .map(|net| (bits(net.network()), bits(net.broadcast())))
+            .collect();
+        taken.sort_unstable();
+        let of_family = self.0.iter().filter(|(base, _)| family(&base.addr()));
+        of_family.into_iter().find_map(|(base, size)| free_within(*base, *size, &taken))
     }
 }
 
-/// A range may have more subnets than can be tried: what is taken is stepped over as a whole.
-fn free_within(base: IpNet, size: u8, taken: &[IpNet]) -> Option<IpNet> {
+/// A range may have more subnets than can be tried: what is taken is stepped over as a whole. `taken` are first and last addresses, in
+/// order.
+fn free_within(base: IpNet, size: u8, taken: &[(u128, u128)]) -> Option<IpNet> {
     let step = 1_u128 << (base.max_prefix_len() - size);
     let end = bits(base.broadcast());
     let mut at = bits(base.network());
-    while at <= end {
-        let candidate = subnet(base, at, size)?;
-        let overlapping =
-            taken.iter().filter(|net| net.contains(&candidate.network()) || candidate.contains(&net.network()));
-        match overlapping.map(|net| bits(net.broadcast())).max() {
-            None => return Some(candidate),
-            Some(last) => at = (last | (step - 1)).checked_add(1)?,
+    for (first, last) in taken {
+        if *last < at {
+            continue;
         }
+        if *first > at.saturating_add(step - 1) {
+            break;
+        }
+        at = (last | (step - 1)).checked_add(1)?;
     }
-    None
+    if at > end { None } else { subnet(base, at, size) }
 }
 
 fn subnet(like: IpNet, at: u128, size: u8) -> Option<IpNet> {
@@ -116,7 +129,23 @@ mod tests {
 
     #[test]
     fn a_host_that_has_routes_to_all_of_them_gets_none() {
-        assert_eq!(chosen(&["172.16.0.0/12", "192.168.0.0/16"]), "none");
+        assert_eq!(chosen(&["172.16.0.0/12", "192.168.0.0/16"]), "10.64.0.1/24");
+        assert_eq!(chosen(&["172.16.0.0/12", "192.168.0.0/16", "10.0.0.0/8"]), "none");
+    }
+
+    #[test]
+    fn many_networks_have_subnets_that_do_not_overlap_whatever_else_is_taken() {
+        let pools = Pools::default();
+        let mut taken: Vec<Ipv4Net> =
+            nets(&["0.0.0.0/0", "10.64.3.128/25", "172.16.1.9/32", "192.168.17.0/30", "172.30.0.0/15"]);
+        for _ in 0..1000 {
+            let found = pools.choose(&taken).unwrap();
+            let overlaps = |net: &Ipv4Net| {
+                net.prefix_len() > 8 && (net.contains(&found.network()) || found.contains(&net.network()))
+            };
+            assert!(!taken.iter().any(overlaps), "{found}");
+            taken.push(found.trunc());
+        }
     }
 
     #[test]

@@ -1,13 +1,24 @@
 //! The published ports of an engine: which container has which, and what holds it on the host.
 
+use crate::entries::{Direct, Entry, entries};
+use crate::manners::{Gateway, Manners};
 use crate::reservation::{self, Reservation};
+use crate::rules::Published;
 use crate::{Endpoint, Error, Outer, OuterPort, Port, PortRequest, Protocol, owner, sysctl};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A port of the host.
-type Place = (Protocol, IpAddr, u16);
+/// A port of the host: the same port of all addresses lies together.
+type Place = (Protocol, u16, IpAddr);
+
+/// Who has what.
+#[derive(Debug, Default)]
+struct Table {
+    held: BTreeMap<Place, Holding>,
+    /// Ports of containers that are reached at the containers' own addresses.
+    direct: BTreeSet<Direct>,
+}
 
 #[derive(Debug)]
 struct Holding {
@@ -31,7 +42,7 @@ const TRIES: usize = 16;
 /// The published ports.
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
-    held: Mutex<HashMap<Place, Holding>>,
+    table: Mutex<Table>,
     /// Whose ports they are, when not this network namespace's.
     outer: Option<Arc<dyn Outer>>,
 }
@@ -59,7 +70,7 @@ impl Drop for Claim<'_> {
 
 impl Ports {
     pub(crate) fn of(outer: Option<Arc<dyn Outer>>) -> Ports {
-        Ports { held: Mutex::default(), outer }
+        Ports { table: Mutex::default(), outer }
     }
 
     /// Keeps the port `at` for `to`; with its number. `Ok(None)`: it is taken.
@@ -77,16 +88,42 @@ impl Ports {
     }
 
     /// Claims what each request asks for, or nothing at all.
-    pub(crate) fn claim(&self, endpoint: &Endpoint, requests: &[PortRequest]) -> Result<Claim<'_>, Error> {
+    pub(crate) fn claim(
+        &self,
+        endpoint: &Endpoint,
+        requests: &[PortRequest],
+        manners: &Manners,
+    ) -> Result<Claim<'_>, Error> {
         let mut claim = Claim { owner: self, ports: Vec::with_capacity(requests.len()) };
         for request in requests {
             check(request, endpoint)?;
         }
         for request in requests {
-            let wanted = self.both(request, endpoint);
-            claim.ports.extend(self.claim_each(endpoint, request, &wanted)?);
+            let is_routed = |ip: &IpAddr| manners.gateway(*ip) == Gateway::Routed;
+            let (routed, wanted): (Vec<IpAddr>, Vec<IpAddr>) =
+                self.both(request, endpoint).into_iter().partition(is_routed);
+            claim.ports.extend(self.open_directly(endpoint, request, &routed));
+            if !wanted.is_empty() {
+                claim.ports.extend(self.claim_each(endpoint, request, &wanted)?);
+            }
+            let beside: Vec<IpAddr> = wanted.into_iter().filter(|ip| manners.opens(*ip)).collect();
+            self.open_directly(endpoint, request, &beside);
         }
         Ok(claim)
+    }
+
+    /// Opens the container's port at its own address; of each family the address of the host is left open.
+    fn open_directly(&self, endpoint: &Endpoint, request: &PortRequest, like: &[IpAddr]) -> Vec<Published> {
+        let mut table = self.lock();
+        let mut opened = Vec::new();
+        for ip in like {
+            let Some(container) = endpoint.address_like(*ip) else { continue };
+            let PortRequest { container_port, protocol, .. } = *request;
+            if table.direct.insert(Direct { container, protocol, port: container_port }) {
+                opened.push((Port { container_port, protocol, host_ip: all_like(*ip), host_port: 0 }, container));
+            }
+        }
+        opened
     }
 
     /// The addresses of the host that a request is about.
@@ -100,9 +137,16 @@ impl Ports {
     }
 
     /// Claims ports that a container has had since an earlier engine. What holds them on the host may be missing.
-    pub(crate) fn adopt(&self, endpoint: &Endpoint) {
+    pub(crate) fn adopt(&self, endpoint: &Endpoint, manners: &Manners) {
         for port in &endpoint.ports {
             let Some(container) = endpoint.address_like(port.host_ip) else { continue };
+            if manners.opens(port.host_ip) {
+                let direct = Direct { container, protocol: port.protocol, port: port.container_port };
+                self.lock().direct.insert(direct);
+            }
+            if port.host_port == 0 {
+                continue;
+            }
             let at = SocketAddr::new(port.host_ip, port.host_port);
             let held = match self.hold(port.protocol, at, SocketAddr::new(container, port.container_port)) {
                 Ok(Some((_, held))) => Some(held),
@@ -118,33 +162,65 @@ impl Ports {
                 }
             };
             let holding = Holding { container, container_port: port.container_port, held };
-            self.lock().insert((port.protocol, port.host_ip, port.host_port), holding);
+            self.lock().held.insert((port.protocol, port.host_port, port.host_ip), holding);
         }
     }
 
     /// Gives back those of `ports` that lead to their container, and tells which.
-    pub(crate) fn release(&self, ports: &[(Port, IpAddr)]) -> Vec<(Port, IpAddr)> {
-        let mut held = self.lock();
-        let mine = |(p, container): &&(Port, IpAddr)| {
-            let place = (p.protocol, p.host_ip, p.host_port);
-            if held.get(&place).is_some_and(|h| h.container == *container) {
-                held.remove(&place).is_some()
-            } else {
-                false
+    pub(crate) fn release(&self, ports: &[Published]) -> Vec<Published> {
+        let mut table = self.lock();
+        let mut released = Vec::new();
+        for (port, container) in ports {
+            let place = (port.protocol, port.host_port, port.host_ip);
+            let is_mine = table.held.get(&place).is_some_and(|holding| holding.container == *container);
+            if is_mine {
+                table.held.remove(&place);
             }
-        };
-        ports.iter().filter(mine).cloned().collect()
+            let direct = Direct { container: *container, protocol: port.protocol, port: port.container_port };
+            let was_open = (is_mine || port.host_port == 0) && table.direct.remove(&direct);
+            if is_mine || was_open {
+                released.push((port.clone(), *container));
+            }
+            if was_open && table.leads_to(&direct) {
+                // Another port of the host leads there.
+                table.direct.insert(direct);
+            }
+        }
+        released
     }
 
-    /// Every published port with its container.
-    pub(crate) fn all(&self) -> Vec<(Port, IpAddr)> {
-        let held = self.lock();
-        held.iter()
-            .map(|(&(protocol, host_ip, host_port), holding)| {
-                let port = Port { container_port: holding.container_port, protocol, host_ip, host_port };
-                (port, holding.container)
-            })
-            .collect()
+    /// Every port of the host that is published, with its container.
+    pub(crate) fn all(&self) -> Vec<Published> {
+        self.lock().published(|_| true)
+    }
+
+    /// Who has this port: of the host, or of a container that is reached at its own address.
+    pub(crate) fn leading_from(&self, protocol: Protocol, number: u16) -> Vec<Published> {
+        let table = self.lock();
+        let of_host = table.published(|_| true).into_iter();
+        let mut all: Vec<_> = of_host.filter(|(p, _)| p.protocol == protocol && p.host_port == number).collect();
+        for direct in table.direct.iter().filter(|d| d.protocol == protocol && d.port == number) {
+            let (host_ip, container_port) = (all_like(direct.container), direct.port);
+            all.push((Port { container_port, protocol, host_ip, host_port: 0 }, direct.container));
+        }
+        all
+    }
+
+    /// What the tables have for these containers.
+    pub(crate) fn entries_of(&self, containers: &BTreeSet<IpAddr>) -> BTreeSet<Entry> {
+        let table = self.lock();
+        let direct: Vec<Direct> = table.direct.iter().filter(|d| containers.contains(&d.container)).copied().collect();
+        let held = table.published(|address| containers.contains(&address));
+        drop(table);
+        entries(&held, &direct)
+    }
+
+    /// What the tables have.
+    pub(crate) fn entries(&self) -> BTreeSet<Entry> {
+        let table = self.lock();
+        let (held, direct) = (table.published(|_| true), table.direct.iter().copied().collect::<Vec<_>>());
+        drop(table);
+        entries(&held, &direct)
     }
 
     /// The same port of each address.
@@ -216,18 +292,18 @@ impl Ports {
     fn try_claim(&self, protocol: Protocol, at: SocketAddr, to: SocketAddr) -> Result<Option<Port>, Error> {
         let Some((host_port, held)) = self.hold(protocol, at, to)? else { return Ok(None) };
         let host_ip = at.ip();
-        let mut all = self.lock();
-        if conflict(&all, protocol, host_ip, host_port).is_some() {
+        let mut table = self.lock();
+        if table.conflict(protocol, host_ip, host_port).is_some() {
             return Ok(None);
         }
         let (container, container_port) = (to.ip(), to.port());
-        all.insert((protocol, host_ip, host_port), Holding { container, container_port, held: Some(held) });
+        table.held.insert((protocol, host_port, host_ip), Holding { container, container_port, held: Some(held) });
         Ok(Some(Port { container_port, protocol, host_ip, host_port }))
     }
 
     fn taken(&self, protocol: Protocol, wanted: &[IpAddr], port: u16) -> Error {
         let owner = |ip: IpAddr| {
-            let ours = conflict(&self.lock(), protocol, ip, port).map(|container| format!("container {container}"));
+            let ours = self.lock().conflict(protocol, ip, port).map(|container| format!("container {container}"));
             ours.or_else(|| owner::of_port(protocol, ip, port)).map(|owner| (ip, Some(owner)))
         };
         let first = wanted.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -235,20 +311,45 @@ impl Ports {
         Error::PortTaken { ip, port, protocol, owner }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Holding>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The container that has this port, on the same address, on all, or (for all addresses) on any of that family.
-fn conflict(held: &HashMap<Place, Holding>, protocol: Protocol, ip: IpAddr, port: u16) -> Option<IpAddr> {
-    let at = |ip: IpAddr| held.get(&(protocol, ip, port)).map(|h| h.container);
-    let all: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    if ip != all {
-        return at(ip).or_else(|| at(all));
+impl Table {
+    /// The container that has this port, on the same address, on all, or (for all addresses) on any of that family.
+    fn conflict(&self, protocol: Protocol, ip: IpAddr, port: u16) -> Option<IpAddr> {
+        let at = |ip: IpAddr| self.held.get(&(protocol, port, ip)).map(|h| h.container);
+        let all = all_like(ip);
+        if ip != all {
+            return at(ip).or_else(|| at(all));
+        }
+        let last = if ip.is_ipv4() { Ipv4Addr::BROADCAST.into() } else { IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)) };
+        self.held.range((protocol, port, all)..=(protocol, port, last)).next().map(|(_, h)| h.container)
     }
-    let same = |(p, other, n): &Place| *p == protocol && *n == port && other.is_ipv4() == ip.is_ipv4();
-    held.iter().find(|(place, _)| same(place)).map(|(_, h)| h.container)
+
+    fn published(&self, of: impl Fn(IpAddr) -> bool) -> Vec<Published> {
+        let held = self.held.iter().filter(|(_, holding)| of(holding.container));
+        held.map(|(&(protocol, host_port, host_ip), holding)| {
+            let port = Port { container_port: holding.container_port, protocol, host_ip, host_port };
+            (port, holding.container)
+        })
+        .collect()
+    }
+
+    fn leads_to(&self, direct: &Direct) -> bool {
+        let leads = |((protocol, _, _), holding): (&Place, &Holding)| {
+            *protocol == direct.protocol
+                && holding.container == direct.container
+                && holding.container_port == direct.port
+        };
+        self.held.iter().any(leads)
+    }
+}
+
+/// All addresses of the family that `like` is of.
+fn all_like(like: IpAddr) -> IpAddr {
+    if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }
 
 fn check(request: &PortRequest, endpoint: &Endpoint) -> Result<(), Error> {
@@ -283,6 +384,8 @@ mod tests {
             gateway: None,
             ipv6: None,
             gateway6: None,
+            is_way: false,
+            name_servers: Vec::new(),
             mac: String::new(),
             ports: Vec::new(),
         }
@@ -293,6 +396,10 @@ mod tests {
         PortRequest { container_port: 80, protocol: Protocol::Tcp, host_ip, host_ports }
     }
 
+    fn nat() -> Manners {
+        Manners::default()
+    }
+
     fn with(ports: &[Port], end: &Endpoint) -> Vec<(Port, IpAddr)> {
         ports.iter().map(|port| (port.clone(), end.address.into())).collect()
     }
@@ -300,9 +407,9 @@ mod tests {
     #[test]
     fn a_claim_that_fails_half_way_holds_nothing() {
         let ports = Ports::default();
-        let first = ports.claim(&end(2), &[request((0, 0))]).unwrap().keep();
+        let first = ports.claim(&end(2), &[request((0, 0))], &nat()).unwrap().keep();
         let taken = first[0].host_port;
-        let failed = ports.claim(&end(3), &[request((0, 0)), request((taken, taken))]);
+        let failed = ports.claim(&end(3), &[request((0, 0)), request((taken, taken))], &nat());
         assert!(matches!(failed, Err(Error::PortTaken { owner: Some(o), .. }) if o == "container 10.9.0.2"));
         assert_eq!(ports.all(), with(&first, &end(2)));
     }
@@ -310,7 +417,7 @@ mod tests {
     #[test]
     fn only_its_owner_gives_a_port_back() {
         let ports = Ports::default();
-        let claimed = ports.claim(&end(2), &[request((0, 0))]).unwrap().keep();
+        let claimed = ports.claim(&end(2), &[request((0, 0))], &nat()).unwrap().keep();
         assert_eq!(ports.release(&with(&claimed, &end(3))), []);
         assert_eq!(ports.release(&with(&claimed, &end(2))), with(&claimed, &end(2)));
         assert_eq!(ports.release(&with(&claimed, &end(2))), []);
@@ -321,19 +428,45 @@ mod tests {
         let ports = Ports::default();
         let both = Endpoint { ipv6: Some("fd00::2/64".parse().unwrap()), ..end(2) };
         let any = PortRequest { host_ip: None, ..request((0, 0)) };
-        let claimed = ports.claim(&both, std::slice::from_ref(&any)).unwrap().keep();
+        let claimed = ports.claim(&both, std::slice::from_ref(&any), &nat()).unwrap().keep();
         assert_eq!(claimed.iter().map(|p| p.host_ip.to_string()).collect::<Vec<_>>(), ["0.0.0.0", "::"]);
         assert_eq!(claimed[0].host_port, claimed[1].host_port);
         let v6 = PortRequest { host_ip: Some(Ipv6Addr::LOCALHOST.into()), ..any };
-        assert!(matches!(ports.claim(&end(3), &[v6]), Err(Error::Invalid(_))));
+        assert!(matches!(ports.claim(&end(3), &[v6], &nat()), Err(Error::Invalid(_))));
     }
 
     #[test]
     fn ranges_that_are_none_are_refused_before_anything_is_claimed() {
         let ports = Ports::default();
         for wrong in [(0, 9), (9, 8)] {
-            assert!(matches!(ports.claim(&end(2), &[request((0, 0)), request(wrong)]), Err(Error::Invalid(_))));
+            assert!(matches!(ports.claim(&end(2), &[request((0, 0)), request(wrong)], &nat()), Err(Error::Invalid(_))));
         }
         assert_eq!(ports.all(), []);
+    }
+
+    #[test]
+    fn a_routed_port_holds_nothing_of_the_host() {
+        let ports = Ports::default();
+        let routed = Manners { v4: Gateway::Routed, ..Manners::default() };
+        let claimed = ports.claim(&end(2), &[request((0, 0)), request((9, 9))], &routed).unwrap().keep();
+        assert_eq!(
+            claimed.iter().map(|p| (p.host_ip, p.host_port)).collect::<Vec<_>>(),
+            [(all_like(end(2).address.into()), 0)]
+        );
+        assert_eq!((ports.all().len(), ports.entries().len()), (0, 1));
+        assert_eq!(ports.release(&with(&claimed, &end(2))).len(), 1);
+        assert_eq!(ports.entries(), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_port_stays_open_to_trusted_links_until_the_last_of_the_host_is_taken_back() {
+        let ports = Ports::default();
+        let trusting = Manners { trusted: vec!["wg0".to_owned()], ..Manners::default() };
+        let claimed = ports.claim(&end(2), &[request((0, 0)), request((0, 0))], &trusting).unwrap().keep();
+        assert_eq!((claimed.len(), ports.entries().len()), (2, 3));
+        ports.release(&with(&claimed[..1], &end(2)));
+        assert_eq!(ports.entries().len(), 2);
+        ports.release(&with(&claimed[1..], &end(2)));
+        assert_eq!(ports.entries(), BTreeSet::new());
     }
 }

@@ -1,10 +1,12 @@
 //! Publishes a container's ports on the host, and takes them back.
 
 use crate::bridge::Bridge;
+use crate::entries::Entry;
 use crate::rules::Published;
-use crate::{Endpoint, Error, Port, PortRequest, Protocol};
+use crate::{Endpoint, Error, Ground, Port, PortRequest, Protocol};
 use netlink::conntrack::Flows;
 use netlink::nft::Family;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 impl Bridge {
@@ -15,20 +17,71 @@ impl Bridge {
         }
         self.check_in_passing();
         let _whole = self.ground.whole();
-        let claim = self.ground.ports.claim(endpoint, requests)?;
-        self.add_elements(&claim.ports)?;
-        self.forget_udp(claim.ports.iter().map(|(p, _)| (p, Flows::SentTo(p.host_port))));
+        let containers = addresses(endpoint);
+        let before = self.ground.ports.entries_of(&containers);
+        let claim = self.ground.ports.claim(endpoint, requests, &self.manners)?;
+        let after = self.ground.ports.entries_of(&containers);
+        self.ground.change_entries(&before, &after)?;
+        self.ground.forget(&claim.ports, |flows, (port, _)| flows.sent_to((port.host_port, port.host_port)));
         endpoint.ports.extend(claim.keep());
         Ok(())
     }
 
-    /// Both tables or none.
-    fn add_elements(&self, ports: &[Published]) -> Result<(), Error> {
+    /// Takes back what `publish` did; the container stays attached. Ports of `endpoint` that are taken back already, or
+    /// another container's by now, are left alone.
+    pub fn unpublish(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        self.withdraw(&published(endpoint, &endpoint.ports)).map(|_| ())
+    }
+
+    /// Takes back these ports of a container that lives on: connections that came by them end, too.
+    pub fn unpublish_some(&self, endpoint: &mut Endpoint, ports: &[Port]) -> Result<(), Error> {
+        let released = self.withdraw(&published(endpoint, ports))?;
+        endpoint.ports.retain(|port| !ports.contains(port));
+        self.ground.forget_all(&released);
+        Ok(())
+    }
+
+    pub(crate) fn withdraw(&self, ports: &[Published]) -> Result<Vec<Published>, Error> {
+        if ports.is_empty() {
+            return Ok(Vec::new());
+        }
+        let _whole = self.ground.whole();
+        let containers: BTreeSet<IpAddr> = ports.iter().map(|(_, container)| *container).collect();
+        let before = self.ground.ports.entries_of(&containers);
+        let released = self.ground.ports.release(ports);
+        if released.is_empty() {
+            return Ok(released);
+        }
+        let after = self.ground.ports.entries_of(&containers);
+        let taken = match self.ground.change_entries(&before, &after) {
+            // One that is missing refuses the whole: others removed some, or the table. Then one by one.
+            Err(e) if is_absent(&e) => self.ground.change_one_by_one(&before, &after),
+            other => other,
+        };
+        self.ground.forget(&released, |flows, (_, container)| flows.answered_by(*container));
+        taken.map(|()| released)
+    }
+}
+
+fn addresses(endpoint: &Endpoint) -> BTreeSet<IpAddr> {
+    let v6 = endpoint.ipv6.map(|net| net.addr().into());
+    [Some(endpoint.address.into()), v6].into_iter().flatten().collect()
+}
+
+fn published(endpoint: &Endpoint, ports: &[Port]) -> Vec<Published> {
+    let with_address = |port: &Port| Some((port.clone(), endpoint.address_like(port.host_ip)?));
+    ports.iter().filter_map(with_address).collect()
+}
+
+impl Ground {
+    /// Makes of one state of the tables another; of both families or of none.
+    fn change_entries(&self, before: &BTreeSet<Entry>, after: &BTreeSet<Entry>) -> Result<(), Error> {
         let mut done: Vec<Family> = Vec::new();
-        for family in self.families_of(ports) {
-            if let Err(e) = self.ground.change(family, |rules, t| rules.add(t, ports)) {
+        for (family, (old, new)) in differences(before, after) {
+            if let Err(e) = self.change(family, |rules, t| rules.exchange(t, &old, &new)) {
                 for family in done {
-                    let _ = self.ground.change(family, |rules, t| rules.take(t, ports));
+                    let (old, new) = differences(after, before).remove(&family).unwrap_or_default();
+                    let _ = self.change(family, |rules, t| rules.exchange(t, &old, &new));
                 }
                 return Err(e);
             }
@@ -37,62 +90,67 @@ impl Bridge {
         Ok(())
     }
 
-    fn families_of(&self, ports: &[Published]) -> Vec<Family> {
-        let has = |v4: bool| ports.iter().any(|(port, _)| port.host_ip.is_ipv4() == v4);
-        let all = [(Family::Ip, has(true)), (Family::Ip6, has(false))];
-        all.into_iter().filter(|(_, has)| *has).map(|(family, _)| family).collect()
-    }
-
-    /// Takes back what `publish` did; the container stays attached. Ports of `endpoint` that are taken back already, or
-    /// another container's by now, are left alone.
-    pub fn unpublish(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        let with_address = |port: &Port| Some((port.clone(), endpoint.address_like(port.host_ip)?));
-        let ports: Vec<Published> = endpoint.ports.iter().filter_map(with_address).collect();
-        self.withdraw(&ports)
-    }
-
-    pub(crate) fn withdraw(&self, ports: &[Published]) -> Result<(), Error> {
-        let _whole = self.ground.whole();
-        let ports = self.ground.ports.release(ports);
-        if ports.is_empty() {
-            return Ok(());
+    /// The same where some of `before` is not there any more.
+    fn change_one_by_one(&self, before: &BTreeSet<Entry>, after: &BTreeSet<Entry>) -> Result<(), Error> {
+        let steps = differences(before, after).into_iter().flat_map(|(family, (old, new))| {
+            let old = old.into_iter().map(move |entry| (family, vec![entry], Vec::new()));
+            old.chain(new.into_iter().map(move |entry| (family, Vec::new(), vec![entry])))
+        });
+        for (family, old, new) in steps {
+            match self.change(family, |rules, t| rules.exchange(t, &old, &new)) {
+                Err(e) if !is_absent(&e) => return Err(e),
+                _ => {}
+            }
         }
-        let taken = match self.take_elements(&ports) {
-            // One that is missing refuses the whole: others removed some, or the table. Then one by one.
-            Err(e) if is_absent(&e) => ports.iter().try_for_each(|port| self.take_if_there(port)),
-            other => other,
-        };
-        let udp = ports.iter().filter(|(p, _)| p.protocol == Protocol::Udp);
-        self.forget_udp(udp.filter_map(|(p, address)| match address {
-            IpAddr::V4(address) => Some((p, Flows::AnsweredBy(*address))),
-            IpAddr::V6(_) => None,
-        }));
-        taken
-    }
-
-    fn take_if_there(&self, port: &Published) -> Result<(), Error> {
-        match self.take_elements(std::slice::from_ref(port)) {
-            Err(e) if !is_absent(&e) => Err(e),
-            _ => Ok(()),
-        }
-    }
-
-    fn take_elements(&self, ports: &[Published]) -> Result<(), Error> {
-        let take = |family| self.ground.change(family, |rules, t| rules.take(t, ports));
-        self.families_of(ports).into_iter().map(take).fold(Ok(()), Result::and)
+        Ok(())
     }
 
     /// A UDP flow goes on where it went before its port was (un)published, as long as packets come: it must be
     /// forgotten. TCP has ends of its own. That it fails is told, not fatal.
-    fn forget_udp<'a>(&self, flows: impl Iterator<Item = (&'a Port, Flows)>) {
-        let sorts: Vec<Flows> = flows.filter(|(p, _)| p.protocol == Protocol::Udp).map(|(_, f)| f).collect();
+    fn forget(&self, ports: &[Published], which: impl Fn(Flows, &Published) -> Flows) {
+        let udp = ports.iter().filter(|(port, _)| port.protocol == Protocol::Udp && port.host_port != 0);
+        let mut sorts: Vec<Flows> = Vec::new();
+        for published in udp {
+            let sort = which(Flows::of(published.0.protocol.number(), published.0.host_ip), published);
+            if sorts.last() != Some(&sort) {
+                sorts.push(sort);
+            }
+        }
+        self.forget_or_tell(&sorts);
+    }
+
+    /// Every flow that came by these ports, of whatever protocol.
+    fn forget_all(&self, ports: &[Published]) {
+        let sort = |(port, container): &Published| {
+            let flows = Flows::of(port.protocol.number(), *container).answered_by(*container);
+            let to = if port.host_port == 0 { port.container_port } else { port.host_port };
+            flows.sent_to((to, to))
+        };
+        self.forget_or_tell(&ports.iter().map(sort).collect::<Vec<_>>());
+    }
+
+    fn forget_or_tell(&self, sorts: &[Flows]) {
         if sorts.is_empty() {
             return;
         }
-        if let Err(e) = self.ground.filters.with(|socket| socket.forget_udp(&sorts)) {
+        if let Err(e) = self.filters.with(|socket| socket.forget(&Flows::joined(sorts))) {
             tracing::warn!("{}", base::chain(&e));
         }
     }
+}
+
+type Difference = BTreeMap<Family, (Vec<Entry>, Vec<Entry>)>;
+
+/// What goes and what comes, by family.
+fn differences(before: &BTreeSet<Entry>, after: &BTreeSet<Entry>) -> Difference {
+    let mut all = Difference::new();
+    for entry in before.difference(after) {
+        all.entry(entry.family()).or_default().0.push(entry.clone());
+    }
+    for entry in after.difference(before) {
+        all.entry(entry.family()).or_default().1.push(entry.clone());
+    }
+    all
 }
 
 pub(crate) fn is_absent(error: &Error) -> bool {

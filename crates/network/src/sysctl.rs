@@ -67,6 +67,47 @@ pub(crate) fn prepare_host(bridge: &str, whose: Whose, ipv6: bool) -> Result<(),
     Ok(())
 }
 
+/// Settings of a further bridge of a network: it is a wire, and answers for no address, as the host would on each of its links.
+pub(crate) fn prepare_shard(bridge: &str) -> Result<(), Error> {
+    set(&format!("ipv4/conf/{bridge}/arp_ignore"), "8")?;
+    set_if_there(&format!("ipv6/conf/{bridge}/disable_ipv6"), "1")
+}
+
+/// Lets the tables of neighbours grow to so many entries, of all network namespaces together. Only the machine's first one has the
+/// settings; that they cannot be changed is told, not fatal.
+pub(crate) fn make_room_for_neighbours(entries: usize) {
+    for family in ["ipv4", "ipv6"] {
+        let name = |number: u8| format!("{family}/neigh/default/gc_thresh{number}");
+        let most: Option<usize> = read(&name(3)).and_then(|text| text.parse().ok());
+        if most.is_none_or(|most| most >= entries) {
+            continue;
+        }
+        let raised = [(3, entries), (2, entries / 2)]
+            .into_iter()
+            .try_for_each(|(number, value)| set(&name(number), &value.to_string()));
+        match raised {
+            Ok(()) => tracing::info!(
+                "net.{family}.neigh.default.gc_thresh3 is now {entries}: many containers have an address each"
+            ),
+            Err(e) => {
+                tracing::warn!("there may be more containers than the kernel knows neighbours: {}", base::chain(&e))
+            }
+        }
+    }
+}
+
+/// Settings of the pair of links that packets are sent round by ([`crate::gate`]): what comes back by it may be from anywhere (2: return
+/// paths by any link will do), and it has an IPv6 address at once, so that it has a route.
+pub(crate) fn prepare_gate(into: &str, out: &str) -> Result<(), Error> {
+    set(&format!("ipv4/conf/{out}/rp_filter"), "2")?;
+    for link in [into, out] {
+        for (setting, value) in [("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", "0")] {
+            set_if_there(&format!("ipv6/conf/{link}/{setting}"), value)?;
+        }
+    }
+    Ok(())
+}
+
 /// Links that take addresses and routes from router advertisements.
 fn accepting_links() -> Vec<String> {
     let links = fs::read_dir("/proc/sys/net/ipv6/conf").into_iter().flatten().flatten();
@@ -96,7 +137,7 @@ fn read(name: &str) -> Option<String> {
     fs::read_to_string(format!("/proc/sys/net/{name}")).ok().map(|text| text.trim().to_owned())
 }
 
-fn set(name: &str, value: &str) -> Result<(), Error> {
+pub(crate) fn set(name: &str, value: &str) -> Result<(), Error> {
     // Without O_CREAT and O_TRUNC, which fs::write has: they cost as much as the write.
     let written = OpenOptions::new().write(true).open(format!("/proc/sys/net/{name}"));
     written

@@ -36,7 +36,8 @@ impl Cancel {
         }
     }
 
-    pub(crate) async fn cancelled(&self) {
+    /// Returns when it is cancelled.
+    pub async fn cancelled(&self) {
         self.0.cancelled().await;
     }
 }

@@ -12,6 +12,7 @@ use http::{Method, StatusCode};
 use oci::image::Descriptor;
 use reqwest::{Body, Response, Url};
 use std::fs::File;
+use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that were read and wait for the connection.
 const WAITING_CHUNKS: usize = 8;
 /// How long a registry may take to hear that an upload is given up.
-const GOODBYE: Duration = Duration::from_secs(20);
+const GOODBYE: Duration = Duration::from_secs(60);
 
 /// What an upload reads; called again when it starts anew.
 type Open<'a> = &'a (dyn Fn() -> io::Result<File> + Sync);
@@ -43,12 +44,30 @@ enum Part {
     Broken(Error),
 }
 
+/// What became of a blob that another repository of the registry might have.
+enum Mounted {
+    There,
+    /// The registry would rather have its bytes; this upload waits for them.
+    Upload(Url),
+    No,
+}
+
 impl Repository {
     /// Mounts a blob of another repository of the same registry. `false`: the registry would rather have its bytes.
     pub fn mount_blob(&self, digest: &Digest, from: &str) -> Result<bool, Error> {
         check_path(from)?;
         let (digest, from) = (*digest, from.to_owned());
-        self.run(async move |inner: Arc<Inner>| inner.mount(&digest, &from).await)
+        let undo = |inner: Arc<Inner>, mounted| async move {
+            if let Mounted::Upload(at) = mounted {
+                inner.say_goodbye(at).await;
+            }
+        };
+        let mounted = self.run_to_its_end(async move |inner: Arc<Inner>| inner.mount(&digest, &from).await, undo)?;
+        if let Mounted::Upload(at) = mounted {
+            self.abandon(at);
+            return Ok(false);
+        }
+        Ok(matches!(mounted, Mounted::There))
     }
 
     /// Sends a blob; `open` is called again when an upload has to start anew. `sent` gets the bytes sent so far.
@@ -84,24 +103,41 @@ impl Repository {
             }
             tracing::debug!(digest = %blob.digest, resumed = next.is_some(), %error, "an upload broke");
             self.pause(failures)?;
-            *upload = next.map_or_else(|| self.begin(), Ok)?;
+            match next {
+                Some(next) => *upload = next,
+                None => self.abandon(std::mem::replace(upload, self.begin()?).location),
+            }
         }
+    }
+
+    /// Runs what may leave an upload at the registry. Cancelled while the registry still answers, it would be nobody's: `undo`
+    /// gets what it was.
+    fn run_to_its_end<T, F, U>(
+        &self,
+        verb: impl FnOnce(Arc<Inner>) -> F,
+        undo: impl FnOnce(Arc<Inner>, T) -> U + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+        U: Future<Output = ()> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        let undo = move |late| undo(inner, late);
+        self.0.workers.run_to_its_end(&self.0.cancel, verb(Arc::clone(&self.0)), undo, GOODBYE)
     }
 
     /// Tells the registry, which would keep what it has, that nothing more comes. Nobody waits for the answer.
     fn abandon(&self, location: Url) {
         let inner = Arc::clone(&self.0);
-        let told = async move {
-            let ended = tokio::time::timeout(GOODBYE, inner.end(location)).await;
-            tracing::debug!(ok = matches!(ended, Ok(Ok(_))), "an upload that failed is cancelled");
-        };
         if let Ok(workers) = self.0.workers.handle() {
-            workers.spawn(told);
+            workers.spawn(async move { inner.say_goodbye(location).await });
         }
     }
 
     fn begin(&self) -> Result<Upload, Error> {
-        self.run(async move |inner: Arc<Inner>| inner.begin().await)
+        let undo = |inner: Arc<Inner>, upload: Upload| async move { inner.say_goodbye(upload.location).await };
+        self.run_to_its_end(async move |inner: Arc<Inner>| inner.begin().await, undo)
     }
 
     /// `Some`: the registry lost the upload.
@@ -237,7 +273,7 @@ impl Inner {
         Err(refusal.into_error())
     }
 
-    async fn mount(&self, digest: &Digest, from: &str) -> Result<bool, Error> {
+    async fn mount(&self, digest: &Digest, from: &str) -> Result<Mounted, Error> {
         let session = self.pushing().await?;
         let mut ask = Ask::new(Method::POST, self.at("blobs/uploads/")).scope(self.scope("pull,push"));
         ask = ask.scope(format!("repository:{from}:pull"));
@@ -246,19 +282,23 @@ impl Inner {
         match response.status() {
             StatusCode::CREATED => {
                 drain(response).await;
-                Ok(true)
+                Ok(Mounted::There)
             }
             StatusCode::ACCEPTED => {
                 let upload = location(&session, &response).await?;
                 drain(response).await;
-                let cancelled = self.end(upload).await;
-                tracing::debug!(ok = cancelled.is_ok(), "the upload that a mount became is cancelled");
-                Ok(false)
+                Ok(Mounted::Upload(upload))
             }
             // The upload that follows tells why, if this was about more than the other repository.
-            status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => Ok(false),
+            status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => Ok(Mounted::No),
             _ => Err(Refusal::read(response).await.into_error()),
         }
+    }
+
+    /// Ends an upload of which nothing more comes, as far as the registry hears it.
+    async fn say_goodbye(&self, at: Url) {
+        let ended = tokio::time::timeout(GOODBYE, self.end(at)).await;
+        tracing::debug!(ok = matches!(ended, Ok(Ok(_))), "an upload that failed is cancelled");
     }
 
     /// Ends an upload without a blob.

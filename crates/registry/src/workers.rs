@@ -2,7 +2,9 @@
 
 use crate::{Cancel, Error};
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Two threads carry any number of transfers: they only move bytes.
@@ -35,6 +37,30 @@ impl Workers {
         self.handle()?.spawn(async move {
             let outcome = cancel.unless(future).await;
             let _ = tell.send(outcome);
+        });
+        told.recv().unwrap_or_else(|_| Err(Error::Unavailable("the transfer ended too early".to_owned())))
+    }
+
+    /// The same for what leaves something at the other end: cancelled, it goes on behind the caller's back for at most
+    /// `longest`, and what it brings then is given to `undo`.
+    pub(crate) fn run_to_its_end<T: Send + 'static, F: Future<Output = ()> + Send + 'static>(
+        &self,
+        cancel: &Cancel,
+        future: impl Future<Output = Result<T, Error>> + Send + 'static,
+        undo: impl FnOnce(T) -> F + Send + 'static,
+        longest: Duration,
+    ) -> Result<T, Error> {
+        let (tell, told) = mpsc::sync_channel(1);
+        let cancel = cancel.clone();
+        self.handle()?.spawn(async move {
+            let mut future = pin!(future);
+            tokio::select! {
+                outcome = future.as_mut() => return drop(tell.send(outcome)),
+                () = cancel.cancelled() => drop(tell.send(Err(Error::Cancelled))),
+            }
+            if let Ok(Ok(late)) = tokio::time::timeout(longest, future).await {
+                undo(late).await;
+            }
         });
         told.recv().unwrap_or_else(|_| Err(Error::Unavailable("the transfer ended too early".to_owned())))
     }

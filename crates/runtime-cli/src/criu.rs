@@ -1,20 +1,20 @@
 //! Checkpoints, by CRIU (an external program: it parts with each kernel and comes with the distribution).
 //!
-//! It is spoken to as `criu swrk`, by its own protocol: only there come the points of the way at which hooks run and the state is
-//! saved, the master of an orphaned terminal, and a restored process that is a child of this one. The command line has none.
+//! What is here is about bundles and the command line's options; the conversation with it is the crate `criu`.
 
 pub mod external;
-pub mod session;
-pub mod wire;
+
+pub use ::criu::{session, wire};
 
 use crate::error::{Error, Result};
 use crate::log;
 use crate::words::Global;
 use crate::words::options::Criu;
+use ::criu::CLONE_NEWNET;
 use rustix::fs::{CWD, Mode, OFlags};
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -23,17 +23,13 @@ use wire::{CgroupMode, Options};
 /// What the standard streams were, beside CRIU's images.
 pub const DESCRIPTORS: &str = "descriptors.json";
 
-/// namespaces(7): the network is configured by others.
-const CLONE_NEWNET: u32 = 0x4000_0000;
-
 /// The program: the one that was named, or the first in PATH.
 pub fn find(global: &Global) -> Result<PathBuf> {
     if let Some(named) = &global.criu {
         return Ok(named.clone());
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("criu")).find(|program| program.is_file());
-    found.ok_or_else(|| Error::new("cannot find criu in $PATH: checkpoints need it; install it or name it with --criu"))
+    ::criu::find()
+        .ok_or_else(|| Error::new("cannot find criu in $PATH: checkpoints need it; install it or name it with --criu"))
 }
 
 /// The folders of a checkpoint, open.
@@ -64,8 +60,7 @@ impl Folders {
     pub fn quote(&self, file: &str) {
         let path = self.logs.join(file);
         let Ok(log) = std::fs::File::open(&path) else { return };
-        let lines = BufReader::new(log).lines().map_while(io::Result::ok);
-        let told: Vec<String> = lines.filter(|line| line.contains("Error")).take(20).collect();
+        let told = ::criu::errors(log);
         if !told.is_empty() {
             log::warn(&format!("{} says: {}", path.display(), told.join("; ")));
         }
@@ -79,6 +74,17 @@ fn make(path: &Path) -> Result<OwnedFd> {
         Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
     };
     open().map_err(|e: io::Error| Error::because(format_args!("cannot open {}", path.display()), &e))
+}
+
+impl From<::criu::Error> for Error {
+    fn from(error: ::criu::Error) -> Error {
+        Error::of(&error)
+    }
+}
+
+/// What CRIU has come to, in the log.
+pub fn tell(notify: &wire::Notify) {
+    log::debug(&format!("criu notify: {}", notify.script()));
 }
 
 /// What `checkpoint` and `restore` ask for alike.

@@ -2,10 +2,17 @@
 
 use crate::metrics::Meter;
 use crate::options::Options;
+use crate::present::kept::Kept;
+use crate::present::rows::Rows;
 use crate::status::Refusal;
+use build::Builder;
 use engine::Engine;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::Semaphore;
 use tracing::Instrument;
+
+/// Reads at once of what the kernel tells at once: more would only wait for processors, each on a thread of its own.
+const READS: usize = 8;
 
 /// The engine, and what the door itself knows. Clones share it.
 #[derive(Debug, Clone)]
@@ -18,12 +25,34 @@ pub struct App {
 struct Shared {
     options: RwLock<Arc<Options>>,
     meter: Arc<Meter>,
+    rows: Rows,
+    kept: Kept,
+    reads: Semaphore,
+    builder: Mutex<Option<Builder>>,
 }
 
 impl App {
     pub fn new(engine: Engine, options: Options) -> App {
-        let shared = Shared { options: RwLock::new(Arc::new(options)), meter: Arc::default() };
+        let shared = Shared {
+            options: RwLock::new(Arc::new(options)),
+            meter: Arc::default(),
+            rows: Rows::default(),
+            kept: Kept::default(),
+            reads: Semaphore::new(READS),
+            builder: Mutex::default(),
+        };
         App { engine, shared: Arc::new(shared) }
+    }
+
+    /// The builder, opened when it is first asked for.
+    pub fn builder(&self) -> Result<Builder, build::Error> {
+        let mut builder = self.shared.builder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(builder) = builder.as_ref() {
+            return Ok(builder.clone());
+        }
+        let opened = Builder::open(self.engine.clone())?;
+        *builder = Some(opened.clone());
+        Ok(opened)
     }
 
     /// What the engine was told, as it holds now.
@@ -40,8 +69,18 @@ impl App {
         &self.shared.meter
     }
 
-    /// Runs what blocks on the kernel or the disk on a thread that may block. It goes on when the client goes away.
-    pub async fn blocking<T, E, F>(&self, work: F) -> Result<T, Refusal>
+    /// What inspections of containers answered.
+    pub fn kept(&self) -> &Kept {
+        &self.shared.kept
+    }
+
+    /// Rows of the list of containers.
+    pub fn rows(&self) -> &Rows {
+        &self.shared.rows
+    }
+
+    /// Runs what blocks on the kernel or the disk on a thread that may block, from now on. It goes on when the client goes away.
+    pub fn blocking<T, E, F>(&self, work: F) -> impl Future<Output = Result<T, Refusal>> + Send + use<T, E, F>
     where
         T: Send + 'static,
         E: Into<Refusal> + Send + 'static,
@@ -49,10 +88,26 @@ impl App {
     {
         let engine = self.engine.clone();
         let span = tracing::Span::current();
-        match tokio::task::spawn_blocking(move || span.in_scope(|| work(&engine))).await {
-            Ok(result) => result.map_err(Into::into),
-            Err(_) => Err(Refusal::internal("the engine failed in the middle of this request; its log tells more")),
+        let begun = tokio::task::spawn_blocking(move || span.in_scope(|| work(&engine)));
+        async move {
+            match begun.await {
+                Ok(result) => result.map_err(Into::into),
+                Err(_) => Err(Refusal::internal("the engine failed in the middle of this request; its log tells more")),
+            }
         }
+    }
+
+    /// As [`blocking`](Self::blocking), for what many may ask for at the same time and takes no time to speak of: a few threads
+    /// do it for all of them.
+    pub async fn reading<T, E, F>(&self, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        E: Into<Refusal> + Send + 'static,
+        F: FnOnce(&Engine) -> Result<T, E> + Send + 'static,
+    {
+        // It is never closed.
+        let _turn = self.shared.reads.acquire().await.ok();
+        self.blocking(work).await
     }
 
     /// Runs a use case that waits to its end, even when the client goes away: nothing is left half-done.

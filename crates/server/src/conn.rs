@@ -1,7 +1,7 @@
 //! One accepted connection, over a unix socket, tcp, or tcp with TLS.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
@@ -27,6 +27,15 @@ impl Conn {
             }
             Conn::Tcp(stream) => below(stream),
             Conn::Tls(stream) => below(stream.get_ref().0),
+        }
+    }
+
+    /// Another descriptor of the same socket, that nobody waits for yet.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        match self {
+            Conn::Unix(stream) => stream.as_fd().try_clone_to_owned(),
+            Conn::Tcp(stream) => stream.as_fd().try_clone_to_owned(),
+            Conn::Tls(stream) => stream.get_ref().0.as_fd().try_clone_to_owned(),
         }
     }
 

@@ -49,9 +49,7 @@ impl Defaults {
             no_new_privileges: told.switch("no-new-privileges").unwrap_or(false),
             seccomp: seccomp(told)?,
             cgroup_parent: told.text("cgroup-parent").filter(|text| !text.is_empty()),
-            publish_at: addresses("ip", told.text("ip").into_iter().collect())?
-                .pop()
-                .and_then(|text| text.parse().ok()),
+            publish_at: publish_at(told)?,
             dns: addresses("dns", told.list("dns")?)?,
             dns_options: told.list("dns-opts")?,
             dns_search: told.list("dns-search")?,
@@ -60,6 +58,11 @@ impl Defaults {
                 gateways.into_iter().chain(told.text("host-gateway-ip")).collect(),
             )?,
         })
+    }
+
+    /// Where ports are published when a request does not say it.
+    pub fn publish_at(&self) -> Option<IpAddr> {
+        self.publish_at
     }
 
     /// Fills in what a request leaves open. What inspect shows as asked is the request as it came.
@@ -147,6 +150,20 @@ impl Defaults {
 }
 
 /// The driver and its options: checked before any container needs them.
+/// `publish-default`, and dockerd's word for it.
+fn publish_at(told: &Settings<'_>) -> Result<Option<IpAddr>, OptionsError> {
+    let read = |key: &'static str| -> Result<Option<IpAddr>, OptionsError> {
+        let all = addresses(key, told.text(key).into_iter().filter(|text| !text.is_empty()).collect())?;
+        Ok(all.first().and_then(|text| text.parse().ok()))
+    };
+    match (read("publish-default")?, read("ip")?) {
+        (Some(ours), Some(theirs)) if ours != theirs => Err(OptionsError::Words(format!(
+            "publish-default ({ours}) and ip ({theirs}) mean the same: tell one of them"
+        ))),
+        (ours, theirs) => Ok(ours.or(theirs)),
+    }
+}
+
 fn log(told: &Settings<'_>) -> Result<(Option<String>, BTreeMap<String, String>), OptionsError> {
     let driver = told.text("log-driver").filter(|text| !text.is_empty());
     let options = told.texts("log-opts")?;

@@ -31,6 +31,11 @@ impl Filters {
         Ok(Filters(shapes.into_iter().flatten().map(|(key, shape)| (key, shape.values())).collect()))
     }
 
+    /// Whether everything is shown.
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(Vec::is_empty)
+    }
+
     pub fn get(&self, key: &str) -> &[String] {
         self.0.get(key).map_or(&[], Vec::as_slice)
     }

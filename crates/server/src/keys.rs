@@ -188,6 +188,14 @@ pub const KEYS: &[Key] = &[
     ),
     key("icc", Switch, "", "Let containers of the bridge reach each other [default: true]"),
     key("ip", Text, "ADDRESS", "The host's address that ports are published at when none is told [default: 0.0.0.0]"),
+    key("publish-default", Text, "ADDRESS", "The same as --ip"),
+    key(
+        "publish-firewall",
+        Text,
+        "WHO",
+        "Who decides who reaches published ports: open, nobody but who publishes them; host, this machine's rules for what comes to \
+         itself, too [default: open]",
+    ),
     key("dns", List, "ADDRESS", "Name servers of containers"),
     named("dns-opts", key("dns-opt", List, "OPTION", "Options of resolv.conf in containers")),
     key("dns-search", List, "DOMAIN", "Search domains of containers"),
@@ -274,7 +282,12 @@ pub const KEYS: &[Key] = &[
     Key { flag: "", ..key("min-api-version", Text, "VERSION", "The oldest version of the API that is spoken") },
     Key { flag: "", ..idle("deprecated-key-path", Text, "there is no such key") },
     idle("resolv-conf", Text, "the host's /etc/resolv.conf is read"),
-    idle("experimental", Switch, "nothing is held back"),
+    key(
+        "experimental",
+        Switch,
+        "",
+        "Say so of this engine: docker shows its verbs for checkpoints only then [default: false; nothing is held back]",
+    ),
     idle("containerd", Text, CONTAINERD),
     idle("containerd-namespace", Text, CONTAINERD),
     named("containerd-plugin-namespace", idle("containerd-plugins-namespace", Text, CONTAINERD)),

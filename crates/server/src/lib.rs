@@ -40,6 +40,7 @@ mod routes;
 mod run;
 mod serve;
 mod signals;
+mod spelling;
 mod status;
 mod stream;
 mod times;

@@ -16,6 +16,8 @@ use tokio_rustls::TlsAcceptor;
 const GROUP: &str = "docker";
 /// How long a client may take to shake hands.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection over tcp is quiet before its other end is asked for a sign, as Go's servers have it.
+const STILL_THERE: Duration = Duration::from_secs(15);
 /// The first socket that a service manager gives (sd_listen_fds(3)).
 const FIRST_GIVEN: u32 = 3;
 
@@ -119,6 +121,10 @@ impl Listener {
                 let (stream, _) = listener.accept().await?;
                 // Keystrokes must not wait for company.
                 stream.set_nodelay(true)?;
+                // One that went without a word, its machine with it, is not waited for for ever.
+                rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
+                rustix::net::sockopt::set_tcp_keepidle(&stream, STILL_THERE)?;
+                rustix::net::sockopt::set_tcp_keepintvl(&stream, STILL_THERE)?;
                 Ok(match tls {
                     Some(acceptor) => Arrival::Shaking(stream, acceptor.clone()),
                     None => Arrival::Ready(Conn::Tcp(stream)),

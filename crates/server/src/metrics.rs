@@ -53,6 +53,7 @@ fn text(app: &App) -> String {
     app.meter().write(&mut page);
     process(&mut page);
     containers::write(&mut page, &seen);
+    containers::egress(&mut page, &app.engine.egress_refusals());
     page.text()
 }
 

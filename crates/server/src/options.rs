@@ -90,7 +90,10 @@ pub struct Options {
     pub network_options: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether containers of the default bridge reach each other.
     pub icc: bool,
+    pub publish_firewall: network::Firewall,
     pub cdi_folders: Vec<PathBuf>,
+    /// Whether clients are told that this engine has experimental features.
+    pub experimental: bool,
     /// The minor number of the oldest version of the API that is spoken.
     pub oldest_version: Option<u32>,
     /// Settings of which nothing comes.
@@ -161,6 +164,8 @@ pub fn of(told: &Told, usual: &Usual, file: Option<PathBuf>) -> Result<Options, 
         address_pools: address_pools(&told)?,
         network_options: told.nested("default-network-opts")?,
         icc: told.switch("icc").unwrap_or(true),
+        publish_firewall: publish_firewall(&told)?,
+        experimental: told.switch("experimental").unwrap_or(false),
         cdi_folders: told
             .list("cdi-spec-dirs")?
             .into_iter()
@@ -173,6 +178,14 @@ pub fn of(told: &Told, usual: &Usual, file: Option<PathBuf>) -> Result<Options, 
         exec_root,
         file,
     })
+}
+
+fn publish_firewall(told: &Settings<'_>) -> Result<network::Firewall, OptionsError> {
+    match told.text("publish-firewall").as_deref() {
+        None | Some("" | "open") => Ok(network::Firewall::Open),
+        Some("host") => Ok(network::Firewall::Host),
+        Some(other) => words(format!("invalid publish-firewall: {other} (open or host)")),
+    }
 }
 
 /// Seconds; dockerd's number.

@@ -30,6 +30,11 @@ const POOL: usize = 6;
 const BLOCKING_THREADS: usize = 256;
 /// Bytes of a thread's stack.
 const STACK: usize = 1 << 20;
+/// How long such a thread waits for more work before it ends.
+const IDLE: Duration = Duration::from_secs(2);
+/// Heaps of all threads together, and bytes of what is too large to be kept in one: long answers come and go.
+const HEAPS: i32 = 2;
+const LARGE: i32 = 256 << 10;
 /// How long the last answers may take at the end.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -98,10 +103,12 @@ fn run(flags: &Flags) -> Result<ExitCode, RunError> {
     };
     // A socket is made with the mode that this leaves: writable for its owner only, until it is given to its group.
     sys::umask(0o022);
+    sys::heap::keep_little(HEAPS, LARGE);
     let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(IDLE)
         .thread_stack_size(STACK)
         .enable_all()
         .build()
@@ -187,6 +194,7 @@ fn settings(options: &Options, inside: Option<Arc<rootless::Inside>>) -> Result<
         address_pools: network::Pools::new(&options.address_pools).unwrap_or_default(),
         network_options: options.network_options.clone(),
         is_isolated: !options.icc,
+        publish_firewall: options.publish_firewall,
         cdi_folders: options.cdi_folders.clone(),
     })
 }
@@ -256,7 +264,12 @@ async fn listen(
         group: options.group.as_deref(),
         host,
     };
-    let door = Door { router: routes::router(app.clone()), limits: Limits::default(), meter: app.meter().clone() };
+    let door = Door {
+        router: routes::router(app.clone()),
+        limits: Limits::default(),
+        meter: app.meter().clone(),
+        experimental: options.experimental,
+    };
     let mut open = Open { tasks: Vec::new(), files: Files(Vec::new()) };
     if let Some(socket) = options.metrics {
         let router = metrics::router(app.clone());

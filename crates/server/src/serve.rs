@@ -3,8 +3,10 @@
 use crate::conn::Conn;
 use crate::metrics::Meter;
 use crate::routes;
+use crate::spelling;
 use crate::status::Refusal;
 use crate::stream::body;
+use crate::stream::gone::Asker;
 use crate::version;
 use axum::Router;
 use axum::body::Body;
@@ -17,8 +19,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tower::ServiceExt;
 use tracing::Instrument;
+
+/// How long after its first request a client is watched: most are answered and gone by then.
+const SOON: Duration = Duration::from_millis(200);
 
 /// What one client may take of the engine before it has said anything of use.
 #[derive(Debug, Clone, Copy)]
@@ -55,33 +61,53 @@ pub struct Door {
     pub router: Router,
     pub limits: Limits,
     pub meter: Arc<Meter>,
+    /// Told with every answer.
+    pub experimental: bool,
 }
 
 /// Serves one connection until it is closed or hijacked.
 pub async fn connection(conn: Conn, door: Door) {
     let limits = door.limits;
-    let spoke = Arc::new(AtomicBool::new(false));
-    let heard = spoke.clone();
+    let asker = Asker::of(&conn);
+    let (spoke, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+    let heard = (spoke.clone(), asked.clone());
     let service = hyper::service::service_fn(move |request| {
-        heard.store(true, Ordering::Relaxed);
+        if !heard.0.swap(true, Ordering::Relaxed) {
+            heard.1.notify_one();
+        }
         let door = door.clone();
         async move { Ok::<_, Infallible>(answer(request, door).await) }
     });
     let builder = builder(limits);
     let served = builder.serve_connection_with_upgrades(TokioIo::new(conn), service);
-    tokio::pin!(served);
     let ended = tokio::select! {
-        ended = &mut served => ended,
-        // Before the first bytes it is not even known which HTTP it is, and no timer of it runs.
-        () = tokio::time::sleep(limits.header) => {
-            if !spoke.load(Ordering::Relaxed) {
-                return tracing::debug!("a connection without a request is closed");
-            }
-            served.await
-        }
+        ended = served => ended,
+        // With the connection ends what it asked for.
+        () = left(asker, &asked) => return tracing::trace!("a client has gone before its answer"),
+        () = silent(limits, &spoke) => return tracing::debug!("a connection without a request is closed"),
     };
     if let Err(error) = ended {
         tracing::trace!(%error, "a connection ended early");
+    }
+}
+
+/// Returns when nothing was asked for too long: before the first bytes it is not even known which HTTP it is, and no timer of it
+/// runs.
+async fn silent(limits: Limits, spoke: &AtomicBool) {
+    tokio::time::sleep(limits.header).await;
+    if spoke.load(Ordering::Relaxed) {
+        std::future::pending().await
+    }
+}
+
+/// Returns when a client that waits for an answer has gone.
+async fn left(asker: std::io::Result<Asker>, asked: &Notify) {
+    asked.notified().await;
+    tokio::time::sleep(SOON).await;
+    let gone = async { asker?.gone().await };
+    if let Err(error) = gone.await {
+        tracing::warn!(%error, "a client cannot be watched");
+        std::future::pending().await
     }
 }
 
@@ -91,6 +117,7 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
     builder
         .http1()
         .title_case_headers(true)
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header)
         .max_buf_size(limits.header_bytes);
@@ -126,7 +153,7 @@ async fn answer(request: Request<Incoming>, door: Door) -> Response {
     }
     .instrument(span.clone())
     .await;
-    add_headers(&mut response);
+    add_headers(&mut response, door.experimental);
     let (status, took) = (response.status().as_u16(), started.elapsed());
     span.record("http.status", status);
     door.meter.answered(&method, uri.path(), status, took);
@@ -148,9 +175,11 @@ async fn prepare(request: Request<Incoming>) -> Result<Request<Body>, Refusal> {
     if streams {
         return Ok(Request::from_parts(parts, body));
     }
-    let whole = body::collect(body).await.map_err(Refusal::invalid)?;
+    let mut whole = body::collect(body).await.map_err(Refusal::invalid)?;
     if !whole.is_empty() && routes::takes_json(&parts.method, parts.uri.path()) {
         check_is_json(&parts.headers)?;
+        check_is_object(&whole)?;
+        whole = spelling::corrected(whole);
     }
     Ok(Request::from_parts(parts, Body::from(whole)))
 }
@@ -165,6 +194,14 @@ fn check_is_json(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
+/// A list would be read as the fields of an object in their order.
+fn check_is_object(body: &[u8]) -> Result<(), Refusal> {
+    match body.trim_ascii_start().first() {
+        Some(b'[') => Err(Refusal::invalid("invalid JSON: json: cannot unmarshal array into Go value")),
+        _ => Ok(()),
+    }
+}
+
 fn without_version(uri: &Uri, path: &str) -> Result<Uri, Refusal> {
     if path.len() == uri.path().len() {
         return Ok(uri.clone());
@@ -176,13 +213,13 @@ fn without_version(uri: &Uri, path: &str) -> Result<Uri, Refusal> {
     text.parse().map_err(|_| Refusal::invalid("invalid request path"))
 }
 
-fn add_headers(response: &mut Response) {
+fn add_headers(response: &mut Response, experimental: bool) {
     let headers = response.headers_mut();
     let mut put = |name: &'static str, value: &'static str| {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     };
     put("api-version", api::types::MAX_VERSION);
-    put("docker-experimental", "false");
+    put("docker-experimental", if experimental { "true" } else { "false" });
     put("ostype", "linux");
     headers.insert(header::SERVER, HeaderValue::from_static(concat!("Dhow/", env!("CARGO_PKG_VERSION"), " (linux)")));
 }
@@ -198,7 +235,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let limits = Limits { header: Duration::from_millis(100), ..Limits::default() };
         let router = Router::new().route("/_ping", axum::routing::get(|| async { "OK" }));
-        let door = Door { router, limits, meter: Arc::default() };
+        let door = Door { router, limits, meter: Arc::default(), experimental: false };
         (theirs, tokio::spawn(connection(Conn::Unix(ours), door)))
     }
 

@@ -67,6 +67,12 @@ impl From<engine::Error> for Refusal {
     }
 }
 
+impl From<build::Error> for Refusal {
+    fn from(error: build::Error) -> Refusal {
+        crate::routes::refused_build(error)
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         if self.status.is_server_error() {

@@ -1,5 +1,6 @@
 //! Times as Docker writes and reads them. A time here is in nanoseconds since the epoch; 0 is never.
 
+use crate::query::Query;
 use crate::status::Refusal;
 
 /// Go's RFC3339Nano in UTC: as many digits as needed; never is `0001-01-01T00:00:00Z`.
@@ -19,6 +20,12 @@ pub fn nine_digits(at: i64) -> String {
 /// Nanoseconds since the epoch, now.
 pub fn now() -> i64 {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// The time in the parameter `key` of a log or of events: dockerd takes the blame for one that is none.
+pub fn of_query(query: &Query, key: &str) -> Result<Option<i64>, Refusal> {
+    let text = query.get(key);
+    read(key, text).map_err(|_| Refusal::internal(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
 }
 
 /// Reads `seconds[.fraction]`, RFC 3339, or how long ago (`1h30m`), as `since` and `until` come. Empty and `0` are none.

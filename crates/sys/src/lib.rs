@@ -6,12 +6,13 @@
 //! - [`namespace`], [`netns`], [`mount`], [`idmap`], [`filter`]: what a container is made of. [`bpf`]: what it may use.
 //! - [`schedule`]: how the kernel treats a process. [`message`]: file descriptors over sockets. [`netlink`]: the kernel's sockets.
 //! - [`quota`]: how much a tree of files may take up.
-//! - [`owner`]: in whose name a thread touches files. [`shared`], [`memfd`]: memory between processes.
+//! - [`owner`]: in whose name a thread touches files. [`shared`], [`memfd`]: memory between processes. [`heap`]: a process's own.
 //! - [`signal`]: dispositions and waiting. [`signalfd`]: all of them by descriptor. [`daemon`]: signals of a process that stays.
 
 pub mod bpf;
 pub mod daemon;
 pub mod filter;
+pub mod heap;
 pub mod idmap;
 pub mod memfd;
 pub mod message;

@@ -227,6 +227,24 @@ pub fn inherited(number: RawFd, least: RawFd) -> io::Result<OwnedFd> {
     }
 }
 
+/// Starts `command` with these descriptors open in it, too, under the numbers they have here. Nobody else inherits them.
+pub fn spawn_with(mut command: std::process::Command, fds: &[BorrowedFd<'_>]) -> io::Result<std::process::Child> {
+    use std::os::unix::process::CommandExt;
+    let numbers: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let keep_open = move || numbers.iter().try_for_each(|number| stays_open(*number));
+    // SAFETY: after fork only system calls are made (`stays_open`), nothing is allocated and no lock is taken.
+    unsafe { command.pre_exec(keep_open) };
+    command.spawn()
+}
+
+fn stays_open(number: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers; a number that is not open is EBADF.
+    match unsafe { libc::fcntl(number, libc::F_SETFD, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Ends the process at once: no destructors, no buffers flushed (_exit(2)).
 pub fn exit(code: i32) -> ! {
     // SAFETY: always sound; it does not return.

@@ -1,7 +1,7 @@
 //! A dockerd of the test's own.
 
 use crate::Seat;
-use it::{Maker, Registry};
+use it::{Maker, Registry, Stage};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,9 +26,15 @@ pub struct Dockerd {
 impl Dockerd {
     /// Starts dockerd and loads `busybox:latest`.
     pub fn start() -> Dockerd {
+        let mut alone = Command::new("unshare");
+        alone.args(["--net", "--mount", "--propagation", "private"]);
+        Dockerd::start_by(alone)
+    }
+
+    fn start_by(enter: Command) -> Dockerd {
         let folder = tempfile::Builder::new().prefix("dhow-compat-").tempdir().expect("a temporary folder");
         let group = folder.path().file_name().expect("a name").to_string_lossy().into_owned();
-        let daemon = command(folder.path(), &group).spawn().expect("unshare(1) and dockerd run");
+        let daemon = command(enter, folder.path(), &group).spawn().expect("unshare(1) and dockerd run");
         let dockerd = Dockerd { folder, daemon, group };
         let deadline = Instant::now() + PATIENCE;
         while dockerd.run("docker version").code != 0 {
@@ -38,6 +44,14 @@ impl Dockerd {
         let loaded = dockerd.run("docker load -q -i $ARCHIVE");
         assert_eq!(loaded.code, 0, "{}", loaded.err);
         dockerd
+    }
+
+    /// Starts dockerd on the same machine as an engine of ours: in its network namespace, with rules of its own.
+    pub fn beside(stage: &Stage) -> Dockerd {
+        let target = stage.holder_pid().to_string();
+        let mut enter = Command::new("nsenter");
+        enter.args(["-t", &target, "--net", "unshare", "--mount", "--propagation", "private"]);
+        Dockerd::start_by(enter)
     }
 
     /// Where its commands are run.
@@ -113,12 +127,11 @@ impl Drop for Dockerd {
     }
 }
 
-fn command(folder: &Path, group: &str) -> Command {
+fn command(enter: Command, folder: &Path, group: &str) -> Command {
     let path = |name: &str| folder.join(name).display().to_string();
     let log = std::fs::File::create(folder.join("dockerd.log")).expect("a log");
     let (program, search) = program();
-    let mut command = Command::new("unshare");
-    command.args(["--net", "--mount", "--propagation", "private"]);
+    let mut command = enter;
     command.args(["sh", "-c", "ip link set lo up; exec \"$@\"", "sh", &program]);
     command.args(["-H", &format!("unix://{}", path("docker.sock")), "-p", &path("pid")]);
     command.args(["--data-root", &path("data"), "--exec-root", &path("run")]);

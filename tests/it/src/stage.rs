@@ -2,6 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsStr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,12 +29,12 @@ impl Output {
 
 /// An engine of a test's own.
 pub struct Stage {
+    /// A process that holds the namespaces while no engine runs; the first to go.
+    holder: Holder,
     folder: tempfile::TempDir,
     engine: Option<Child>,
     /// Further words for the engine's command line.
     flags: Vec<String>,
-    /// A process that holds the namespaces while no engine runs.
-    holder: Child,
 }
 
 impl Stage {
@@ -41,7 +42,7 @@ impl Stage {
     pub fn bare() -> Stage {
         assert!(rustix::process::getuid().is_root(), "these tests need root");
         let folder = tempfile::Builder::new().prefix("dhow-it-").tempdir().expect("a temporary folder");
-        let holder = Command::new("unshare")
+        let mut holder = Command::new("unshare")
             .args([
                 "--net",
                 "--mount",
@@ -55,10 +56,10 @@ impl Stage {
             .stdout(Stdio::piped())
             .spawn()
             .expect("unshare(1) runs");
-        let mut stage = Stage { folder, engine: None, flags: Vec::new(), holder };
         let mut ready = [0];
-        let pipe = stage.holder.stdout.as_mut().expect("a pipe");
+        let pipe = holder.stdout.as_mut().expect("a pipe");
         std::io::Read::read_exact(pipe, &mut ready).expect("the namespaces are made");
+        let mut stage = Stage { folder, engine: None, flags: Vec::new(), holder: Holder(holder) };
         stage.start_engine();
         stage
     }
@@ -119,14 +120,15 @@ impl Stage {
 
     /// SIGTERM, and its exit.
     pub fn stop_engine(&mut self) {
-        let mut engine = self.engine.take().expect("an engine runs");
         kill_process(self.engine_pid(), Signal::TERM).expect("the engine can be told to end");
+        let engine = self.engine.as_mut().expect("an engine runs");
         within("the engine ends", || engine.try_wait().expect("the engine was a child").is_some());
+        self.engine = None;
     }
 
     /// The process that holds the namespaces: `/proc/PID/root` is their view.
     pub fn holder_pid(&self) -> u32 {
-        self.holder.id()
+        self.holder.0.id()
     }
 
     /// Bytes of memory that the engine itself occupies.
@@ -143,6 +145,13 @@ impl Stage {
         std::fs::read_dir(path).expect("an engine runs").count()
     }
 
+    /// What these are.
+    pub fn engine_files(&self) -> Vec<String> {
+        let path = format!("/proc/{}/fd", self.engine_pid().as_raw_nonzero());
+        let entries = std::fs::read_dir(path).expect("an engine runs").flatten();
+        entries.filter_map(|entry| Some(std::fs::read_link(entry.path()).ok()?.display().to_string())).collect()
+    }
+
     /// Threads of the engine.
     pub fn engine_threads(&self) -> usize {
         let path = format!("/proc/{}/task", self.engine_pid().as_raw_nonzero());
@@ -156,13 +165,13 @@ impl Stage {
 
     /// The engine's network namespace, as a file.
     pub fn network(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/ns/net", self.holder.id()))
+        PathBuf::from(format!("/proc/{}/ns/net", self.holder.0.id()))
     }
 
     /// A command in the engine's network and mount namespaces.
     pub fn inside(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.holder.id().to_string(), "--net", "--mount", "--wdns=/"]);
+        command.args(["-t", &self.holder.0.id().to_string(), "--net", "--mount", "--wdns=/"]);
         command.arg(program);
         command
     }
@@ -325,8 +334,30 @@ impl Stage {
         self.stop_engine();
         within("no process is left", || self.processes().is_empty());
         within("no cgroup is left", || self.groups().is_empty());
-        let links = self.shell_inside("ip -o link show | grep -v ' lo:'");
-        assert_eq!(links.out, "", "links are left, of {}", ports.out);
+        // Those of namespaces go with them, when the kernel comes to it.
+        let links = || self.shell_inside("ip -o link show | grep -v ' lo:'").out;
+        let mut left = String::new();
+        let gone = eventually(|| {
+            left = links();
+            left.is_empty()
+        });
+        assert!(gone, "links are left, of {}\n{left}", ports.out);
+    }
+
+    /// Ends all that runs, whatever it says.
+    fn abandon(&mut self) {
+        eprintln!("the engine's log:\n{}", self.log_text());
+        let ids = self.dhow(["ps", "-aq"]).out;
+        let mut words = vec!["rm", "-f", "-v"];
+        words.extend(ids.split_whitespace());
+        let _ = self.dhow(words);
+        if let Some(mut engine) = self.engine.take() {
+            let _ = kill_process(Pid::from_child(&engine), Signal::TERM);
+            if !eventually(|| engine.try_wait().is_ok_and(|ended| ended.is_some())) {
+                let _ = engine.kill();
+                let _ = engine.wait();
+            }
+        }
     }
 }
 
@@ -339,30 +370,55 @@ impl Default for Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the engine's log:\n{}", self.log_text());
-            let ids = self.dhow(["ps", "-aq"]).out;
-            let mut words = vec!["rm", "-f", "-v"];
-            words.extend(ids.split_whitespace());
-            let _ = self.dhow(words);
-            if let Some(mut engine) = self.engine.take() {
-                let _ = kill_process(self.engine_pid(), Signal::TERM);
-                let _ = engine.wait();
-            }
-        } else {
-            self.clear();
+            return self.abandon();
         }
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.clear())) {
+            self.abandon();
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// A process that holds namespaces; killed when dropped.
+struct Holder(Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
 /// Waits until `holds`; panics with `what` after half a minute.
 #[track_caller]
-pub fn within(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn within(what: &str, holds: impl FnMut() -> bool) {
+    assert!(eventually(holds), "not in time: {what}");
+}
+
+/// Whether it comes to hold within half a minute. Of a machine that stands still that long the last look counts.
+pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
+    loop {
+        let late = Instant::now() >= deadline;
+        if holds() {
+            return true;
+        }
+        if late {
+            return false;
+        }
         std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// Makes a call anew that was interrupted. One with a time limit of its own is, wherever the machine is stopped for a moment,
+/// and nobody repeats it (signal(7), "Interruption of system calls and library functions by stop signals").
+pub fn again<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    let deadline = Instant::now() + 2 * PATIENCE;
+    loop {
+        match call() {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted && Instant::now() < deadline => {}
+            outcome => return outcome,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests as bytes on a connection of a test's own: what a well-behaved client never does.
 
-use crate::Stage;
+use crate::{Stage, again};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -146,7 +146,7 @@ impl Wire {
 
     fn more(&mut self) -> usize {
         let mut buffer = [0; 64 << 10];
-        match self.stream.read(&mut buffer) {
+        match again(|| self.stream.read(&mut buffer)) {
             Ok(count) => {
                 self.read.extend_from_slice(&buffer[..count]);
                 count

@@ -1,6 +1,6 @@
 //! Attached clients: before a start, with the log first, by websocket, several at a time, half closed, detached, in the way.
 
-use it::{Stage, status};
+use it::{Stage, status, within};
 use std::process::Stdio;
 
 /// Makes a container; its id.
@@ -130,12 +130,14 @@ fn all_clients_of_a_container_see_the_same() {
 fn a_client_stays_when_the_container_ends_only_until_then_and_may_come_back() {
     let stage = Stage::new();
     stage.dhow(["run", "-d", "--name", "box", "busybox", "sh", "-c", "echo run; exec sleep 1000"]).ok();
-    for _ in 0..3 {
+    let has_run = |times: usize| within("it has run", || stage.dhow(["logs", "box"]).ok() == "run\n".repeat(times));
+    for times in 1..4 {
+        has_run(times);
         let (mut wire, _) = stage.hijack("/containers/box/attach?stream=1&stdout=1");
         stage.dhow(["restart", "-t", "0", "box"]).ok();
         assert_eq!(wire.streams().0, "");
     }
-    assert_eq!(stage.dhow(["logs", "box"]).ok(), "run\n".repeat(4));
+    has_run(4);
 }
 
 #[test]

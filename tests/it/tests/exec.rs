@@ -1,6 +1,6 @@
 //! More processes in running containers; and what a link gives a container.
 
-use it::{Events, Stage, within};
+use it::{Events, Frame, Stage, status, within};
 
 fn http(stage: &Stage, words: &[&str], path: &str) -> String {
     let socket = stage.host().trim_start_matches("unix://").to_owned();
@@ -52,6 +52,7 @@ fn codes_and_texts_are_those_that_clients_look_for() {
         (vec!["exec", "-w", "/nosuch", "box", "true"], 127),
     ] {
         assert_eq!(stage.docker(words.clone()).code, code, "{words:?}");
+        assert_eq!(stage.dhow(words.clone()).code, code, "{words:?}");
     }
     let said =
         stage.docker(["exec", "-e", "B=2", "-u", "alice", "-w", "/tmp", "box", "sh", "-c", "echo $A $B; id -un; pwd"]);
@@ -61,6 +62,36 @@ fn codes_and_texts_are_those_that_clients_look_for() {
     stage.dhow(["unpause", "box"]).ok();
     stage.dhow(["stop", "-t", "0", "box"]).ok();
     assert!(stage.docker(["exec", "box", "true"]).err.contains("is not running"));
+}
+
+#[test]
+fn an_exec_is_made_and_run_with_one_request_by_who_asks_for_that() {
+    let stage = Stage::new();
+    stage.dhow(["run", "-d", "--name", "box", "busybox", "sleep", "1000"]).ok();
+    let ask = |more: &str, body: &str| {
+        let mut wire = stage.wire();
+        let length = body.len();
+        wire.send(format!(
+            "POST /containers/box/exec HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{more}Content-Length: {length}\r\n\r\n{body}"
+        ));
+        let head = wire.head();
+        (wire, head)
+    };
+    let body = r#"{"Cmd":["sh","-c","echo out; echo err >&2; exit 7"],"AttachStdout":true,"AttachStderr":true}"#;
+    let (mut wire, head) = ask("Connection: Upgrade\r\nUpgrade: tcp\r\nDhow-Exec: start\r\n", body);
+    assert_eq!(status(&head), 101, "{head}");
+    let id = head.lines().find_map(|line| line.strip_prefix("Dhow-Exec: ")).expect("its id").to_owned();
+    let frames: Vec<Frame> = std::iter::from_fn(|| wire.frame()).collect();
+    let (own, output): (Vec<&Frame>, Vec<&Frame>) = frames.iter().partition(|frame| frame.stream == 4);
+    assert_eq!(own, [&Frame { stream: 4, bytes: b"7".to_vec() }]);
+    assert_eq!(frames.last(), own.first().copied(), "the exit code is the last that is said");
+    assert_eq!(output.iter().map(|frame| frame.bytes.len()).sum::<usize>(), "out\nerr\n".len());
+    assert!(http(&stage, &[], &format!("/exec/{id}/json")).contains(r#""ExitCode":7"#));
+    let (_, head) = ask("Dhow-Exec: start\r\n", body);
+    assert_eq!(status(&head), 201, "what cannot be handed over is only made: {head}");
+    let (_, head) = ask("Connection: Upgrade\r\nUpgrade: tcp\r\n", body);
+    assert_eq!(status(&head), 201, "who does not ask for it gets what Docker gives: {head}");
+    stage.dhow(["rm", "-f", "box"]).ok();
 }
 
 #[test]

@@ -53,8 +53,9 @@ fn a_probe_that_takes_too_long_is_killed_with_all_its_processes() {
         ["--health-cmd", line, "--health-interval", "50ms", "--health-timeout", "200ms", "--health-retries", "1"];
     stage.dhow(["run", "-d", "--name", "box"].into_iter().chain(check).chain(["busybox", "sleep", "1000"])).ok();
     becomes(&stage, "box", "unhealthy");
-    let first = "-1 Health check exceeded timeout (200ms): begun\n;";
-    assert!(seen(&stage, LAST, "box").starts_with(first), "{}", seen(&stage, LAST, "box"));
+    // A busy machine may not have begun it by then.
+    let one = "-1 Health check exceeded timeout (200ms): begun\n;";
+    within("a probe has begun and was killed", || seen(&stage, LAST, "box").contains(one));
     within("three probes were killed", || {
         seen(&stage, "{{len .State.Health.Log}}", "box").parse::<u32>().unwrap_or(0) > 2
     });

@@ -3,7 +3,7 @@
 //! The user exists in a mount namespace of the test only, with files of /etc of its own bound over the machine's, a /dev/net/tun
 //! for everybody, and a network namespace whose one link leads nowhere.
 
-use it::{Output, binary, busybox_archive, within};
+use it::{Output, again, binary, busybox_archive, within};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs;
@@ -321,7 +321,7 @@ fn names_are_found_by_a_resolver_at_the_hosts_loopback() {
         let socket = UdpSocket::bind("127.0.0.53:53").expect("a socket");
         socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
         let mut bytes = [0; 512];
-        let (length, from) = socket.recv_from(&mut bytes).expect("a question");
+        let (length, from) = again(|| socket.recv_from(&mut bytes)).expect("a question");
         socket.send_to(&answered(&bytes[..length], [198, 51, 100, 77]), from).expect("sent");
     });
     let asked = user.dhow(&["run", "--rm", "busybox", "nslookup", "-type=a", "some.example"]);
@@ -338,7 +338,7 @@ fn datagrams_reach_a_published_port_and_answers_come_back() {
         let socket = UdpSocket::bind("0.0.0.0:53").expect("a socket");
         socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
         let mut bytes = [0; 16];
-        let (length, from) = socket.recv_from(&mut bytes).expect("a datagram");
+        let (length, from) = again(|| socket.recv_from(&mut bytes)).expect("a datagram");
         socket.send_to(&[&bytes[..length], b" back"].concat(), from).expect("sent");
     });
     let client = User::inside(user.holder.id(), || {

@@ -1,6 +1,6 @@
 //! Ways to the engine: sockets and their owners, TLS, ssh, contexts, HTTP in its forms, and bodies that make no sense.
 
-use it::{Another, Certificates, Stage, binary, status, within};
+use it::{Another, Certificates, Stage, again, binary, status, within};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -86,7 +86,7 @@ fn a_service_manager_gives_the_socket_and_hears_of_everything() {
     let another = Another::start(&stage, &line, Stdio::from(OwnedFd::from(listener)));
     let hear = || {
         let mut buffer = [0; 256];
-        let count = manager.recv(&mut buffer).expect("a datagram in time");
+        let count = again(|| manager.recv(&mut buffer)).expect("a datagram in time");
         String::from_utf8_lossy(&buffer[..count]).into_owned()
     };
     assert_eq!(hear(), "READY=1");
@@ -107,6 +107,53 @@ fn a_service_manager_gives_the_socket_and_hears_of_everything() {
     another.stop();
     until("STOPPING=1");
     assert!(socket.exists(), "the socket is the service manager's");
+}
+
+#[test]
+fn a_client_that_closed_its_sending_side_gets_its_answer_and_one_that_left_is_forgotten() {
+    let stage = Stage::new();
+    stage.dhow(["create", "--name", "box", "busybox", "sleep", "1000"]).ok();
+    let asked = |request: &str| {
+        let mut wire = stage.wire();
+        wire.send(request);
+        wire.half_close();
+        wire
+    };
+    let simple = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    for (method, path, code) in [
+        ("GET", "/_ping", 200),
+        ("GET", "/containers/json?all=1", 200),
+        ("POST", "/containers/box/start", 204),
+        ("POST", "/containers/box/restart?t=0", 204),
+        ("GET", "/no/such/page", 404),
+    ] {
+        let head = asked(&simple(method, path)).head();
+        assert_eq!(status(&head), code, "{method} {path}: {head}");
+    }
+    let body = r#"{"image":"busybox","cmd":["true"],"hostconfig":{"networkmode":"none"},"labels":{"image":"own"}}"#;
+    let length = body.len();
+    let create = |length: usize| {
+        format!(
+            "POST /containers/create?name=half HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    // What ends before its end is no request.
+    assert_ne!(status(&String::from_utf8_lossy(&asked(&create(length + 1)).rest())), 201);
+    assert_eq!(status(&asked(&create(length)).head()), 201);
+    // Its fields were read as Go reads them, and what is the client's own stayed.
+    let format = "{{.Config.Image}} {{.Config.Cmd}} {{.HostConfig.NetworkMode}} {{.Config.Labels.image}}";
+    assert_eq!(stage.dhow(["inspect", "-f", format, "half"]).ok(), "busybox [true] none own\n");
+
+    let fds = stage.engine_fds();
+    let mut waiting = asked(&simple("POST", "/containers/box/wait"));
+    assert_eq!(status(&waiting.head()), 200);
+    let left = asked(&simple("POST", "/containers/box/wait?condition=removed"));
+    it::within("both are served", || stage.engine_fds() >= fds + 2);
+    drop(left);
+    it::within("who left is forgotten", || stage.engine_fds() < fds + 4);
+    stage.dhow(["kill", "box"]).ok();
+    assert!(String::from_utf8_lossy(&waiting.rest()).contains("\"StatusCode\":137"));
 }
 
 /// Stands for ssh(1): forgets its own options and the host, and runs the rest here.

@@ -194,7 +194,7 @@ impl Case {
 impl Drop for Case {
     fn drop(&mut self) {
         let _ = self.call(&["delete", "-f", &self.id]);
-        let limit = Instant::now() + Duration::from_secs(5);
+        let limit = Instant::now() + Duration::from_secs(60);
         let mut left = self.leftovers();
         while !left.is_empty() && Instant::now() < limit {
             std::thread::yield_now();

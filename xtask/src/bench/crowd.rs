@@ -1,16 +1,27 @@
 //! What is measured with a thousand containers in an engine: a fifth of them run, the others were only created.
 //!
-//! Answers are asked for on the engines' sockets, so that no command line's start is in them; `ps -a` is each one's own command.
+//! Answers are asked for on the engines' sockets, so that no command line's start is in them; `ps -a` and what ends in `-cli` is
+//! what people type, by each engine's own command line.
 
 use super::asking::Asking;
 use super::figures::{Figure, milliseconds};
-use super::peers::{Deed, Peer, Peers};
+use super::peers::{Deed, Peer, Peers, succeed};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Figures by name.
-pub const NAMES: &[&str] = &["ps-1000", "list-1000", "inspect-1000", "inspect-all", "stats-one-shot", "stats-all"];
+pub const NAMES: &[&str] = &[
+    "ps-1000",
+    "list-1000",
+    "inspect-1000",
+    "inspect-1000-cli",
+    "inspect-all",
+    "inspect-all-cli",
+    "stats-one-shot",
+    "stats-all",
+    "stats-all-cli",
+];
 
 const CONTAINERS: usize = 1000;
 /// As many as the machine bears with an engine that has a process or two for each.
@@ -54,11 +65,14 @@ fn figure(name: &'static str, crowds: &[&Crowd<'_>], runs: usize) -> Figure {
         "ps-1000" => |crowd, number| crowd.peer.do_once(Deed::ListAll, number),
         "list-1000" => |crowd, _| crowd.ask_once("/containers/json?all=1"),
         "inspect-1000" => |crowd, _| crowd.ask_once(&format!("/containers/{}/json", name_of(0))),
+        "inspect-1000-cli" => |crowd, _| crowd.inspect(1),
         "inspect-all" => |crowd, _| crowd.ask_each(CONTAINERS, "json"),
+        "inspect-all-cli" => |crowd, _| crowd.inspect(CONTAINERS),
+        "stats-all-cli" => |crowd, _| crowd.type_in(&["stats".to_owned(), "--no-stream".to_owned()]),
         "stats-one-shot" => |crowd, _| crowd.ask_together(RUNNING, "stats?stream=0&one-shot=1"),
         _ => |crowd, _| crowd.ask_together(RUNNING, "stats?stream=0"),
     };
-    let long = matches!(name, "inspect-all" | "stats-one-shot" | "stats-all");
+    let long = !matches!(name, "ps-1000" | "list-1000" | "inspect-1000" | "inspect-1000-cli");
     let rounds = if long { runs.min(LONG_ROUNDS) } else { runs };
     eprintln!("== {name}");
     let mut samples: Vec<(String, Vec<f64>)> =
@@ -125,6 +139,19 @@ impl Crowd<'_> {
         let begun = Instant::now();
         Asking::connect(self.socket)?.ask("GET", path, "")?;
         Ok(begun.elapsed())
+    }
+
+    /// The engine's own command line.
+    fn type_in(&self, words: &[String]) -> Result<Duration, String> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let begun = Instant::now();
+        succeed(self.peer.command(&words), &format!("{} {}", self.peer.name, words[0]))?;
+        Ok(begun.elapsed())
+    }
+
+    /// `inspect` of the first `count`.
+    fn inspect(&self, count: usize) -> Result<Duration, String> {
+        self.type_in(&std::iter::once("inspect".to_owned()).chain((0..count).map(name_of)).collect::<Vec<_>>())
     }
 
     /// The same of each of the first `count`, one after the other on one connection.

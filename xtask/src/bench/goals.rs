@@ -2,7 +2,7 @@
 
 use super::figures::Figure;
 use super::memory::Memory;
-use super::table::median;
+use super::table::{median, percentile};
 
 /// One goal.
 pub struct Goal {
@@ -41,6 +41,12 @@ pub fn of(figures: &[Figure], memory: &[Memory]) -> Vec<Goal> {
     };
     let ratio = |figure, over, under| Some(value(figure, over)? / value(figure, under)?);
     let ten_to_one = value("pull-ten", "dhow").zip(value("pull-200mb", "dhow")).map(|(ten, one)| ten / one);
+    let late = |figure: &str| {
+        let figure = figures.iter().find(|f| f.name == figure)?;
+        let (_, samples) = figure.samples.iter().find(|(name, _)| name == "dhow")?;
+        Some(percentile(samples, 99) / median(samples))
+    };
+    let own_ratio = |over, under| Some(value(over, "dhow")? / value(under, "dhow")?);
     let own = memory.iter().find(|row| row.peer == "dhow");
     #[allow(clippy::cast_precision_loss)]
     let idle = own.map(|row| row.idle as f64 / 1024.0);
@@ -53,8 +59,24 @@ pub fn of(figures: &[Figure], memory: &[Memory]) -> Vec<Goal> {
         ("list of 1,000: of the time of docker", "x", AtMost(FIFTH), ratio("list-1000", "dhow", "docker")),
         ("inspect, one of 1,000: of the time of docker", "x", AtMost(FIFTH), ratio("inspect-1000", "dhow", "docker")),
         ("inspect of 1,000: of the time of docker", "x", AtMost(FIFTH), ratio("inspect-all", "dhow", "docker")),
+        (
+            "`inspect`, one of 1,000: of the time of docker",
+            "x",
+            AtMost(FIFTH),
+            ratio("inspect-1000-cli", "dhow", "docker"),
+        ),
+        ("`inspect` of 1,000: of the time of docker", "x", AtMost(FIFTH), ratio("inspect-all-cli", "dhow", "docker")),
+        ("`stats --no-stream`: of the time of docker", "x", AtMost(FIFTH), ratio("stats-all-cli", "dhow", "docker")),
         ("stats, one-shot: of the time of docker", "x", AtMost(FIFTH), ratio("stats-one-shot", "dhow", "docker")),
         ("stats of all: of the time of docker", "x", AtMost(FIFTH), ratio("stats-all", "dhow", "docker")),
+        ("start on a bridge: of the time on none, p50", "x", AtMost(1.5), own_ratio("start-bridge", "start-none")),
+        ("start on a bridge: p99, of its p50", "x", AtMost(3.0), late("start-bridge")),
+        ("networks: the last of 300, of the first", "x", AtMost(1.5), own_ratio("networks-last", "networks-first")),
+        ("throughput, containers: of docker's", "x", AtLeast(0.95), ratio("throughput-containers", "dhow", "docker")),
+        ("throughput, published: of docker's", "x", AtLeast(0.95), ratio("throughput-published", "dhow", "docker")),
+        ("latency, containers: of docker's", "x", AtMost(1.0), ratio("latency-containers", "dhow", "docker")),
+        ("latency, published: of docker's", "x", AtMost(1.0), ratio("latency-published", "dhow", "docker")),
+        ("names: questions on one processor", "/s", AtLeast(5000.0), value("names", "dhow")),
         ("load: of the time of docker", "x", AtMost(1.0 / 3.0), ratio("load-200mb", "dhow", "docker")),
         ("pull: of the time of docker", "x", AtMost(1.0 / 3.0), ratio("pull-200mb", "dhow", "docker")),
         ("pull: of the time of tar -xzf", "x", AtMost(1.0), ratio("pull-200mb", "dhow", "tar -xzf")),

@@ -12,10 +12,13 @@ mod floor;
 mod goals;
 mod groups;
 mod images;
+mod inside;
 mod memory;
+mod network;
 mod oci;
 mod peers;
 mod table;
+mod traffic;
 
 use crate::suite;
 use std::path::{Path, PathBuf};
@@ -42,10 +45,15 @@ struct Options {
 
 /// Builds, enters namespaces of its own, measures, prints.
 pub fn run(words: &[String]) -> Result<(), String> {
+    if let Some((_, words)) = words.split_first().filter(|(first, _)| *first == "inside") {
+        return inside::run(words);
+    }
     if words == ["--list"] {
         figures::NAMES
             .iter()
             .chain(crowd::NAMES)
+            .chain(network::NAMES)
+            .chain(traffic::NAMES)
             .chain(images::NAMES)
             .chain(oci::NAMES)
             .for_each(|name| println!("{name}"));
@@ -96,6 +104,8 @@ fn measure(options: &Options, folder: &Path) -> Result<(), String> {
     let mut memory = if wanted(options, "memory") { memory::measure(&peers) } else { Vec::new() };
     let mut figures = figures::all(&peers, options.runs, &options.only);
     figures.extend(crowd::all(&peers, options.runs, &options.only));
+    figures.extend(network::all(&peers, &options.only));
+    figures.extend(traffic::all(&peers, &options.only));
     figures.extend(images::all(&peers, &fixture, folder, &options.only));
     figures.extend(oci::all(&fixture, folder, options.runs, &options.only));
     memory::again(&peers, &mut memory);

@@ -28,6 +28,8 @@ pub struct Peer {
     sort: Sort,
     /// Where its engine listens, if it has one.
     pub socket: Option<PathBuf>,
+    /// Its engine, if this bench started one.
+    pub pid: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,13 +78,14 @@ impl Peers {
             env: Vec::new(),
             sort: Sort::Engine,
             socket: Some(path.clone()),
+            pid: None,
         };
-        self.daemon(engine, &own)?;
-        self.all.push(own);
+        let pid = Some(self.daemon(engine, &own)?);
+        self.all.push(Peer { pid, ..own });
         if let Some(docker) = installed("docker") {
             let program = vec![docker.display().to_string(), "-H".into(), socket];
             let (env, sort) = (Vec::new(), Sort::Engine);
-            self.all.push(Peer { name: "dhow (docker CLI)", program, env, sort, socket: Some(path) });
+            self.all.push(Peer { name: "dhow (docker CLI)", program, env, sort, socket: Some(path), pid: None });
         }
         Ok(())
     }
@@ -100,9 +103,10 @@ impl Peers {
             env: Vec::new(),
             sort: Sort::Engine,
             socket: Some(path),
+            pid: None,
         };
-        self.daemon(engine, &peer)?;
-        self.all.push(peer);
+        let pid = Some(self.daemon(engine, &peer)?);
+        self.all.push(Peer { pid, ..peer });
         Ok(())
     }
 
@@ -118,7 +122,7 @@ impl Peers {
         }
         program.extend(["--cgroup-manager".into(), "cgroupfs".into(), "--events-backend".into(), "file".into()]);
         let env = vec![("CONTAINERS_CONF".to_owned(), conf.display().to_string())];
-        self.all.push(Peer { name: "podman", program, env, sort: Sort::Engine, socket: None });
+        self.all.push(Peer { name: "podman", program, env, sort: Sort::Engine, socket: None, pid: None });
         Ok(())
     }
 
@@ -139,7 +143,7 @@ impl Peers {
         let root = folder.join(format!("{name}-run")).display().to_string();
         let program =
             vec![program, "--root".into(), root, "run".into(), "--bundle".into(), bundle.display().to_string()];
-        self.all.push(Peer { name, program, env: Vec::new(), sort: Sort::Runtime, socket: None });
+        self.all.push(Peer { name, program, env: Vec::new(), sort: Sort::Runtime, socket: None, pid: None });
         Ok(())
     }
 
@@ -151,17 +155,19 @@ impl Peers {
         lines.join("\n")
     }
 
-    fn daemon(&mut self, mut engine: Command, peer: &Peer) -> Result<(), String> {
+    /// Its number, once it answers.
+    fn daemon(&mut self, mut engine: Command, peer: &Peer) -> Result<u32, String> {
         let log = std::fs::File::create(self.folder.join(format!("{}.log", peer.name)));
         let log = log.map_err(|e| format!("cannot make a log: {e}"))?;
         engine.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = engine.spawn().map_err(|e| format!("cannot start {}: {e}", peer.name))?;
+        let pid = child.id();
         self.daemons.push(child);
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline {
             let answers = peer.command(&["ps", "-q"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
             if answers.is_ok_and(|status| status.success()) {
-                return Ok(());
+                return Ok(pid);
             }
             std::thread::park_timeout(Duration::from_millis(50));
         }

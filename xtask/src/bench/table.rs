@@ -17,8 +17,9 @@ pub fn render(figures: &[Figure], memory: &[Memory], goals: &[Goal], about: &str
             let ratio = dhow.map_or(f64::NAN, |dhow| if figure.less_is_better { middle / dhow } else { dhow / middle });
             let _ = writeln!(
                 text,
-                "  {name:<20} median {middle:>9.2}  min {:>9.2}  max {:>9.2}  n {:>3}  dhow is {ratio:>6.2}x as good",
+                "  {name:<20} median {middle:>9.2}  min {:>9.2}  p99 {:>9.2}  max {:>9.2}  n {:>3}  dhow is {ratio:>6.2}x as good",
                 least(samples),
+                percentile(samples, 99),
                 most(samples),
                 samples.len(),
             );
@@ -84,6 +85,13 @@ pub fn median(samples: &[f64]) -> f64 {
         n if n % 2 == 1 => sorted[n / 2],
         n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
     }
+}
+
+/// The sample that so many of a hundred are not above.
+pub fn percentile(samples: &[f64], percent: usize) -> f64 {
+    let sorted = sorted(samples);
+    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(place).copied().unwrap_or(f64::NAN)
 }
 
 fn least(samples: &[f64]) -> f64 {

@@ -10,7 +10,8 @@
 //!
 //! - *smoke*: the engine, in a machine that is little more than a kernel.
 //! - *alone*, *systemd*: the OCI runtime, in a Debian without and with systemd: `runtime.sh` with each cgroup driver, the test
-//!   programs of `cgroup` and `tests/oci`, and runc's own suite when asked for. With systemd `engine.sh` as well: the engine with
+//!   programs of `cgroup` and `tests/oci`, and runc's own suite when asked for. Alone `checkpoints.sh` as well: the engine's
+//!   checkpoints. With systemd `engine.sh` as well: the engine with
 //!   systemd's driver, and what needs a whole userland.
 //!
 //! Nothing is installed: kernels and userlands are unpacked below `target/vm`. Needs qemu-system-x86_64, apt and dpkg-deb,

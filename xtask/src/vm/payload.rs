@@ -11,6 +11,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("suites.sh", include_str!("guest/suites.sh")),
     ("runtime.sh", include_str!("guest/runtime.sh")),
     ("engine.sh", include_str!("guest/engine.sh")),
+    ("checkpoints.sh", include_str!("guest/checkpoints.sh")),
     ("bats.sh", include_str!("guest/bats.sh")),
 ];
 /// Test programs by package and target. They are static, as all that is built here.

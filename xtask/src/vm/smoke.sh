@@ -109,6 +109,25 @@ t_host_image() {
     [ -e /smoke.sh ] && [ ! -e /smoke.new ]
 }
 
+t_ipvlan() {
+    ip link add lan type dummy && ip link set lan up
+    for mode in l2 l3 l3s; do
+        dhow network create -d ipvlan -o parent=lan -o ipvlan_mode=$mode --subnet 10.66.0.0/24 lan
+        dhow run -d --name web --network lan busybox sh -c 'echo page >/tmp/index.html; exec httpd -f -p 80 -h /tmp'
+        address=$(dhow inspect -f '{{.NetworkSettings.Networks.lan.IPAddress}}' web)
+        within 30 '[ "$(dhow_run --network lan busybox sh -c "$FETCH $address 80")" = page ]'
+        # One parent has one MAC; where the kernel is the router there is no other.
+        is "$(dhow exec web cat /sys/class/net/eth0/address)" "$(cat /sys/class/net/lan/address)"
+        case $mode in l2) way="via 10.66.0.1" ;; *) way="dev eth0" ;; esac
+        has "$(dhow exec web ip route)" "default $way"
+        fails dhow_run --network lan --mac-address 02:42:00:00:00:07 busybox true
+        has "$said" "do not support custom mac address"
+        dhow ps -aq | xargs dhow rm -f
+        dhow network rm lan
+    done
+    ip link del lan
+}
+
 t_limits_inside() {
     said=$(dhow_run -m 64m --pids-limit 77 --cpus 0.5 --cpuset-cpus 0 --cpu-shares 512 busybox sh -c \
         'cd /sys/fs/cgroup && cat memory.max pids.max cpu.max cpuset.cpus cpu.weight; nproc')

@@ -12,9 +12,13 @@ use hyper_util::rt::TokioIo;
 use super::body::Sending;
 use super::socket::Socket;
 use super::{Client, Error};
+use crate::types::EXEC;
 
 /// An error's body is read up to here; more is no message for people.
 const LONGEST_MESSAGE: usize = 64 * 1024;
+
+/// The type of an answer whose output comes in frames.
+pub(super) const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
 
 /// An answer whose body has not been read yet.
 #[derive(Debug)]
@@ -108,7 +112,7 @@ impl Answer<'_> {
 }
 
 /// The `message` of an error's body, or its text, or a word for its status.
-fn message(body: &[u8], status: u16) -> String {
+pub(super) fn message(body: &[u8], status: u16) -> String {
     #[derive(serde::Deserialize)]
     struct Words {
         message: String,
@@ -129,20 +133,38 @@ pub struct Hijacked {
     pub first: Bytes,
     /// Output comes in frames of 8 bytes of header and a payload, not raw (`application/vnd.docker.multiplexed-stream`).
     pub framed: bool,
+    /// The id of the exec that was started, if the answer names it ([`EXEC`]).
+    pub exec: Option<String>,
+}
+
+/// What came of an offer to take the connection over.
+#[derive(Debug)]
+pub enum Offered<'client> {
+    Taken(Hijacked),
+    /// An answer as any other.
+    Left(Answer<'client>),
 }
 
 impl Hijacked {
     pub(super) async fn take(answer: Answer<'_>) -> Result<Hijacked, Error> {
+        match Hijacked::offer(answer).await? {
+            Offered::Taken(taken) => Ok(taken),
+            Offered::Left(answer) => Err(Error::NotUpgraded { status: answer.status() }),
+        }
+    }
+
+    pub(super) async fn offer(answer: Answer<'_>) -> Result<Offered<'_>, Error> {
         let mut answer = answer.accepted().await?;
         if answer.status() != 101 {
-            return Err(Error::NotUpgraded { status: answer.status() });
+            return Ok(Offered::Left(answer));
         }
-        let framed = answer.header(header::CONTENT_TYPE.as_str()) == Some("application/vnd.docker.multiplexed-stream");
+        let exec = answer.header(EXEC).map(str::to_owned);
+        let framed = answer.header(header::CONTENT_TYPE.as_str()) == Some(MULTIPLEXED);
         let upgraded = hyper::upgrade::on(&mut answer.response).await.map_err(Error::Broken)?;
         let Ok(parts) = upgraded.downcast::<TokioIo<Socket>>() else {
             return Err(Error::NotUpgraded { status: 101 });
         };
         let socket = parts.io.into_inner().into_blocking().map_err(Error::Stream)?;
-        Ok(Hijacked { socket, first: parts.read_buf, framed })
+        Ok(Offered::Taken(Hijacked { socket, first: parts.read_buf, framed, exec }))
     }
 }

@@ -3,6 +3,7 @@
 //! Connections are opened when a request finds none idle and kept for the next one, so requests made at the same time
 //! use one connection each. An upgraded (hijacked) connection leaves the client for good, as a plain blocking socket.
 
+mod bare;
 mod body;
 mod command;
 mod endpoint;
@@ -19,13 +20,16 @@ use http::{Method, Request, header};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 
+pub use bare::Bare;
 pub use body::{Payload, Uploader};
 pub use endpoint::{Endpoint, Tls, Verify, encode, query};
 pub use error::Error;
-pub use exchange::{Answer, Hijacked};
+pub use exchange::{Answer, Hijacked, Offered};
 
 use body::Sending;
 use socket::Socket;
+
+const USER_AGENT: &str = concat!("dhow/", env!("CARGO_PKG_VERSION"));
 
 /// Talks with one engine.
 #[derive(Debug)]
@@ -96,12 +100,36 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with the engine's words, [`Error::NotUpgraded`] if it answered without taking over.
     pub async fn hijack(&self, path: &str, payload: Payload) -> Result<Hijacked, Error> {
+        Hijacked::take(self.upgrade(path, payload, &[]).await?).await
+    }
+
+    /// As [`Client::hijack`], with a header that says why the connection may be taken over; the engine may as well not.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the engine's words.
+    pub async fn offer(
+        &self,
+        path: &str,
+        payload: Payload,
+        (name, value): (&'static str, &'static str),
+    ) -> Result<Offered<'_>, Error> {
+        let why = (header::HeaderName::from_static(name), header::HeaderValue::from_static(value));
+        Hijacked::offer(self.upgrade(path, payload, &[why]).await?).await
+    }
+
+    async fn upgrade(
+        &self,
+        path: &str,
+        payload: Payload,
+        more: &[(header::HeaderName, header::HeaderValue)],
+    ) -> Result<Answer<'_>, Error> {
         let mut request = self.request(Method::POST, path, payload)?;
         let headers = request.headers_mut();
         headers.insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, header::HeaderValue::from_static("tcp"));
+        headers.extend(more.iter().cloned());
         let (connection, response) = self.send(request.map(Into::into)).await?;
-        Hijacked::take(Answer { client: self, connection: Some(connection), response, rest: Vec::new() }).await
+        Ok(Answer { client: self, connection: Some(connection), response, rest: Vec::new() })
     }
 
     fn request(&self, method: Method, path: &str, payload: Payload) -> Result<Request<Payload>, Error> {
@@ -109,7 +137,7 @@ impl Client {
             .method(method)
             .uri(path)
             .header(header::HOST, self.endpoint.host_header())
-            .header(header::USER_AGENT, concat!("dhow/", env!("CARGO_PKG_VERSION")));
+            .header(header::USER_AGENT, USER_AGENT);
         if let Some(kind) = payload.content_type() {
             request = request.header(header::CONTENT_TYPE, kind);
         }
@@ -121,7 +149,7 @@ impl Client {
         &self,
         mut request: Request<Sending>,
     ) -> Result<(SendRequest<Sending>, http::Response<hyper::body::Incoming>), Error> {
-        while let Some(mut connection) = self.take_idle() {
+        while let Some(mut connection) = self.settled().await {
             match connection.try_send_request(request).await {
                 Ok(response) => return Ok((connection, response)),
                 Err(mut failure) => match failure.take_message() {
@@ -151,6 +179,16 @@ impl Client {
             let _ = connection.with_upgrades().await;
         });
         Ok(sender)
+    }
+
+    /// An idle connection. One whose answer was just read to its end may need a moment to see that itself.
+    async fn settled(&self) -> Option<SendRequest<Sending>> {
+        let ready = self.take_idle();
+        if ready.is_some() || self.idle.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return ready;
+        }
+        tokio::task::yield_now().await;
+        self.take_idle()
     }
 
     fn take_idle(&self) -> Option<SendRequest<Sending>> {

@@ -228,6 +228,21 @@ wire! {
         pub titles: Vec<String>,
     }
 
+    /// `POST /containers/{id}/checkpoints`
+    pub struct CheckpointCreate {
+        #[serde(rename = "CheckpointID")]
+        pub checkpoint_id: String,
+        /// A folder of the engine's machine; empty: with the container.
+        pub checkpoint_dir: String,
+        /// Whether the container ends.
+        pub exit: bool,
+    }
+
+    /// One of `GET /containers/{id}/checkpoints`
+    pub struct CheckpointSummary {
+        pub name: String,
+    }
+
     /// `POST /containers/prune`
     pub struct PruneResponse {
         pub containers_deleted: Option<Vec<String>>,

@@ -4,6 +4,13 @@ use super::{TextList, Texts};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// The header of this project's own command line: an exec that is made with it is started as well, and the header of the answer
+/// (101) is its id. Other engines answer as always.
+pub const EXEC: &str = "dhow-exec";
+
+/// The stream of the exit code, in digits, after the output of an exec that was made with [`EXEC`].
+pub const EXIT_CODE: u8 = 4;
+
 wire! {
     /// `POST /containers/{id}/exec`
     pub struct ExecCreateRequest {
@@ -17,8 +24,6 @@ wire! {
         pub attach_stderr: bool,
         pub attach_stdout: bool,
         pub detach: bool,
-        /// docker-py writes it with a small letter, which Go's decoder takes.
-        #[serde(alias = "detachKeys")]
         pub detach_keys: String,
         pub env: Option<Vec<String>>,
         pub working_dir: String,

@@ -32,6 +32,30 @@ wire! {
         pub blkio_weight_device: Option<Vec<WeightDevice>>,
         pub kernel_memory: i64,
         pub restart_policy: RestartPolicy,
+        /// Ours: fields that are missing stay as they are.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub egress: Option<EgressPolicy>,
+        /// Ours: further published ports.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub publish: Option<PortMap>,
+        /// Ours: ports of the host that are published no longer, `[ADDRESS:]PORT[-PORT][/PROTOCOL]`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub unpublish: Option<Vec<String>>,
+    }
+
+    /// What may be reached outside of a container's networks.
+    pub struct EgressPolicy {
+        /// `deny`, `allow`, or empty: denied if anything is allowed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub default: Option<String>,
+        /// `*.example.org:443`, `10.0.0.0/8`, `tcp/5432`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub allow: Option<Vec<String>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub deny: Option<Vec<String>>,
+        /// Keep a record of what is reached.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub learn: Option<bool>,
     }
 
     /// How a container is run on this host. All 69 fields of Docker's are kept so that inspect shows what was asked.
@@ -133,6 +157,9 @@ wire! {
         pub readonly_paths: Option<Vec<String>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub init: Option<bool>,
+        /// Ours.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub egress: Option<EgressPolicy>,
     }
 
     pub struct LogConfig {

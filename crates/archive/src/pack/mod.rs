@@ -18,7 +18,7 @@ mod walk;
 
 pub use copy_out::{copy_out, is_made_up};
 pub use look::{At, Attributes, Look};
-pub use walk::{Step, Walk, is_gone, open, open_folder};
+pub use walk::{Step, Walk, is_gone, open, open_folder, open_folder_across};
 
 use crate::Time;
 use crate::beneath::{self, Mounts};

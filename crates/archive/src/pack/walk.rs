@@ -123,7 +123,7 @@ pub fn open_folder(root: BorrowedFd<'_>, path: &CStr) -> io::Result<OwnedFd> {
 }
 
 /// [`open_folder`], also into other mounts where `mounts` says so.
-pub(crate) fn open_folder_across(root: BorrowedFd<'_>, path: &CStr, mounts: Mounts) -> io::Result<OwnedFd> {
+pub fn open_folder_across(root: BorrowedFd<'_>, path: &CStr, mounts: Mounts) -> io::Result<OwnedFd> {
     Ok(beneath::open_across(root, path.to_bytes(), OFlags::RDONLY | OFlags::DIRECTORY, mounts)?)
 }
 

@@ -16,10 +16,10 @@ pub fn enter(entry: &sys::CgroupEntry, pid: u32) {
     }
 }
 
-/// Whether a condition comes to hold within ten seconds.
+/// Whether a condition comes to hold within half a minute.
 #[expect(clippy::disallowed_methods, reason = "a step of waiting for a condition with a deadline")]
 pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(30);
     while Instant::now() < until {
         if condition() {
             return true;

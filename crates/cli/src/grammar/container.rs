@@ -101,6 +101,8 @@ pub struct ContainerFlags {
     /// NIS domain name of the container
     #[arg(long, value_name = "string")]
     pub domainname: Option<String>,
+    #[command(flatten)]
+    pub egress: crate::plan::egress::EgressFlags,
     /// Replace the image's ENTRYPOINT
     #[arg(long, value_name = "string")]
     pub entrypoint: Option<String>,

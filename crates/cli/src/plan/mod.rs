@@ -2,6 +2,7 @@
 //!
 //! The JSON holds only what differs from the engine's defaults, which docker writes out in full.
 
+pub mod egress;
 mod health;
 mod key_values;
 pub mod mount;
@@ -165,6 +166,9 @@ fn host_config(flags: &ContainerFlags, around: &Surroundings<'_>) -> Result<Obje
     ] {
         put_list(&mut host, key, values);
     }
+    if let Some(policy) = flags.egress.policy() {
+        host.insert("Egress".to_owned(), policy);
+    }
     namespaces(flags, &mut host)?;
     logging(flags, &mut host)?;
     resources::write(flags, &mut host)?;
@@ -295,6 +299,7 @@ fn put_map(object: &mut Object, key: &str, values: Object) {
 }
 
 pub use key_values::environment;
+pub use ports::bindings;
 
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,18 @@ pub(super) fn write(flags: &ContainerFlags, config: &mut Object, host: &mut Obje
     Ok(())
 }
 
+/// `--publish` as the API has it: by port of the container.
+pub fn bindings(publish: &[String]) -> Result<Value, String> {
+    let mut all: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for text in publish {
+        for binding in published(text)? {
+            let address = json!({ "HostIp": binding.host_ip, "HostPort": binding.host_port });
+            all.entry(binding.port).or_default().push(address);
+        }
+    }
+    Ok(json!(all))
+}
+
 fn published(text: &str) -> Result<Vec<Binding>, String> {
     let short = if text.contains('=') { long_form(text)? } else { text.to_owned() };
     let (addresses, protocol) = protocol(&short);

@@ -4,33 +4,35 @@
 pub fn indented(raw: &str, indent: &str, level: usize) -> String {
     let mut out = String::with_capacity(raw.len() * 2);
     let mut depth = level;
-    let mut letters = raw.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' => copy_string(&mut letters, &mut out),
-            '{' | '[' => {
-                out.push(letter);
-                while letters.next_if(|next| next.is_ascii_whitespace()).is_some() {}
-                match letters.next_if(|next| matches!(next, '}' | ']')) {
-                    Some(end) => out.push(end),
-                    None => {
+    let mut rest = raw;
+    while let Some((part, after)) = part(rest) {
+        rest = after;
+        match part {
+            "{" | "[" => {
+                out.push_str(part);
+                rest = rest.trim_ascii_start();
+                match rest.split_at_checked(1) {
+                    Some((end @ ("}" | "]"), after)) => {
+                        out.push_str(end);
+                        rest = after;
+                    }
+                    _ => {
                         depth += 1;
                         new_line(&mut out, indent, depth);
                     }
                 }
             }
-            '}' | ']' => {
+            "}" | "]" => {
                 depth = depth.saturating_sub(1);
                 new_line(&mut out, indent, depth);
-                out.push(letter);
+                out.push_str(part);
             }
-            ',' => {
-                out.push(letter);
+            "," => {
+                out.push_str(part);
                 new_line(&mut out, indent, depth);
             }
-            ':' => out.push_str(": "),
-            letter if letter.is_ascii_whitespace() => {}
-            letter => out.push(letter),
+            ":" => out.push_str(": "),
+            other => out.push_str(other),
         }
     }
     out
@@ -39,13 +41,10 @@ pub fn indented(raw: &str, indent: &str, level: usize) -> String {
 /// JSON without the white space between its parts.
 pub fn compact(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
-    let mut letters = raw.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' => copy_string(&mut letters, &mut out),
-            letter if letter.is_ascii_whitespace() => {}
-            letter => out.push(letter),
-        }
+    let mut rest = raw;
+    while let Some((part, after)) = part(rest) {
+        out.push_str(part);
+        rest = after;
     }
     out
 }
@@ -57,16 +56,33 @@ fn new_line(out: &mut String, indent: &str, depth: usize) {
     }
 }
 
-fn copy_string(letters: &mut std::iter::Peekable<std::str::Chars<'_>>, out: &mut String) {
-    out.push('"');
-    while let Some(letter) = letters.next() {
-        out.push(letter);
-        match letter {
-            '\\' => out.extend(letters.next()),
-            '"' => return,
-            _ => {}
+/// The next bracket, comma, colon, text in its quotes, or word (a number, `true`), and what comes after it.
+fn part(raw: &str) -> Option<(&str, &str)> {
+    let raw = raw.trim_ascii_start();
+    let length = match raw.as_bytes().first()? {
+        b'"' => quoted(raw.as_bytes()),
+        b'{' | b'}' | b'[' | b']' | b',' | b':' => 1,
+        _ => raw.bytes().position(ends_word).unwrap_or(raw.len()),
+    };
+    raw.split_at_checked(length)
+}
+
+fn ends_word(byte: u8) -> bool {
+    matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b',' | b':') || byte.is_ascii_whitespace()
+}
+
+/// The length of the text that begins here, with its quotes.
+fn quoted(raw: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(byte) = raw.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            // What a backslash stands before may be a letter of several bytes in what is no JSON: those do not end a text.
+            b'\\' => at += 2,
+            _ => at += 1,
         }
     }
+    raw.len()
 }
 
 #[cfg(test)]

@@ -32,8 +32,8 @@ pub struct Foreground {
 /// How a copy ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// The output came to its end.
-    Output,
+    /// The output came to its end; with the exit code if that was told there.
+    Output(Option<i32>),
     /// The detach keys were typed.
     Detached,
     /// The signal arrived while the terminal was raw.
@@ -56,8 +56,7 @@ impl Foreground {
     /// Copies the output until its end; with nothing else to look after, on this thread.
     pub async fn last(self, taken: Hijacked, client: &Client) -> Result<Ended, Failure> {
         if !self.stdin && !self.tty && !self.proxy {
-            copy_output(&taken.socket, &taken.first, true)?;
-            return Ok(Ended::Output);
+            return Ok(Ended::Output(copied(&taken)?));
         }
         let mut running = self.start(taken)?;
         running.resize(client).await;
@@ -73,7 +72,7 @@ impl Foreground {
         let first = taken.first;
         let report = sender.clone();
         std::thread::spawn(move || {
-            let _ = report.send(copy_output(&out, &first, framed).map(|()| Ended::Output));
+            let _ = report.send(copy_output(&out, &first, framed).map(Ended::Output));
         });
         if self.stdin {
             let keys = self.tty.then_some(self.detach);
@@ -106,7 +105,7 @@ impl Running {
             tokio::select! {
                 end = self.ends.recv() => {
                     self.raw = None;
-                    return Ok(end.unwrap_or(Ok(Ended::Output))?);
+                    return Ok(end.unwrap_or(Ok(Ended::Output(None)))?);
                 }
                 Some((name, number)) = self.caught.recv() => {
                     if !self.proxy {
@@ -132,26 +131,34 @@ pub fn killed(number: i32) -> u8 {
     u8::try_from(128 + number).unwrap_or(u8::MAX)
 }
 
-/// Copies what the container says to stdout and stderr until its end.
-fn copy_output(socket: &OwnedFd, first: &[u8], framed: bool) -> io::Result<()> {
+/// Copies the output of a process without a terminal until its end. Gives its exit code if that is told there.
+pub fn copied(taken: &Hijacked) -> Result<Option<i32>, Failure> {
+    Ok(copy_output(&taken.socket, &taken.first, true)?)
+}
+
+/// Copies what the container says to stdout and stderr until its end. Gives its exit code if that is told there.
+fn copy_output(socket: &OwnedFd, first: &[u8], framed: bool) -> io::Result<Option<i32>> {
     let mut frames = framed.then(Frames::default);
-    let mut write = |bytes: &[u8]| match &mut frames {
-        None => write_all(rustix::stdio::stdout(), bytes),
-        Some(frames) => frames.feed(bytes, |target, payload| match target {
+    // Whether the exit code was told, which is the last that is said.
+    let mut write = |bytes: &[u8]| {
+        let Some(frames) = &mut frames else { return write_all(rustix::stdio::stdout(), bytes).map(|()| None) };
+        frames.feed(bytes, |target, payload| match target {
             Target::Stdout => write_all(rustix::stdio::stdout(), payload),
             Target::Stderr => write_all(rustix::stdio::stderr(), payload),
-        }),
+        })?;
+        Ok::<_, io::Error>(frames.exit_code())
     };
-    write(first)?;
+    let mut ended = write(first)?;
     let mut buffer = vec![0u8; CHUNK];
-    loop {
+    while ended.is_none() {
         match rustix::io::read(socket, &mut buffer) {
-            Ok(0) | Err(rustix::io::Errno::CONNRESET) => return Ok(()),
-            Ok(length) => write(&buffer[..length])?,
+            Ok(0) | Err(rustix::io::Errno::CONNRESET) => break,
+            Ok(length) => ended = write(&buffer[..length])?,
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
+    Ok(ended)
 }
 
 /// Copies stdin to the container and closes that half at its end; says so only if the detach keys were typed.

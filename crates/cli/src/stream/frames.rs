@@ -1,6 +1,7 @@
 //! Docker's multiplexed stream: each frame is one byte of stream number, three zero bytes, a big-endian 32-bit length,
 //! and that many bytes.
 
+use api::types::EXIT_CODE;
 use std::io;
 
 /// Where the bytes of a stream go.
@@ -16,8 +17,16 @@ pub struct Frames {
     header: Vec<u8>,
     /// Of the current frame: where it goes and how many bytes are to come.
     current: Option<(Target, usize)>,
-    /// The engine reports an error of its own as stream 3.
-    system_error: Option<Vec<u8>>,
+    /// The engine's own words: an error (stream 3), or the exit code in digits ([`EXIT_CODE`]).
+    own: Option<(Own, Vec<u8>)>,
+    exit_code: Option<i32>,
+}
+
+/// What the engine itself says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Own {
+    Error,
+    ExitCode,
 }
 
 impl Frames {
@@ -31,8 +40,8 @@ impl Frames {
                 None => bytes = self.read_header(bytes)?,
                 Some((target, left)) => {
                     let (payload, rest) = bytes.split_at(left.min(bytes.len()));
-                    match &mut self.system_error {
-                        Some(text) => text.extend_from_slice(payload),
+                    match &mut self.own {
+                        Some((_, text)) => text.extend_from_slice(payload),
                         None => write(target, payload)?,
                     }
                     bytes = rest;
@@ -41,12 +50,19 @@ impl Frames {
             }
             if matches!(self.current, Some((_, 0))) {
                 self.current = None;
-                if let Some(text) = self.system_error.take() {
-                    return Err(io::Error::other(String::from_utf8_lossy(&text).into_owned()));
+                match self.own.take().map(|(own, text)| (own, String::from_utf8_lossy(&text).into_owned())) {
+                    Some((Own::Error, text)) => return Err(io::Error::other(text)),
+                    Some((Own::ExitCode, digits)) => self.exit_code = digits.parse().ok(),
+                    None => {}
                 }
             }
         }
         Ok(())
+    }
+
+    /// The exit code, if the engine told it after the output.
+    pub fn exit_code(&self) -> Option<i32> {
+        self.exit_code
     }
 
     fn read_header<'a>(&mut self, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
@@ -59,14 +75,17 @@ impl Frames {
         let target = match stream {
             0 | 1 => Target::Stdout,
             2 => Target::Stderr,
-            3 => {
-                self.system_error = Some(Vec::new());
-                Target::Stderr
-            }
+            3 => self.listen(Own::Error),
+            EXIT_CODE => self.listen(Own::ExitCode),
             other => return Err(io::Error::other(format!("unrecognized stream: {other}"))),
         };
         self.current = Some((target, length));
         Ok(rest)
+    }
+
+    fn listen(&mut self, own: Own) -> Target {
+        self.own = Some((own, Vec::new()));
+        Target::Stderr
     }
 }
 
@@ -103,6 +122,21 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = whole.chunks(1).collect();
         assert_eq!(apart(&bytes).expect("good frames").0, b"out1out2");
+    }
+
+    #[test]
+    fn the_exit_code_is_no_output() {
+        let mut frames = Frames::default();
+        let mut out = Vec::new();
+        let whole = [frame(1, b"out"), frame(EXIT_CODE, b"137")].concat();
+        for byte in whole.chunks(1) {
+            let mut write = |_: Target, bytes: &[u8]| {
+                out.extend_from_slice(bytes);
+                Ok(())
+            };
+            frames.feed(byte, &mut write).expect("good frames");
+        }
+        assert_eq!((out.as_slice(), frames.exit_code()), (&b"out"[..], Some(137)));
     }
 
     #[test]

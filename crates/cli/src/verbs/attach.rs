@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::run::{Attachment, attach_only, check_terminal, detach_keys, until_end, wait};
+use super::run::{Attachment, Beginning, attach_only, check_terminal, detach_keys, until_end, wait};
 use super::start::{Known, known};
 use crate::failure::Failure;
 use crate::grammar::values::switch;
@@ -49,6 +49,7 @@ impl Verb for Attach {
             tty: known.config.tty,
             remove: false,
             keys: self.detach_keys.as_deref(),
+            from: Beginning::default(),
         };
         // Not "next-exit": a container that ends right now has an exit code all the same.
         let (taken, wait) = tokio::join!(attach_only(client, &to), wait(client, &known.id, "not-running"));

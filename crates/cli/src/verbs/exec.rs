@@ -1,17 +1,21 @@
 //! `exec`: another command in a running container.
 
-use api::client::{Client, Payload};
+use std::cell::OnceCell;
+
+use api::client::{Bare, Client, Error, Hijacked, Offered, Payload};
+use api::types::EXEC;
 use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::run::{check_terminal, detach_keys};
+use crate::connect::Address;
 use crate::failure::Failure;
 use crate::grammar::values::variable;
 use crate::grammar::{About, Needs};
 use crate::plan::{Surroundings, environment};
 use crate::session::Session;
-use crate::stream::foreground::{Ended, Foreground, killed};
+use crate::stream::foreground::{Ended, Foreground, copied, killed};
 use crate::stream::terminal;
 use crate::words::{Outcome, Verb};
 
@@ -47,6 +51,9 @@ pub struct Exec {
     workdir: Option<String>,
     #[arg(trailing_var_arg = true, hide = true)]
     operands: Vec<String>,
+    /// One that was made already, and not started.
+    #[arg(skip)]
+    made: OnceCell<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -75,26 +82,77 @@ impl Verb for Exec {
         let client = session.client();
         let stdin = self.interactive && !self.detach;
         check_terminal(stdin, self.tty)?;
-        let path = format!("/containers/{}/exec", api::client::encode(&self.operands[0]));
-        let body = Payload::Json(self.body()?.to_string().into());
-        let created: Created = client.call(Method::POST, &path, body).await?.json().await?;
-        let start = format!("/exec/{}/start", created.id);
-        let start_body = Payload::Json(self.start_body().to_string().into());
         if self.detach {
-            client.post(&start, start_body).await?;
+            let body = Payload::Json(self.body()?.to_string().into());
+            let created: Created = client.call(Method::POST, &self.path(), body).await?.json().await?;
+            client.post(&format!("/exec/{}/start", created.id), self.start_body()).await?;
             return Ok(0);
         }
-        let taken = client.hijack(&start, start_body).await.map_err(|cause| not_started(cause.into()))?;
-        let path = format!("/exec/{}", created.id);
+        let (id, taken) = self.start(client).await?;
+        let path = format!("/exec/{id}");
         match (Foreground { path, tty: self.tty, stdin, proxy: false, detach }).last(taken, client).await? {
-            Ended::Output => exit_code(client, &created.id).await,
+            Ended::Output(Some(code)) => Ok(exit_byte(code.into())),
+            Ended::Output(None) => exit_code(client, &id).await,
             Ended::Detached => Ok(0),
             Ended::Killed(number) => Ok(killed(number)),
         }
     }
+
+    /// With nothing but output to look after, one connection and one request are all there is to it.
+    fn at_once(&self, address: &Address) -> Option<Outcome> {
+        if self.detach || self.interactive || self.tty {
+            return None;
+        }
+        let offered = detach_keys(self.detach_keys.as_deref()).and_then(|_| self.body());
+        let body = match offered {
+            Ok(body) => body.to_string(),
+            Err(failure) => return Some(Err(failure)),
+        };
+        match Bare::offer(address.socket()?, &self.path(), &body, (EXEC, "start")) {
+            Ok(Bare::Taken(taken)) => Some(output(&taken)),
+            Ok(Bare::Left(body)) => {
+                // The other requests are left to a session.
+                let created: Option<Created> = serde_json::from_slice(&body).ok();
+                created.map(|created| self.made.set(created.id));
+                None
+            }
+            // A session may start the engine.
+            Err(Error::Connect { .. }) => None,
+            Err(cause) => Some(Err(cause.into())),
+        }
+    }
+}
+
+/// Copies the output; the exit code is the last that is said.
+fn output(taken: &Hijacked) -> Outcome {
+    match copied(taken)? {
+        Some(code) => Ok(exit_byte(code.into())),
+        None => Err(Failure::said("the engine went away before the command had ended")),
+    }
 }
 
 impl Exec {
+    fn path(&self) -> String {
+        format!("/containers/{}/exec", api::client::encode(&self.operands[0]))
+    }
+
+    /// Makes and starts it: at once where the engine is one of ours, else with a second request. Its id and its streams.
+    async fn start(&self, client: &Client) -> Result<(String, Hijacked), Failure> {
+        let id = match self.made.get() {
+            Some(id) => id.clone(),
+            None => {
+                let body = Payload::Json(self.body()?.to_string().into());
+                match client.offer(&self.path(), body, (EXEC, "start")).await? {
+                    Offered::Taken(taken) => return Ok((taken.exec.clone().unwrap_or_default(), taken)),
+                    Offered::Left(answer) => answer.json::<Created>().await?.id,
+                }
+            }
+        };
+        let path = format!("/exec/{id}/start");
+        let taken = client.hijack(&path, self.start_body()).await.map_err(|cause| not_started(cause.into()))?;
+        Ok((id, taken))
+    }
+
     fn body(&self) -> Result<Value, Failure> {
         let around = Surroundings {
             variable: &|name| std::env::var(name).ok(),
@@ -121,12 +179,12 @@ impl Exec {
         Ok(body)
     }
 
-    fn start_body(&self) -> Value {
+    fn start_body(&self) -> Payload {
         let mut body = json!({ "Detach": self.detach, "Tty": self.tty });
         if let Some((rows, columns)) = terminal::size().filter(|_| self.tty) {
             body["ConsoleSize"] = json!([rows, columns]);
         }
-        body
+        Payload::Json(body.to_string().into())
     }
 }
 
@@ -144,5 +202,9 @@ fn not_started(failure: Failure) -> Failure {
 
 async fn exit_code(client: &Client, id: &str) -> Outcome {
     let inspected: Inspected = client.get(&format!("/exec/{id}/json")).await?;
-    Ok(u8::try_from(inspected.exit_code.unwrap_or(0) & 0xff).unwrap_or(u8::MAX))
+    Ok(exit_byte(inspected.exit_code.unwrap_or(0)))
+}
+
+fn exit_byte(code: i64) -> u8 {
+    u8::try_from(code & 0xff).unwrap_or(u8::MAX)
 }

@@ -2,6 +2,7 @@
 
 use api::client::{Payload, encode, query};
 use clap::Args;
+use futures_util::StreamExt;
 use http::Method;
 
 use super::switch;
@@ -76,6 +77,9 @@ const PLATFORM_HELP: &str = "\
 Inspect a specific platform of the multi-platform image.
 If the image or the server is not multi-platform capable, the command will error out if the platform does not match.
 'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)";
+
+/// Requests at once, each on a connection of its own: as many as keep the engine at work while answers are read.
+const AT_ONCE: usize = 8;
 
 /// A kind of thing: its name, where it is asked for, and docker's words for one that is not there.
 struct Kind {
@@ -180,8 +184,10 @@ async fn show(session: &Session, names: &[String], kinds: &[&Kind], format: &str
     };
     let mut found = Vec::new();
     let mut failures = Vec::new();
-    for name in names {
-        match find(session, name, kinds, more).await {
+    let asked = futures_util::stream::iter(names).map(|name| find(session, name, kinds, more));
+    let mut answers = std::pin::pin!(asked.buffered(AT_ONCE));
+    while let Some(answer) = answers.next().await {
+        match answer {
             Ok(raw) => found.push(raw),
             Err(failure) => failures.push(failure),
         }

@@ -1,6 +1,8 @@
 //! The verbs, one or a family of alike ones per file, and the words for them.
 
 mod attach;
+mod build;
+mod checkpoint;
 mod commit;
 mod completion;
 mod context;
@@ -59,10 +61,14 @@ pub fn all() -> &'static [Entry] {
     const ALL: &[Entry] = &[
         entry::<run::Run>(&["run", "container run"]),
         entry::<exec::Exec>(&["exec", "container exec"]),
+        entry::<build::Build>(&["build", "image build", "builder build"]),
         entry::<ps::Ps>(&["ps", "container ls", "container list", "container ps"]),
         entry::<create::Create>(&["create", "container create"]),
         entry::<start::Start>(&["start", "container start"]),
         entry::<attach::Attach>(&["attach", "container attach"]),
+        entry::<checkpoint::Create>(&["checkpoint create"]),
+        entry::<checkpoint::List>(&["checkpoint ls", "checkpoint list"]),
+        entry::<checkpoint::Remove>(&["checkpoint rm", "checkpoint remove"]),
         entry::<logs::Logs>(&["logs", "container logs"]),
         entry::<each::Stop>(&["stop", "container stop"]),
         entry::<each::Kill>(&["kill", "container kill"]),
@@ -99,6 +105,7 @@ pub fn all() -> &'static [Entry] {
         entry::<version::Version>(&["version"]),
         entry::<prune::Containers>(&["container prune"]),
         entry::<prune::Images>(&["image prune"]),
+        entry::<prune::Builder>(&["builder prune"]),
         entry::<prune::System>(&["system prune"]),
         entry::<df::Df>(&["system df"]),
         entry::<volume::Create>(&["volume create"]),
@@ -122,6 +129,8 @@ pub fn all() -> &'static [Entry] {
         entry::<network::List>(&["network ls", "network list"]),
         entry::<network::Connect>(&["network connect"]),
         entry::<network::Disconnect>(&["network disconnect"]),
+        entry::<network::Egress>(&["network egress"]),
+        entry::<network::Firewall>(&["network firewall"]),
         entry::<network::Remove>(&["network rm", "network remove"]),
         entry::<network::Prune>(&["network prune"]),
         entry::<inspect::Network>(&["network inspect"]),

@@ -40,6 +40,23 @@ pub struct Images {
     force: bool,
 }
 
+/// Removes what builds keep for the next ones.
+#[derive(Debug, Args)]
+pub struct Builder {
+    /// Remove all unused build cache, not just dangling ones
+    #[arg(short, long)]
+    all: bool,
+    /// Provide filter values (e.g., "until=24h")
+    #[arg(long, value_name = "filter", value_parser = filter)]
+    filter: Vec<(String, String)>,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    force: bool,
+    /// Amount of disk space to keep for cache
+    #[arg(long, value_name = "bytes")]
+    keep_storage: Option<String>,
+}
+
 /// Removes everything unused.
 #[derive(Debug, Args)]
 pub struct System {
@@ -102,6 +119,28 @@ impl Verb for Images {
         };
         confirm(warning, self.force)?;
         let pruned = Pruned::of(ask(session, "/images/prune", &of_images(self.filter, self.all)).await?);
+        print(pruned.text() + &reclaimed(pruned.bytes))?;
+        Ok(0)
+    }
+}
+
+impl Verb for Builder {
+    const ABOUT: About =
+        About { name: "builder prune", usage: "[OPTIONS]", does: "Remove build cache", needs: Needs::None };
+
+    async fn run(self, session: &Session) -> Outcome {
+        let kept = self
+            .keep_storage
+            .as_deref()
+            .map(|typed| base::size::bytes(typed).ok_or_else(|| Failure::said(format!("invalid size: '{typed}'"))));
+        let kept = kept.transpose()?.map(|bytes| bytes.to_string());
+        let warning = match self.all {
+            true => "This will remove all build cache.",
+            false => "This will remove all dangling build cache.",
+        };
+        confirm(warning, self.force)?;
+        let path = query("/build/prune", &[("all", switch(self.all)), ("keep-storage", kept.as_deref())]);
+        let pruned = Pruned::of(ask(session, &path, &self.filter).await?);
         print(pruned.text() + &reclaimed(pruned.bytes))?;
         Ok(0)
     }

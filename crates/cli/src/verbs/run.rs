@@ -50,12 +50,13 @@ impl Verb for Run {
         let detach = detach_keys(self.detach_keys.as_deref())?;
         let id = create::make(session, &self.flags, &plan).await.map_err(|failure| failure.of_container("run"))?;
         if !plan.attached.any() {
-            start(session.client(), &id).await.map_err(|failure| failure.of_container("run"))?;
+            start(session.client(), &id, Beginning::default()).await.map_err(|failure| failure.of_container("run"))?;
             print(format!("{id}\n"))?;
             return Ok(0);
         }
         let keys = self.detach_keys.as_deref();
-        let attachment = Attachment { id: &id, attached: plan.attached, tty: plan.tty, remove: plan.remove, keys };
+        let (attached, tty, remove, from) = (plan.attached, plan.tty, plan.remove, Beginning::default());
+        let attachment = Attachment { id: &id, attached, tty, remove, keys, from };
         let proxy = self.sig_proxy.unwrap_or(true);
         foreground(session, &attachment, detach, proxy).await.map_err(|failure| failure.of_container("run"))
     }
@@ -82,6 +83,17 @@ pub(super) struct Attachment<'a> {
     /// The container removes itself, so waiting is for that.
     pub remove: bool,
     pub keys: Option<&'a str>,
+    /// What it is started from.
+    pub from: Beginning<'a>,
+}
+
+/// What a start begins with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Beginning<'a> {
+    /// A checkpoint; `None`: its program.
+    pub checkpoint: Option<&'a str>,
+    /// Where that is, if not with the container.
+    pub folder: Option<&'a str>,
 }
 
 /// Attaches, starts and stays until the end; the container's exit code.
@@ -94,7 +106,7 @@ pub(super) async fn foreground(session: &Session, to: &Attachment<'_>, detach: D
         Foreground { path: format!("/containers/{}", to.id), tty: to.tty, stdin: to.attached.stdin, proxy, detach };
     let running = streams.start(taken)?;
     let wait = wait?;
-    if let Err(failure) = start(client, to.id).await {
+    if let Err(failure) = start(client, to.id, to.from).await {
         // The terminal is itself again before anything is said.
         drop(running);
         if to.remove {
@@ -109,7 +121,7 @@ pub(super) async fn foreground(session: &Session, to: &Attachment<'_>, detach: D
 /// Stays until the output has ended and the exit code is known.
 pub(super) async fn until_end(client: &Client, mut running: Running, wait: Answer<'_>) -> Outcome {
     match running.ended(client).await? {
-        Ended::Output => exit_code(wait).await,
+        Ended::Output(_) => exit_code(wait).await,
         Ended::Detached => Ok(0),
         Ended::Killed(number) => Ok(killed(number)),
     }
@@ -141,8 +153,10 @@ pub(super) async fn wait<'c>(client: &'c Client, id: &str, condition: &str) -> R
 }
 
 /// Starts a container by name or id.
-pub(super) async fn start(client: &Client, id: &str) -> Result<(), Failure> {
-    Ok(client.post(&format!("/containers/{}/start", api::client::encode(id)), Payload::Empty).await?)
+pub(super) async fn start(client: &Client, id: &str, from: Beginning<'_>) -> Result<(), Failure> {
+    let path = format!("/containers/{}/start", api::client::encode(id));
+    let path = query(&path, &[("checkpoint", from.checkpoint), ("checkpoint-dir", from.folder)]);
+    Ok(client.post(&path, Payload::Empty).await?)
 }
 
 #[derive(serde::Deserialize)]

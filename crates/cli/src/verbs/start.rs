@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Deserialize;
 
-use super::run::{Attachment, detach_keys, foreground, start};
+use super::run::{Attachment, Beginning, detach_keys, foreground, start};
 use crate::failure::Failure;
 use crate::grammar::{About, Needs};
 use crate::plan::Attached;
@@ -17,6 +17,12 @@ pub struct Start {
     /// Attach STDOUT and STDERR and pass signals on
     #[arg(short, long)]
     attach: bool,
+    /// Restore from this checkpoint
+    #[arg(long, value_name = "string")]
+    checkpoint: Option<String>,
+    /// Use a custom checkpoint storage directory
+    #[arg(long, value_name = "string")]
+    checkpoint_dir: Option<String>,
     /// Keys that leave the container running
     #[arg(long, value_name = "string")]
     detach_keys: Option<String>,
@@ -72,8 +78,15 @@ impl Verb for Start {
     };
 
     async fn run(self, session: &Session) -> Outcome {
+        let from = Beginning {
+            checkpoint: self.checkpoint.as_deref().filter(|name| !name.is_empty()),
+            folder: self.checkpoint_dir.as_deref(),
+        };
         if !self.attach && !self.interactive {
-            return start_all(session, &self.operands).await;
+            return match from.checkpoint {
+                Some(_) => restore(session, &self.operands, from).await,
+                None => start_all(session, &self.operands).await,
+            };
         }
         let [name] = self.operands.as_slice() else {
             return Err(Failure::said("you cannot start and attach multiple containers at once"));
@@ -87,15 +100,22 @@ impl Verb for Start {
             tty: known.config.tty,
             remove: known.host_config.auto_remove,
             keys: self.detach_keys.as_deref(),
+            from,
         };
         foreground(session, &attachment, detach, true).await
     }
 }
 
+async fn restore(session: &Session, names: &[String], from: Beginning<'_>) -> Outcome {
+    let [name] = names else { return Err(Failure::said("you cannot restore multiple containers at once")) };
+    start(session.client(), name, from).await?;
+    Ok(0)
+}
+
 async fn start_all(session: &Session, names: &[String]) -> Outcome {
     let mut failed = Vec::new();
     for name in names {
-        match start(session.client(), name).await {
+        match start(session.client(), name, Beginning::default()).await {
             Ok(()) => print(format!("{name}\n"))?,
             Err(failure) => {
                 complain(&failure.to_string());

@@ -10,7 +10,7 @@ use super::each::each;
 use crate::failure::Failure;
 use crate::grammar::values::{bytes, bytes_or_unlimited, integer, nano_cpus};
 use crate::grammar::{About, Needs};
-use crate::plan::restart_policy;
+use crate::plan::{bindings, restart_policy};
 use crate::session::Session;
 use crate::show::print;
 use crate::words::{Outcome, Verb};
@@ -60,6 +60,14 @@ pub struct Update {
     /// Restart policy to apply when a container exits
     #[arg(long, value_name = "string")]
     restart: Option<String>,
+    /// Publish further ports ([ip:][host[-range]]:container[-range][/protocol]), of a running container at once
+    #[arg(long, value_name = "list")]
+    publish_add: Vec<String>,
+    /// Publish no longer at these ports of the host ([ip:]port[-port][/protocol])
+    #[arg(long, value_name = "list")]
+    publish_rm: Vec<String>,
+    #[command(flatten)]
+    egress: crate::plan::egress::EgressFlags,
     #[arg(hide = true)]
     operands: Vec<String>,
 }
@@ -121,9 +129,16 @@ impl Update {
         for (key, text) in [("CpusetCpus", &self.cpuset_cpus), ("CpusetMems", &self.cpuset_mems)] {
             change.extend(text.as_ref().map(|text| (key.to_owned(), text.as_str().into())));
         }
+        if !self.publish_add.is_empty() {
+            change.insert("Publish".to_owned(), bindings(&self.publish_add)?);
+        }
+        if !self.publish_rm.is_empty() {
+            change.insert("Unpublish".to_owned(), self.publish_rm.clone().into());
+        }
         if let Some(restart) = &self.restart {
             change.insert("RestartPolicy".to_owned(), restart_policy(restart)?);
         }
+        change.extend(self.egress.policy().map(|policy| ("Egress".to_owned(), policy)));
         Ok(change)
     }
 }

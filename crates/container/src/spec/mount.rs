@@ -200,7 +200,10 @@ fn requested(point: &MountPoint, container: &Container, around: &Surroundings) -
     match &request.source {
         MountSource::Tmpfs { size, mode, options } => tmpfs(&destination, *size, *mode, options, request.readonly),
         // A mount of its own, with owners as the container has them already.
-        MountSource::Image { .. } => Ok(bind(&destination, &point.source, &["bind", "ro", "rprivate"], false)),
+        MountSource::Image { .. } | MountSource::Layers { scratch: None, .. } => {
+            Ok(bind(&destination, &point.source, &["bind", "ro", "rprivate"], false))
+        }
+        MountSource::Layers { .. } => Ok(bind(&destination, &point.source, &["bind", "rprivate"], false)),
         MountSource::Volume { .. } => {
             let mut options = vec!["rbind"];
             options.extend(request.readonly.then_some("rro"));

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub(super) enum Origin {
     Host,
     Namespace(Arc<OwnedFd>),
+    /// From the host, but for servers on the loopback of this namespace.
+    LoopbackWithin(Arc<OwnedFd>),
 }
 
 /// Asks a server; an answer of any code is one.
@@ -122,18 +124,21 @@ impl Origin {
             socket.set_nonblocking(true)?;
             Ok(socket)
         };
-        UdpSocket::from_std(self.within(open)?)
+        UdpSocket::from_std(self.within(server, open)?)
     }
 
     fn tcp(&self, server: SocketAddr) -> io::Result<TcpSocket> {
-        self.within(|| if server.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() })
+        self.within(server, || if server.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() })
     }
 
     /// A socket belongs to the namespace it was made in, whatever the thread does later.
-    fn within<T>(&self, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    fn within<T>(&self, server: SocketAddr, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         match self {
-            Origin::Host => open(),
             Origin::Namespace(namespace) => netlink::netns::within(namespace.as_fd(), open)?,
+            Origin::LoopbackWithin(namespace) if server.ip().is_loopback() => {
+                netlink::netns::within(namespace.as_fd(), open)?
+            }
+            Origin::Host | Origin::LoopbackWithin(_) => open(),
         }
     }
 }

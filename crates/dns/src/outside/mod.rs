@@ -32,7 +32,16 @@ pub(crate) enum Servers {
     /// Those of the host's file, asked from the host's network namespace.
     Host(HostFile),
     /// Those of a container's `--dns`, asked from its own.
-    Own { servers: Vec<SocketAddr>, namespace: Arc<OwnedFd> },
+    Own { servers: Vec<SocketAddr>, namespace: Arc<OwnedFd>, asked: Asked },
+}
+
+/// Where a container's own servers are asked from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// From the container's network namespace.
+    Inside,
+    /// From the host's, but for those on the container's loopback.
+    FromHost,
 }
 
 /// Asks name servers and remembers what they said.
@@ -107,7 +116,14 @@ impl Resolver {
     async fn ask(&self, question: &Question) -> Option<Message> {
         let (servers, origin) = match &self.servers {
             Servers::Host(file) => (file.servers(), Origin::Host),
-            Servers::Own { servers, namespace } => (servers.clone(), Origin::Namespace(namespace.clone())),
+            Servers::Own { servers, namespace, asked } => {
+                let inside = namespace.clone();
+                let origin = match asked {
+                    Asked::Inside => Origin::Namespace(inside),
+                    Asked::FromHost => Origin::LoopbackWithin(inside),
+                };
+                (servers.clone(), origin)
+            }
         };
         race::ask(&self.health, servers, &origin, question).await
     }

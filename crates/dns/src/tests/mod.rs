@@ -1,5 +1,6 @@
 //! The server on loopback sockets, with name servers outside that a test plays.
 
+mod gate;
 mod inside;
 mod outside;
 mod stage;

@@ -8,8 +8,8 @@ impl Engine {
     pub fn changes(&self, name: &str) -> Result<Vec<Change>> {
         let cell = self.house.shelf.find(name)?;
         let record = cell.record();
-        let image = self.house.images.get(&record.image_id.to_string())?;
+        let lowers = self.lowers(&record)?;
         let folder = self.house.roots.container(&cell.id);
-        Ok(self.house.images.layers().changes(&image.lowers, &folder, self.owner(&record))?)
+        Ok(self.house.images.layers().changes(&lowers, &folder, self.owner(&record))?)
     }
 }

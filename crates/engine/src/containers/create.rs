@@ -25,8 +25,14 @@ impl Engine {
         // Until the container is on the shelf, nothing else tells that the image is used.
         let (image, _held) = house.holds.hold(|| house.images.get(&config.image))?;
         house.images.touch(&image.id);
+        self.create_of(name, config, &image)
+    }
+
+    /// [`Engine::create`], of an image that the caller holds.
+    pub(super) fn create_of(&self, name: Option<&str>, config: Config, image: &image::Image) -> Result<Created> {
+        let house = &self.house;
         let mut warnings = Vec::new();
-        if let Some(warning) = platform_warning(&image) {
+        if let Some(warning) = platform_warning(image) {
             warnings.push(warning);
         }
         let mut config = container::merge(config, &image.config.config)?;
@@ -129,6 +135,7 @@ impl Engine {
                 let image = self.house.images.get(image)?;
                 Ok(plain(image.id.to_string()))
             }
+            MountSource::Layers { .. } => Ok(plain(String::new())),
             MountSource::Volume { name, labels, subpath, options, .. } => {
                 let make = VolumeMake { name: name.clone(), labels: labels.clone(), options: options.clone() };
                 let volume::Made { volume, is_new } = self.volume_for(make)?;

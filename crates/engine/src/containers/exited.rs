@@ -5,7 +5,7 @@
 
 use super::{health, hooks};
 use crate::adopt::KEEPER_LOST;
-use crate::shelf::{Cell, Live};
+use crate::shelf::{Cell, HeldExit, Live};
 use crate::streams::lock;
 use crate::{Engine, exec};
 use base::Id;
@@ -25,6 +25,12 @@ impl Engine {
     /// The keeper saw a process end.
     pub(crate) fn heard_exit(&self, key: Id, exit: Exit, at: i64) {
         if let Some(cell) = self.house.shelf.get(&key) {
+            let mut held = lock(&cell.held_exit);
+            if *held == HeldExit::Awaited {
+                *held = HeldExit::Came(exit, at);
+                return;
+            }
+            drop(held);
             self.spawn_exited(cell, exit, at);
             return;
         }
@@ -91,6 +97,7 @@ impl Engine {
             state.finished_at = at;
             state.restart_count = if restart.is_some() { state.restart_count + 1 } else { state.restart_count };
             state.endpoints.clear();
+            state.rewiring = None;
             if self.house.losing_keeper.load(Ordering::Acquire) {
                 state.error = KEEPER_LOST.to_owned();
             }

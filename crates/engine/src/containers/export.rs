@@ -9,9 +9,9 @@ impl Engine {
         let cell = self.house.shelf.find(name)?;
         self.refuse_dying(&cell, "export")?;
         let record = cell.record();
-        let image = self.house.images.get(&record.image_id.to_string())?;
+        let lowers = self.lowers(&record)?;
         let folder = self.house.roots.container(&cell.id);
-        self.house.images.layers().export(&image.lowers, &folder, self.owner(&record), sink)?;
+        self.house.images.layers().export(&lowers, &folder, self.owner(&record), sink)?;
         self.house.tell(&cell, "export", &[]);
         Ok(())
     }

@@ -157,7 +157,7 @@ fn write(folder: &Path, spec: &Spec, group: u32) -> io::Result<()> {
     let_pass(folder, group, 0o750)
 }
 
-fn let_pass(path: &Path, group: u32, mode: u32) -> io::Result<()> {
+pub(super) fn let_pass(path: &Path, group: u32, mode: u32) -> io::Result<()> {
     let is = fs::metadata(path)?;
     if is.gid() != group && group != 0 {
         std::os::unix::fs::chown(path, None, Some(group))?;

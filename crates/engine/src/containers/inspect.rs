@@ -1,12 +1,12 @@
 //! A container at one instant.
 
-use super::start::{HOSTNAME, HOSTS, RESOLV, kept_ends};
+use super::start::{HOSTNAME, HOSTS, RESOLV};
 use crate::shelf::Cell;
 use crate::streams::lock;
 use crate::{Engine, Result};
 use base::{Digest, Id};
-use container::{Container, State};
-use std::collections::BTreeMap;
+use container::{Container, State, Status};
+use network::Endpoint;
 use std::sync::Arc;
 
 /// A container at one instant.
@@ -33,7 +33,7 @@ pub struct Snapshot {
 impl Engine {
     /// By name (with or without the leading slash), id, or unique id prefix.
     pub fn inspect(&self, name: &str) -> Result<Snapshot> {
-        Ok(self.snapshot(&*self.house.shelf.find(name)?, |name, id| self.image_named(name) == Some(id)))
+        Ok(self.find(name)?.snapshot())
     }
 
     /// The full id and the name.
@@ -42,18 +42,9 @@ impl Engine {
         Ok((cell.id, cell.name()))
     }
 
-    /// All containers, the newest first.
-    pub fn list(&self) -> Vec<Snapshot> {
-        // Many containers are of few images.
-        let mut known: BTreeMap<String, Option<Digest>> = BTreeMap::new();
-        let mut is_of = |name: &str, id: Digest| match known.get(name) {
-            Some(found) => *found == Some(id),
-            None => *known.entry(name.to_owned()).or_insert(self.image_named(name)) == Some(id),
-        };
-        let mut all: Vec<Snapshot> =
-            self.house.shelf.all().iter().map(|cell| self.snapshot(cell, &mut is_of)).collect();
-        all.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.container.created_at));
-        all
+    /// What it does. In memory.
+    pub fn status(&self, name: &str) -> Result<Status> {
+        Ok(self.house.shelf.find(name)?.status())
     }
 
     /// What the container used; `None` while it does not run.
@@ -63,23 +54,21 @@ impl Engine {
         Ok(live.as_ref().map(|live| live.group.usage()).transpose()?)
     }
 
-    fn image_named(&self, name: &str) -> Option<Digest> {
-        self.house.images.get(name).ok().map(|image| image.id)
+    pub(super) fn image_named(&self, name: &str) -> Option<Digest> {
+        self.house.images.find_id(name)
     }
 
-    /// `is_of` says whether a name is that of an image.
-    fn snapshot(&self, cell: &Cell, is_of: impl FnOnce(&str, Digest) -> bool) -> Snapshot {
+    /// `is_named`: the name that its image was asked for by is still that of its image.
+    pub(super) fn snapshot(&self, cell: &Cell, ends: Vec<Endpoint>, is_named: bool) -> Snapshot {
         let record = cell.record();
         let folder = self.house.roots.container(&cell.id);
         let files = self.name_folder(&record);
         let path = |name: &str| files.join(name).display().to_string();
-        let asked = &record.config.image;
-        let same = is_of(asked, record.image_id);
         Snapshot {
             name: record.name.clone(),
             state: cell.state(),
-            networks: self.attached(cell, &kept_ends(cell)),
-            image: if same { asked.clone() } else { record.image_id.to_string() },
+            networks: self.attached(cell, &ends),
+            image: if is_named { record.config.image.clone() } else { record.image_id.to_string() },
             log_path: self.log_path(&record),
             execs: self.running_execs(cell),
             hostname_path: path(HOSTNAME),

@@ -35,6 +35,11 @@ impl Engine {
                     mount.source = path_of(&inside);
                     pinned.inside.push(inside);
                 }
+                MountSource::Layers { layers, subpath, scratch } => {
+                    let tree = self.layers_tree(layers, subpath.as_deref(), scratch.as_deref(), own_users)?;
+                    pinned.images.push((mount.request.target.clone(), tree));
+                    mount.source.clone_from(&stand_in);
+                }
                 MountSource::Image { subpath, .. } => {
                     let tree = self.image_tree(&mount.source, subpath.as_deref(), own_users)?;
                     pinned.images.push((mount.request.target.clone(), tree));

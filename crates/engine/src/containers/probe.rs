@@ -191,7 +191,8 @@ mod tests {
         kill_tree(root, &own);
         shell.wait().unwrap();
         let mut ended = [rustix::event::PollFd::new(&sleeper, rustix::event::PollFlags::IN)];
-        let patience = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
-        assert_eq!(rustix::event::poll(&mut ended, Some(&patience)).unwrap(), 1);
+        let patience = rustix::event::Timespec { tv_sec: 30, tv_nsec: 0 };
+        let polled = rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, Some(&patience)));
+        assert_eq!(polled.unwrap(), 1);
     }
 }

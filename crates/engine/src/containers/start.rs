@@ -4,6 +4,12 @@
 //! container's state. Where the time goes: the sandbox waits in the pool, the root is one overlay mount of cached lowers, the
 //! filter is compiled; what remains is the keeper's clone and the init's mounts.
 
+mod restoring;
+mod shown;
+
+pub(super) use restoring::group_folder;
+pub(crate) use shown::sweep as sweep_shown;
+
 use super::create::joined;
 use super::neighbour::{Joined, path_of};
 use super::restart;
@@ -12,7 +18,7 @@ use super::{health, hooks, links};
 use crate::events::now;
 use crate::groups::Group;
 use crate::networks::is_plain_bridge;
-use crate::sandbox::{Sandbox, Sort, Wanted};
+use crate::sandbox::{Ahead, Sandbox, Sort, Wanted};
 use crate::shelf::{Cell, Live};
 use crate::streams::lock;
 use crate::{Engine, Error, Result, adopt};
@@ -37,13 +43,8 @@ impl Engine {
     pub fn start(&self, name: &str) -> Result<Change> {
         let cell = self.house.shelf.find(name)?;
         let _turn = lock(&cell.turn);
-        match cell.status() {
-            Status::Running | Status::Restarting => return Ok(Change::Already),
-            Status::Paused => {
-                return Err(Error::Conflict("cannot start a paused container, try unpause instead".into()));
-            }
-            Status::Removing | Status::Dead => return Err(Error::Removing(cell.name())),
-            Status::Created | Status::Exited => {}
+        if startable(&cell)? == Startable::Runs {
+            return Ok(Change::Already);
         }
         restart::begin_anew(&cell);
         self.start_in_turn(&cell)?;
@@ -90,7 +91,9 @@ impl Engine {
         let mut ends = step("networks", || self.join_ends(&record, &mut sandbox, ready))?;
         let (id, joined_ends) = (record.id, ends.clone());
         undo.push(move || self.leave_networks(&id, &joined_ends));
-        let names = self.serve_names(&record.config, sandbox.network.as_fd(), &ends)?;
+        self.police(&record, &ends)?;
+        let ready = sandbox.names.take();
+        let names = self.serve_names(&record.config, (sandbox.network.as_fd(), ready), &ends)?;
         let group = self.group(&record, &mut sandbox)?;
         self.keep_group(cell, &group);
         let root = step("mount", || self.mount_root(&record))?;
@@ -205,6 +208,7 @@ impl Engine {
         let plain = record.own_user_namespace && joined(config).next().is_none() && !placed;
         match config.network {
             NetworkMode::Bridge if plain && is_plain_bridge(config) => house.pool.take(Sort::Bridge),
+            NetworkMode::User(_) if plain && self.takes_named(config) => house.pool.take(Sort::Named),
             NetworkMode::Bridge | NetworkMode::None | NetworkMode::User(_) if plain => house.pool.take(Sort::Isolated),
             _ => house.pool.workshop.make(self.wanted(record)?),
         }
@@ -213,7 +217,8 @@ impl Engine {
     /// A sandbox of no common sort: in the host's or in another container's namespaces.
     fn wanted(&self, record: &Container) -> Result<Wanted> {
         let config = &record.config;
-        let mut wanted = Wanted { bridge: is_plain_bridge(config), ..Wanted::default() };
+        let ahead = if is_plain_bridge(config) { Ahead::Bridge } else { Ahead::Nothing };
+        let mut wanted = Wanted { ahead, ..Wanted::default() };
         if self.house.groups.is_placed(&config.cgroup_parent) {
             let resources = container::spec::resources(record)?;
             let group = self.house.groups.place(&config.cgroup_parent, &record.id.to_string(), &resources)?;
@@ -271,23 +276,28 @@ impl Engine {
 
     pub(super) fn mount_root(&self, record: &Container) -> Result<OwnedFd> {
         let house = &self.house;
-        let image = house.images.get(&record.image_id.to_string())?;
+        let lowers = self.lowers(record)?;
         if house.settings.rootless.is_some() {
-            crate::rootless::check_lowers(&image.lowers)?;
+            crate::rootless::check_lowers(&lowers)?;
         }
         let (namespace, owner) = match record.own_user_namespace {
             true if house.settings.shifts_ids() => (Some(house.user_namespace.as_fd()), house.settings.id_base),
             _ => (None, 0),
         };
-        let sync = if record.config.auto_remove { layer::Sync::Never } else { layer::Sync::AtUnmount };
-        Ok(house.images.layers().mount(&image.lowers, &house.roots.container(&record.id), namespace, owner, sync)?)
+        // What a step of a build leaves becomes a layer, which is brought to disk as such.
+        let sync = if record.config.auto_remove || record.config.layers.is_some() {
+            layer::Sync::Never
+        } else {
+            layer::Sync::AtUnmount
+        };
+        Ok(house.images.layers().mount(&lowers, &house.roots.container(&record.id), namespace, owner, sync)?)
     }
 
     pub(super) fn host_gateway(&self) -> Option<std::net::IpAddr> {
         Some(self.house.bridge.gateway().into())
     }
 
-    fn surroundings(
+    pub(super) fn surroundings(
         &self,
         record: &Container,
         user: container::user::Found,
@@ -362,6 +372,23 @@ impl Engine {
     }
 }
 
+/// What is to be done for a container to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Startable {
+    Yes,
+    /// Nothing.
+    Runs,
+}
+
+fn startable(cell: &Cell) -> Result<Startable> {
+    match cell.status() {
+        Status::Running | Status::Restarting => Ok(Startable::Runs),
+        Status::Paused => Err(Error::Conflict("cannot start a paused container, try unpause instead".into())),
+        Status::Removing | Status::Dead => Err(Error::Removing(cell.name())),
+        Status::Created | Status::Exited => Ok(Startable::Yes),
+    }
+}
+
 /// A step of a start, as traces show it; without a collector it costs one comparison.
 pub(super) fn step<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
     tracing::info_span!(target: "dhow::trace", "step", otel.name = name).in_scope(work)
@@ -377,17 +404,19 @@ pub(crate) fn failure_code(error: &Error) -> i32 {
     }
 }
 
+/// The same requests in the words of networks.
+pub(crate) fn requests(ports: &[container::PublishRequest]) -> Vec<PortRequest> {
+    let request = |port: &container::PublishRequest| PortRequest {
+        container_port: port.container.port,
+        protocol: protocol(port.container.protocol),
+        host_ip: port.host_ip,
+        host_ports: port.host_ports,
+    };
+    ports.iter().map(request).collect()
+}
+
 pub(crate) fn port_requests(config: &container::Config) -> Vec<PortRequest> {
-    let mut requests: Vec<PortRequest> = config
-        .ports
-        .iter()
-        .map(|port| PortRequest {
-            container_port: port.container.port,
-            protocol: protocol(port.container.protocol),
-            host_ip: port.host_ip,
-            host_ports: port.host_ports,
-        })
-        .collect();
+    let mut requests = requests(&config.ports);
     if config.publish_all {
         let open = |exposed: &PortProtocol| !config.ports.iter().any(|port| port.container == *exposed);
         requests.extend(config.exposed_ports.iter().filter(|exposed| open(exposed)).map(|exposed| PortRequest {
@@ -400,7 +429,7 @@ pub(crate) fn port_requests(config: &container::Config) -> Vec<PortRequest> {
     requests
 }
 
-fn protocol(protocol: Protocol) -> network::Protocol {
+pub(crate) fn protocol(protocol: Protocol) -> network::Protocol {
     match protocol {
         Protocol::Tcp => network::Protocol::Tcp,
         Protocol::Udp => network::Protocol::Udp,
@@ -433,8 +462,10 @@ const SHM: &str = "/dev/shm";
 /// The ends of a container that runs.
 pub(super) fn kept_ends(cell: &Cell) -> Vec<Endpoint> {
     let live = lock(&cell.live).as_ref().map(|live| live.endpoints.clone());
-    live.unwrap_or_else(|| {
-        let state = cell.state();
-        if state.pid != 0 { adopt::ends(&state) } else { Vec::new() }
-    })
+    live.unwrap_or_else(|| kept_ends_of(cell))
+}
+
+/// Those that its state knows of, while there is nothing live of it yet or any more.
+pub(super) fn kept_ends_of(cell: &Cell) -> Vec<Endpoint> {
+    cell.look_at_state(|state| if state.pid != 0 { adopt::ends(state) } else { Vec::new() })
 }

@@ -34,7 +34,11 @@ impl Engine {
     /// Sends the stop signal, then SIGKILL when the time is over; returns when the container has ended.
     pub async fn stop(&self, name: &str, request: StopRequest) -> Result<Change> {
         let cell = self.house.shelf.find(name)?;
-        let signal = stop_signal(&cell.record().config, &request)?;
+        // A signal that is none is no matter where nothing runs.
+        let signal = match stop_signal(&cell.record().config, &request) {
+            Err(_) if cell.state().pid == 0 => parse_signal("TERM")?,
+            signal => signal?,
+        };
         match self.mark_stopped(&cell).await? {
             Stopping::Runs => {}
             Stopping::Waited => {
@@ -239,7 +243,7 @@ fn stops(config: &Config, number: i32) -> bool {
 
 fn parse_signal(text: &str) -> Result<i32> {
     let beyond = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()) && digits.bytes().any(|b| b != b'0');
-    container::signal::parse(text).ok_or_else(|| match beyond(text) {
+    base::signal::parse(text).ok_or_else(|| match beyond(text) {
         true => Error::Invalid(format!("the linux daemon does not support signal {text}")),
         false => Error::Invalid(format!("invalid signal: {text}")),
     })

@@ -1,19 +1,23 @@
 //! The processes of a container, read from /proc.
 
 use crate::streams::lock;
-use crate::{Engine, Error, Result};
+use crate::{Engine, Error, Result, exec};
+use std::collections::HashMap;
 use std::fs;
+use std::os::fd::AsFd;
 
 /// A table of processes.
 #[derive(Debug, Clone, Default)]
 pub struct Processes {
     pub rows: Vec<Process>,
+    /// What the container calls its users.
+    pub names: HashMap<u32, String>,
 }
 
 /// A process as /proc shows it (proc_pid_stat(5)).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Process {
-    /// The user's id on the host.
+    /// The user's id in the container; on the host, of a process that is of no user there.
     pub uid: u32,
     pub pid: i32,
     pub ppid: i32,
@@ -50,13 +54,52 @@ impl Engine {
     /// All processes of the container's group.
     pub fn top(&self, name: &str) -> Result<Processes> {
         let cell = self.house.shelf.find(name)?;
-        let live = lock(&cell.live);
-        let live = live.as_ref().ok_or_else(|| Error::NotRunning(cell.id.to_string()))?;
+        let (pids, users) = {
+            let live = lock(&cell.live);
+            let live = live.as_ref().ok_or_else(|| Error::NotRunning(cell.id.to_string()))?;
+            (live.group.pids()?.unwrap_or_else(|| of_namespace(live.pid)), Users::of(live.pid))
+        };
         let clock = Clock::read();
-        let pids = live.group.pids()?.unwrap_or_else(|| of_namespace(live.pid));
-        let rows = pids.into_iter().filter_map(|pid| clock.process(pid)).collect();
+        let rows = pids.into_iter().filter_map(|pid| clock.process(pid));
+        let rows = rows.map(|process| Process { uid: users.inside(process.uid), ..process }).collect();
         self.house.tell(&cell, "top", &[]);
-        Ok(Processes { rows })
+        let names = exec::root(&cell).map(|root| container::user::names(root.as_fd())).unwrap_or_default();
+        Ok(Processes { rows, names })
+    }
+}
+
+/// Which users of the host are which of a container (user_namespaces(7)).
+#[derive(Debug)]
+struct Users(Vec<Range>);
+
+/// `count` ids from `inside` on are those from `outside` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Range {
+    inside: u32,
+    outside: u32,
+    count: u32,
+}
+
+impl Users {
+    /// Of a process' user namespace. Nothing is mapped when it has ended.
+    fn of(pid: i32) -> Users {
+        Users::parse(&fs::read_to_string(format!("/proc/{pid}/uid_map")).unwrap_or_default())
+    }
+
+    fn parse(map: &str) -> Users {
+        let range = |line: &str| {
+            let mut numbers = line.split_whitespace().map(|number| number.parse().ok());
+            Some(Range { inside: numbers.next()??, outside: numbers.next()??, count: numbers.next()?? })
+        };
+        Users(map.lines().filter_map(range).collect())
+    }
+
+    fn inside(&self, uid: u32) -> u32 {
+        let found = self.0.iter().find_map(|range| {
+            let offset = uid.checked_sub(range.outside).filter(|offset| *offset < range.count)?;
+            range.inside.checked_add(offset)
+        });
+        found.unwrap_or(uid)
     }
 }
 
@@ -152,6 +195,16 @@ mod tests {
         assert_eq!(process.pid, pid);
         assert!(process.started_at > 0);
         assert!(process.command.contains("engine"));
+    }
+
+    #[test]
+    fn users_are_told_by_their_ids_in_the_container() {
+        let users = Users::parse("         0 1879048192      65536\n     70000       5000          1\n");
+        for (outside, inside) in [(1_879_048_192, 0), (1_879_049_192, 1000), (5000, 70_000), (5001, 5001), (0, 0)] {
+            assert_eq!(users.inside(outside), inside);
+        }
+        assert_eq!(Users::parse("0 0 4294967295").inside(33), 33);
+        assert_eq!(Users::parse("").inside(33), 33);
     }
 
     #[test]

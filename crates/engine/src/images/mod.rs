@@ -38,10 +38,10 @@ impl Engine {
         Ok(self.house.images.list()?)
     }
 
-    /// The folders of an image's layers, lowest first.
-    pub fn layer_folders(&self, image: &image::Image) -> Vec<PathBuf> {
+    /// The folders of an image's layers, lowest first; none of one that is not here.
+    pub fn layer_folders(&self, image: &base::Digest) -> Vec<PathBuf> {
         let layers = self.house.images.layers();
-        image.config.rootfs.diff_ids.iter().map(|layer| layers.diff(layer)).collect()
+        self.house.images.layers_of(image).iter().map(|layer| layers.diff(layer)).collect()
     }
 
     /// Bytes of each layer of an image, lowest first. A layer that tells no size has none.

@@ -40,6 +40,13 @@ impl Engine {
         self.tell_image(action, Subject { actor, name: reference.familiar_name(), labels });
     }
 
+    /// An image that was built: its names are told where it got some.
+    pub(crate) fn tell_built(&self, image: &image::Image, names: &[String]) {
+        for name in names {
+            self.tell_image("tag", Subject::of(image).named(name.clone()));
+        }
+    }
+
     /// The end of a prune: what it gave back, in bytes.
     pub fn tell_prune(&self, kind: EventKind, reclaimed: u64) {
         let attributes = BTreeMap::from([("reclaimed".to_owned(), reclaimed.to_string())]);

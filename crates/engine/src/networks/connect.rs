@@ -1,6 +1,6 @@
 //! Puts a container on a further network, and takes it off one, while it runs or not.
 
-use super::ends::{Wanted, check_addresses, wish};
+use super::ends::{Wanted, check_addresses, for_plugins, wish};
 use super::{Entry, HOST, NONE};
 use crate::shelf::{Cell, Live};
 use crate::streams::lock;
@@ -44,13 +44,13 @@ impl Engine {
         let wanted = Wanted { entry, request };
         let mut changed = Container::clone(&record);
         changed.config.endpoints.insert(wanted.entry.record.name.clone(), wanted.request.clone());
-        if runs {
-            self.plug(&cell, &changed, &wanted)?;
+        if !runs {
+            return self.keep_record(&cell, changed);
         }
-        self.keep_record(&cell, changed)?;
-        if runs {
-            self.tell_network(&wanted.entry, "connect", Some(&cell.id));
-        }
+        let plugged = self.plug(&cell, &changed, &wanted).and_then(|()| self.keep_record(&cell, changed));
+        self.rewiring(&cell, None);
+        plugged?;
+        self.tell_network(&wanted.entry, "connect", Some(&cell.id));
         Ok(())
     }
 
@@ -78,15 +78,43 @@ impl Engine {
             let the = if runs { "" } else { "the " };
             return Err(Error::Denied(format!("container {} is not connected to {the}network {name}", cell.id)));
         }
+        if let Some(entry) = entry.as_ref().filter(|_| runs) {
+            let ends = live_ends(&cell);
+            let end = ends.iter().find(|end| end.network == entry.record.id);
+            self.rewiring(&cell, Some(end.map_or("", |end| &end.link)));
+        }
         // First the record: an engine that comes after a crash takes away what the record does not speak of.
         self.house.change_record(&cell, |record| record.config.endpoints.clone_from(&changed.config.endpoints))?;
         if let Some(entry) = entry.filter(|_| runs) {
             let unplugged = self.unplug(&cell, &changed, &entry);
-            self.house.save(&cell);
+            self.rewiring(&cell, None);
             unplugged?;
             self.tell_network(&entry, "disconnect", Some(&cell.id));
         }
         Ok(())
+    }
+
+    /// Notes which link of a container that runs comes or goes; none, when all is done. For an engine that comes after a crash.
+    fn rewiring(&self, cell: &Cell, link: Option<&str>) {
+        cell.change_silently(|state| state.rewiring = link.map(str::to_owned));
+        self.house.save(cell);
+    }
+
+    /// After a crash in the middle of such a change: the link goes unless it is an end's, and the default route, the ports and the name
+    /// server are where the ends say.
+    pub(crate) fn rewire(&self, cell: &Arc<Cell>) {
+        let Some(link) = cell.state().rewiring.clone() else { return };
+        let settled = self.network_of(cell).and_then(|netns| {
+            let ends = live_ends(cell);
+            if !link.is_empty() && ends.iter().all(|end| end.link != link) {
+                network::remove_link(netns.as_fd(), &link)?;
+            }
+            self.settle_ways(cell, &cell.record(), &netns, ends)
+        });
+        if let Err(e) = settled {
+            tracing::error!("cannot set the networks of {} right: {}", cell.id, base::chain(&e));
+        }
+        self.rewiring(cell, None);
     }
 
     /// Keeps the networks of a container, the record last: it speaks of no end that is not kept.
@@ -101,13 +129,15 @@ impl Engine {
         let names = network::link_names(netns.as_fd())?;
         let mut number = 0;
         let wish = loop {
-            let wish = wish(wanted, number, false)?;
+            let wish = for_plugins(wish(wanted, number, false)?, record, wanted);
             if !names.contains(&wish.link) {
                 break wish;
             }
             number += 1;
         };
-        let Some(end) = self.join_one(record.id, wanted, netns.as_fd(), &wish)? else { return Ok(()) };
+        self.rewiring(cell, Some(&wish.link));
+        let _still = self.hold_still(cell, record, &wanted.entry)?;
+        let Some(end) = self.join_one(record.id, wanted, (netns.as_fd(), None), &wish)? else { return Ok(()) };
         let end = self.settle_end(record, wanted, end);
         let mut ends = live_ends(cell);
         ends.push(end.clone());
@@ -161,6 +191,7 @@ impl Engine {
         netns: &OwnedFd,
         mut ends: Vec<Endpoint>,
     ) -> Result<()> {
+        self.police(record, &ends)?;
         let lead = self.leading_end(&record.config, &ends);
         let way = lead.and_then(|lead| Some((ends[lead].link.as_str(), ends[lead].way()?)));
         network::set_way(netns.as_fd(), way)?;
@@ -183,6 +214,12 @@ impl Engine {
         Ok(())
     }
 
+    /// With other names to be told, or from now on the engine's at all.
+    pub(super) fn settle_names_of(&self, cell: &Arc<Cell>, record: &Container, ends: &[Endpoint]) -> Result<()> {
+        let netns = self.network_of(cell)?;
+        self.settle_names(cell, record, &netns, ends)
+    }
+
     fn settle_names(&self, cell: &Arc<Cell>, record: &Container, netns: &OwnedFd, ends: &[Endpoint]) -> Result<()> {
         let view = self.view_of_names(&record.config, ends);
         let asks = self.asks_names(ends);
@@ -197,7 +234,7 @@ impl Engine {
         if !asks {
             return Ok(());
         }
-        let guard = self.serve_names(&record.config, netns.as_fd(), ends)?;
+        let guard = self.serve_names(&record.config, (netns.as_fd(), None), ends)?;
         self.write_resolver(record)?;
         if let Some(live) = lock(&cell.live).as_mut() {
             live.names = guard;
@@ -222,7 +259,7 @@ pub(crate) fn network_namespace(live: &Live) -> Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn keep_ends(cell: &Cell, ends: Vec<Endpoint>) {
+pub(super) fn keep_ends(cell: &Cell, ends: Vec<Endpoint>) {
     let kept = ends.iter().filter_map(|end| serde_json::to_value(end).ok()).collect();
     if let Some(live) = lock(&cell.live).as_mut() {
         live.endpoints = ends;
@@ -230,7 +267,7 @@ fn keep_ends(cell: &Cell, ends: Vec<Endpoint>) {
     cell.change_silently(|state| state.endpoints = kept);
 }
 
-fn live_ends(cell: &Cell) -> Vec<Endpoint> {
+pub(super) fn live_ends(cell: &Cell) -> Vec<Endpoint> {
     lock(&cell.live).as_ref().map(|live| live.endpoints.clone()).unwrap_or_default()
 }
 

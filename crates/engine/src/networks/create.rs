@@ -43,7 +43,7 @@ impl Engine {
             return Err(Error::Denied(format!("operation is not permitted on predefined {} network ", request.name)));
         }
         match request.driver.as_str() {
-            "bridge" | "macvlan" => {}
+            "bridge" | "macvlan" | "ipvlan" | plan::PLUGINS => {}
             driver @ ("host" | "null") => {
                 return Err(Error::Denied(format!("only one instance of \"{driver}\" network is allowed")));
             }
@@ -64,12 +64,13 @@ impl Engine {
         taken.push(self.house.bridge.subnet().into());
         let record = plan::record(request, &networks.ground, &settings.address_pools, &taken)?;
         self.check_bridge_name(&record, &others)?;
+        super::egress::check_network(&record)?;
         // The record comes first: what an engine leaves that is killed now, the next one brings up.
         let mut undo = Undo::new();
         networks.store.save(&record)?;
         let id = record.id.clone();
         undo.push(move || drop(networks.store.remove(&id)));
-        let driver = plan::raise(&networks.ground, &record, &[])?;
+        let driver = plan::make(&networks.ground, &record)?;
         let raised = driver.clone();
         undo.push(move || drop(raised.down()));
         if let Err(e) = driver.check() {
@@ -80,6 +81,7 @@ impl Engine {
         let id = record.id.clone();
         let entry = Entry::new(record, Some(driver));
         networks.all.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), entry.clone());
+        networks.changed();
         self.tell_network(&entry, "create", None);
         Ok(id)
     }

@@ -7,7 +7,7 @@ use crate::{Engine, Error, Result};
 use base::Id;
 use container::{Config, Container, EndpointRequest, NetworkMode};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use network::{Endpoint, PortRequest, Wish};
+use network::{Endpoint, PortRequest, Spare, Wish};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -82,6 +82,12 @@ impl Engine {
         Ok(all)
     }
 
+    /// Whether a sandbox with a link on no network and a name server is what it needs: its first network is such a bridge.
+    pub(crate) fn takes_named(&self, config: &Config) -> bool {
+        let first = primary(&config.network).and_then(|name| self.house.networks.find(name).ok());
+        first.is_some_and(|entry| has_names(&entry) && entry.driver.as_ref().is_some_and(network::Driver::takes_spares))
+    }
+
     /// Puts a container that is about to start on its networks; nothing is left of an attempt that fails.
     pub(crate) fn join_networks(&self, record: &Container, sandbox: &mut Sandbox) -> Result<Vec<Endpoint>> {
         let wanted = self.wanted_networks(&record.config).map_err(while_starting)?;
@@ -95,8 +101,8 @@ impl Engine {
                 }
                 other => {
                     sandbox.endpoint = other;
-                    let wish = wish(wanted, number, has_way)?;
-                    self.join_one(record.id, wanted, sandbox.network.as_fd(), &wish)
+                    let wish = for_plugins(wish(wanted, number, has_way)?, record, wanted);
+                    self.join_one(record.id, wanted, (sandbox.network.as_fd(), sandbox.spare.take()), &wish)
                 }
             };
             match joined {
@@ -116,13 +122,19 @@ impl Engine {
         &self,
         container: Id,
         wanted: &Wanted,
-        netns: std::os::fd::BorrowedFd<'_>,
+        (netns, spare): (std::os::fd::BorrowedFd<'_>, Option<Spare>),
         wish: &Wish,
     ) -> Result<Option<Endpoint>> {
         let entry = &wanted.entry;
         entry.enter(container)?;
         let attached = match &entry.driver {
-            Some(driver) => driver.attach(netns, wish).map(Some).map_err(|e| in_dockers_words(e, entry)),
+            Some(driver) => {
+                let attached = match spare {
+                    Some(spare) => driver.attach_spare(netns, wish, spare),
+                    None => driver.attach(netns, wish),
+                };
+                attached.map(Some).map_err(|e| in_dockers_words(e, entry))
+            }
             None if entry.is_built_in() => Ok(None),
             None => Err(Error::Conflict(format!(
                 "the network {} could not be brought up when this engine started",
@@ -145,10 +157,9 @@ impl Engine {
 
     /// Takes a container that has ended, or does not come to start, off its networks.
     pub(crate) fn leave_networks(&self, container: &Id, ends: &[Endpoint]) {
-        for entry in self.house.networks.all() {
-            if !super::lock(&entry.presence).ends.contains_key(container) {
-                continue;
-            }
+        // Before its addresses can be another's.
+        self.unpolice(container);
+        for entry in self.house.networks.of_container(container) {
             let end = ends.iter().find(|end| end.network == entry.record.id);
             if let (Some(end), Some(driver)) = (end, &entry.driver)
                 && let Err(e) = driver.leave(end)
@@ -163,11 +174,21 @@ impl Engine {
 
     /// Publishes a container's ports at the end that leads out.
     pub(crate) fn publish_ports(&self, config: &Config, ends: &mut [Endpoint]) -> Result<()> {
+        self.publish_requests(config, ends, crate::containers::port_requests(config))
+    }
+
+    /// Publishes these at the end that leads out.
+    pub(super) fn publish_requests(
+        &self,
+        config: &Config,
+        ends: &mut [Endpoint],
+        mut requests: Vec<PortRequest>,
+    ) -> Result<()> {
         let Some(lead) = self.leading_end(config, ends) else { return Ok(()) };
         let Some(entry) = self.house.networks.of(&ends[lead]) else { return Ok(()) };
         let bound = entry.record.options.get(HOST_BINDING).and_then(|text| text.parse().ok());
-        let bound = bound.filter(|ip: &std::net::IpAddr| !ip.is_unspecified());
-        let mut requests: Vec<PortRequest> = crate::containers::port_requests(config);
+        // 0.0.0.0 is what it is without, `::` is IPv6 alone.
+        let bound = bound.filter(|ip: &IpAddr| *ip != IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
         for request in &mut requests {
             request.host_ip = request.host_ip.or(bound);
         }
@@ -202,7 +223,7 @@ impl Engine {
             let priority = config.endpoints.get(&name).map_or(0, |request| request.gateway_priority);
             Some((std::cmp::Reverse(priority), name))
         };
-        let leads = ends.iter().enumerate().filter(|(_, end)| end.gateway.is_some());
+        let leads = ends.iter().enumerate().filter(|(_, end)| end.way().is_some());
         leads.filter_map(|(at, end)| Some((rank(end)?, at))).min().map(|(_, at)| at)
     }
 
@@ -214,6 +235,9 @@ impl Engine {
             if entry.enter(record.id).is_ok() {
                 self.settle_end(record, &Wanted { entry, request }, end.clone());
             }
+        }
+        if let Err(e) = self.police(record, ends) {
+            tracing::error!("cannot keep the egress policy of {}: {}", record.id, base::chain(&e));
         }
         for name in record.config.endpoints.keys().filter(|name| matches!(name.as_str(), HOST | NONE)) {
             if let Ok(entry) = self.house.networks.find(name) {
@@ -227,7 +251,7 @@ impl Engine {
 fn leading(wanted: &[Wanted]) -> Option<&Wanted> {
     let leads_out = |wanted: &&Wanted| {
         let record = &wanted.entry.record;
-        let lonely = record.driver == "macvlan" && !record.options.contains_key("parent");
+        let lonely = super::plan::is_stacked(&record.driver) && !record.options.contains_key("parent");
         wanted.entry.driver.is_some() && !record.internal && !lonely
     };
     let rank =
@@ -248,7 +272,21 @@ pub(super) fn wish(wanted: &Wanted, number: usize, default_route: bool) -> Resul
         link_local: request.link_local.iter().map(|address| link_local(*address)).collect(),
         mac,
         default_route,
+        ..Wish::default()
     })
+}
+
+/// With what plugins have to know as they attach, and others are told afterwards.
+pub(super) fn for_plugins(mut wish: Wish, record: &Container, wanted: &Wanted) -> Wish {
+    if !matches!(wanted.entry.driver, Some(network::Driver::Plugins(_))) {
+        return wish;
+    }
+    if wish.default_route {
+        wish.ports = crate::containers::port_requests(&record.config);
+    }
+    wish.dns = (record.config.dns.clone(), record.config.dns_search.clone());
+    wish.options.clone_from(&wanted.request.driver_options);
+    wish
 }
 
 /// With the prefix of the addresses of links (RFC 3927, RFC 4291).
@@ -281,6 +319,10 @@ fn faults(entry: &Entry, request: &EndpointRequest) -> Vec<String> {
     }
     for address in asked {
         let subnets = &entry.record.ipam.config;
+        if entry.record.driver == super::plan::PLUGINS {
+            // The configuration has the subnets.
+            continue;
+        }
         if !subnets.iter().any(|subnet| subnet.asked && subnet.subnet.addr().is_ipv4() == address.is_ipv4()) {
             let text =
                 "user specified IP address is supported only when connecting to networks with user configured subnets";

@@ -1,23 +1,32 @@
 //! Networks: the three that are always there and those that people make; who is on them.
 //!
 //! - `create`, `remove`, `prune`: a network's life; `plan`: what is asked for becomes a record, and a record a driver.
+//! - `egress`: what containers may reach outside.
 //! - `ends`: a container's ends while it starts, runs and ends; `connect`: changing them meanwhile.
+//! - `republish`: other published ports for a container.
 //! - `watch`: rules that other programs took away are put back.
 //! - `names`: what the name server of containers is told.
 
 mod connect;
 mod create;
+mod egress;
 mod ends;
+mod explain;
+mod manners;
 mod names;
 mod plan;
 mod prune;
 mod remove;
+mod republish;
 mod show;
 mod watch;
 
 pub(crate) use connect::network_namespace;
 pub use create::{NetworkRequest, SubnetRequest};
+pub use egress::{EgressView, check_egress, check_mode as check_egress_mode, egress_of};
 pub(crate) use ends::is_plain_bridge;
+pub use explain::PortView;
+pub use republish::{Republishing, Unpublish};
 pub use show::{Attached, Member, NetworkView};
 
 use crate::events::{Event, EventKind, now};
@@ -26,6 +35,7 @@ use crate::{Engine, Error, Result};
 use base::Id;
 use network::{Driver, Endpoint, Ground, Network, Store};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Names of the networks that are always there, and their drivers.
@@ -40,8 +50,13 @@ pub(crate) struct Networks {
     store: Store,
     ground: Arc<Ground>,
     all: RwLock<BTreeMap<String, Arc<Entry>>>,
+    /// How often `all` has changed.
+    changes: AtomicU64,
     /// Held while a network is made: names and subnets are chosen one at a time.
     making: Mutex<()>,
+    pub(crate) egress: Arc<network::Egress>,
+    /// Whether a thread listens to what egress policies refuse.
+    pub(crate) hears_refusals: AtomicBool,
 }
 
 /// One network.
@@ -117,14 +132,41 @@ impl Networks {
             };
             all.insert(record.id.clone(), Entry::new(record, driver));
         }
-        Ok(Networks { store, ground, all: RwLock::new(all), making: Mutex::new(()) })
+        let egress = Arc::new(network::Egress::new(ground.table()));
+        Ok(Networks {
+            store,
+            ground,
+            all: RwLock::new(all),
+            changes: AtomicU64::new(0),
+            making: Mutex::new(()),
+            egress,
+            hears_refusals: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
-        let mut all: Vec<Arc<Entry>> =
-            self.all.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        self.those(|_| true)
+    }
+
+    /// Those that a container is on, the oldest first.
+    fn of_container(&self, container: &Id) -> Vec<Arc<Entry>> {
+        self.those(|entry| lock(&entry.presence).ends.contains_key(container))
+    }
+
+    fn those(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Arc<Entry>> = all.values().filter(|entry| wanted(entry)).cloned().collect();
         all.sort_by(|a, b| (a.record.created_at, &a.record.name).cmp(&(b.record.created_at, &b.record.name)));
         all
+    }
+
+    /// How often networks have come and gone: told after each time.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// By id, name, or unique id prefix: in this order, as Docker does.

@@ -2,13 +2,15 @@
 
 use super::Entry;
 use super::ends::has_names;
+use crate::sandbox::ready_names;
 use crate::{Engine, Error, Result};
 use base::Id;
 use container::{Config, Container, EndpointRequest};
 use dns::{Dotless, Guard, Outside, Sockets, View};
 use network::Endpoint;
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 
 /// The names of a container on a network, the one that its addresses lead back to first.
 pub(super) fn dns_names(record: &Container, request: &EndpointRequest) -> Vec<String> {
@@ -59,23 +61,22 @@ impl Engine {
     /// Whether a container with these ends asks the engine for names.
     pub(crate) fn asks_names(&self, ends: &[Endpoint]) -> bool {
         ends.iter().filter_map(|end| self.house.networks.of(end)).any(|entry| has_names(&entry))
+            || self.is_policed(ends)
     }
 
-    /// Opens the name server in a container's network namespace, if it is on a network that has one.
+    /// Opens the name server in a container's network namespace, if it is on a network that has one; where it waits made ready,
+    /// by those sockets.
     pub(crate) fn serve_names(
         &self,
         config: &Config,
-        netns: BorrowedFd<'_>,
+        (netns, ready): (BorrowedFd<'_>, Option<Sockets>),
         ends: &[Endpoint],
     ) -> Result<Option<Guard>> {
         if !self.asks_names(ends) {
             return Ok(None);
         }
         let failed = |source| Error::Io { action: "open the container's name server".into(), source };
-        let namespace = netns.try_clone_to_owned().map_err(failed)?;
-        let sockets = Sockets::open(namespace).map_err(failed)?;
-        let ports = sockets.ports().map_err(failed)?;
-        network::lead_names(sockets.namespace.as_fd(), ports)?;
+        let sockets = ready.map_or_else(|| ready_names(netns), Ok)?;
         Ok(Some(self.house.names.serve(sockets, self.view_of_names(config, ends)).map_err(failed)?))
     }
 
@@ -97,14 +98,18 @@ impl Engine {
             ));
         }
         ranked.sort();
+        let gate = self.gate(ends);
+        let told: Vec<IpAddr> = ends.iter().flat_map(|end| end.name_servers.iter().copied()).collect();
         let outside = match () {
-            () if ends.iter().all(|end| end.gateway.is_none()) => Outside::Closed,
+            () if ends.iter().all(|end| end.way().is_none()) => Outside::Closed,
+            () if !config.dns.is_empty() && gate.is_some() => Outside::OwnFromHost(config.dns.clone()),
             () if !config.dns.is_empty() => Outside::Own(config.dns.clone()),
+            () if !told.is_empty() => Outside::Own(told),
             () => Outside::Host,
         };
         let dots =
             config.dns_options.iter().rev().find_map(|option| option.strip_prefix("ndots:")?.parse::<u32>().ok());
         let dotless = if dots.is_some_and(|dots| dots > 0) { Dotless::Kept } else { Dotless::Asked };
-        View { networks: ranked.into_iter().map(|(_, _, id)| id).collect(), links, outside, dotless }
+        View { networks: ranked.into_iter().map(|(_, _, id)| id).collect(), links, outside, dotless, gate }
     }
 }

@@ -5,8 +5,8 @@ use crate::events::now;
 use crate::{Error, Result};
 use base::Id;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use network::{Bridge, Design, Driver, Endpoint, Ground, Ipam, MacvlanDesign, MacvlanMode, MacvlanNetwork, Network};
-use network::{Plan, Pools, Subnet};
+use network::{Bridge, Design, Driver, Endpoint, Ground, Ipam, IpvlanFlag, IpvlanMode, MacvlanMode, Network};
+use network::{Plan, PluginDesign, PluginFolders, PluginNetwork, Pools, StackedDesign, StackedNetwork, Subnet, Upon};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -16,10 +16,9 @@ const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 pub(super) const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 pub(super) const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 pub(super) const LINK_PREFIX: &str = "com.docker.network.container_iface_prefix";
-const GATEWAY_MODES: [&str; 2] =
-    ["com.docker.network.bridge.gateway_mode_ipv4", "com.docker.network.bridge.gateway_mode_ipv6"];
-const INHIBIT: &str = "com.docker.network.bridge.inhibit_ipv4";
-const TRUSTED: &str = "com.docker.network.bridge.trusted_host_interfaces";
+
+/// The driver whose networks are made by plugins of the Container Network Interface.
+pub(super) const PLUGINS: &str = "cni";
 
 /// The record of a network that is always there.
 pub(super) fn built_in(name: &str, driver: &str) -> Network {
@@ -34,9 +33,10 @@ pub(super) fn built_in(name: &str, driver: &str) -> Network {
 }
 
 /// The record of what is asked for; `taken` are the subnets of the other networks.
-pub(super) fn record(request: NetworkRequest, ground: &Ground, pools: &Pools, taken: &[IpNet]) -> Result<Network> {
+pub(super) fn record(mut request: NetworkRequest, ground: &Ground, pools: &Pools, taken: &[IpNet]) -> Result<Network> {
     let mut config = Vec::new();
-    for asked in request.subnets {
+    let gateways: Vec<IpAddr> = request.subnets.iter().filter_map(|asked| asked.gateway).collect();
+    for asked in std::mem::take(&mut request.subnets) {
         config.push(subnet(asked)?);
     }
     let overlaps = |net: &IpNet| taken.iter().any(|other| overlap(net, other));
@@ -47,15 +47,20 @@ pub(super) fn record(request: NetworkRequest, ground: &Ground, pools: &Pools, ta
     if config.iter().filter(|s| is_v4(s)).count() > 1 || config.iter().filter(|s| !is_v4(s)).count() > 1 {
         return Err(Error::Invalid(format!(
             "{} driver doesn't support multiple subnets",
-            if request.driver == "macvlan" { "macvlan" } else { "bridge" }
+            if is_stacked(&request.driver) { request.driver.as_str() } else { "bridge" }
         )));
     }
-    if !config.iter().any(is_v4) {
+    if request.driver == PLUGINS {
+        check_plugins((request.internal, request.ipv6), &config)?;
+    } else if !config.iter().any(is_v4) {
         config.insert(0, chosen(ground, pools, taken)?);
     }
-    if request.ipv6 && config.iter().all(is_v4) {
-        config.push(chosen6(pools, taken)?);
+    if request.ipv6 && request.driver != PLUGINS && config.iter().all(is_v4) {
+        let routed = ground.routed6()?.into_iter().map(IpNet::from);
+        let taken: Vec<IpNet> = taken.iter().copied().chain(routed).collect();
+        config.push(chosen6(pools, &taken)?);
     }
+    super::manners::drop_gateways(&mut config, &request.options, &gateways);
     Ok(Network {
         id: Id::random().to_string(),
         name: request.name,
@@ -132,13 +137,48 @@ pub(super) fn overlap(a: &IpNet, b: &IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }
 
+/// What plugins decide cannot be asked for.
+fn check_plugins((internal, ipv6): (bool, bool), subnets: &[Subnet]) -> Result<()> {
+    let fault = match () {
+        () if !subnets.is_empty() => "a subnet",
+        () if internal => "--internal",
+        () if ipv6 => "--ipv6",
+        () => return Ok(()),
+    };
+    Err(Error::Invalid(format!("{fault} cannot be asked of a network of the driver cni: its configuration decides")))
+}
+
+/// A network of plugins.
+fn plugins(record: &Network) -> Result<PluginDesign> {
+    let options = record.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    Ok(PluginDesign::read(&record.name, options)?)
+}
+
+fn plugin_folders(ground: &Ground, record: &Network) -> Result<PluginFolders> {
+    let missing = || Error::Unsupported("this engine keeps no networks of plugins".into());
+    ground.plugin_folders(&record.id).ok_or_else(missing)
+}
+
+/// A new network on the host.
+pub(super) fn make(ground: &Arc<Ground>, record: &Network) -> Result<Driver> {
+    if record.driver != PLUGINS {
+        return raise(ground, record, &[]);
+    }
+    let folders = plugin_folders(ground, record)?;
+    Ok(Driver::Plugins(Arc::new(PluginNetwork::make(plugins(record)?, &folders)?)))
+}
+
 /// Brings a network up on the host; `ends` are those in use.
 pub(super) fn raise(ground: &Arc<Ground>, record: &Network, ends: &[Endpoint]) -> Result<Driver> {
+    if record.driver == PLUGINS {
+        let folders = plugin_folders(ground, record)?;
+        return Ok(Driver::Plugins(Arc::new(PluginNetwork::raise(plugins(record)?, &folders, ends)?)));
+    }
     let plan = plan(record)?;
     match record.driver.as_str() {
-        "macvlan" => {
-            let design = macvlan(record, plan)?;
-            Ok(Driver::Macvlan(Arc::new(MacvlanNetwork::raise(ground, design, ends)?)))
+        driver if is_stacked(driver) => {
+            let design = stacked(record, plan)?;
+            Ok(Driver::Stacked(Arc::new(StackedNetwork::raise(ground, design, ends)?)))
         }
         _ => Ok(Driver::Bridge(Arc::new(Bridge::raise(ground, design(record, plan)?, ends)?))),
     }
@@ -159,12 +199,14 @@ fn plan(record: &Network) -> Result<Plan> {
     for config in &record.ipam.config {
         plan.reserved.extend(config.reserved.values());
         let wrong = || Error::Invalid(format!("invalid gateway of the subnet {}", config.subnet));
-        match (config.subnet, config.gateway) {
-            (IpNet::V4(net), Some(IpAddr::V4(gateway))) => {
+        // The first address of a subnet is nobody's: it stands for a gateway where there is none.
+        let gateway = config.gateway.unwrap_or(config.subnet.network());
+        match (config.subnet, gateway) {
+            (IpNet::V4(net), IpAddr::V4(gateway)) => {
                 plan.subnet = Ipv4Net::new(gateway, net.prefix_len()).map_err(|_| wrong())?;
                 plan.range = config.range.and_then(|range| if let IpNet::V4(net) = range { Some(net) } else { None });
             }
-            (IpNet::V6(net), Some(IpAddr::V6(gateway))) => {
+            (IpNet::V6(net), IpAddr::V6(gateway)) => {
                 plan.subnet6 = Some(Ipv6Net::new(gateway, net.prefix_len()).map_err(|_| wrong())?);
                 plan.range6 = config.range.and_then(|range| if let IpNet::V6(net) = range { Some(net) } else { None });
             }
@@ -175,8 +217,8 @@ fn plan(record: &Network) -> Result<Plan> {
 }
 
 fn design(record: &Network, plan: Plan) -> Result<Design> {
-    check_options(record)?;
     Ok(Design {
+        manners: super::manners::manners(record)?,
         bridge: bridge_name(record),
         plan,
         mtu: mtu(record)?,
@@ -186,38 +228,13 @@ fn design(record: &Network, plan: Plan) -> Result<Design> {
     })
 }
 
-/// What would change how packets go is never silently left out.
-fn check_options(record: &Network) -> Result<()> {
-    for key in GATEWAY_MODES {
-        match record.options.get(key).map_or("nat", String::as_str) {
-            "" | "nat" => {}
-            mode @ ("nat-unprotected" | "routed" | "isolated") => {
-                return Err(Error::Unsupported(format!("the gateway mode {mode} is not supported by this engine yet")));
-            }
-            mode => return Err(Error::Invalid(format!("unknown gateway mode {mode}"))),
-        }
-    }
-    if record.options.contains_key(TRUSTED) {
-        return Err(Error::Unsupported(format!("the option {TRUSTED} is not supported by this engine yet")));
-    }
-    if record.options.get(INHIBIT).is_some_and(|value| value != "false") {
-        return Err(Error::Unsupported(format!("the option {INHIBIT} is not supported by this engine yet")));
-    }
-    if let Some(text) = record.options.get(HOST_BINDING)
-        && text.parse::<IpAddr>().is_err()
-    {
-        return Err(Error::Invalid(format!("failed to parse {HOST_BINDING} value: {text:?} is no IP address")));
-    }
-    Ok(())
-}
-
 /// The name of a network's bridge, or of its own link on the host.
 pub(crate) fn bridge_name(record: &Network) -> String {
     let asked = record.options.get(BRIDGE_NAME).filter(|name| !name.is_empty());
     asked.cloned().unwrap_or_else(|| format!("dh-{}", record.id.get(..12).unwrap_or(&record.id)))
 }
 
-fn flag(record: &Network, key: &str) -> Result<bool> {
+pub(super) fn flag(record: &Network, key: &str) -> Result<bool> {
     match record.options.get(key).map(String::as_str) {
         None => Ok(true),
         Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
@@ -242,24 +259,58 @@ fn mtu(record: &Network) -> Result<u32> {
     }
 }
 
-fn macvlan(record: &Network, plan: Plan) -> Result<MacvlanDesign> {
-    let mode = match record.options.get("macvlan_mode").map_or("", String::as_str) {
-        "" | "bridge" => MacvlanMode::Bridge,
-        "private" => MacvlanMode::Private,
-        "vepa" => MacvlanMode::Vepa,
-        "passthru" => MacvlanMode::Passthru,
-        other => {
-            return Err(Error::Invalid(format!(
-                "requested macvlan mode '{other}' is not valid, 'bridge' mode is the macvlan driver default"
-            )));
-        }
+/// Whether containers' links lie on top of one of the machine's.
+pub(super) fn is_stacked(driver: &str) -> bool {
+    matches!(driver, "macvlan" | "ipvlan")
+}
+
+fn stacked(record: &Network, plan: Plan) -> Result<StackedDesign> {
+    let upon = match record.driver.as_str() {
+        "ipvlan" => ipvlan(record)?,
+        _ => Upon::Macvlan(macvlan_mode(record)?),
     };
-    Ok(MacvlanDesign {
+    Ok(StackedDesign {
         parent: record.options.get("parent").cloned().unwrap_or_default(),
         dummy: format!("dm-{}", record.id.get(..12).unwrap_or(&record.id)),
-        mode,
+        upon,
         plan,
         mtu: mtu(record)?,
         internal: record.internal || !record.options.contains_key("parent"),
     })
+}
+
+fn macvlan_mode(record: &Network) -> Result<MacvlanMode> {
+    match record.options.get("macvlan_mode").map_or("", String::as_str) {
+        "" | "bridge" => Ok(MacvlanMode::Bridge),
+        "private" => Ok(MacvlanMode::Private),
+        "vepa" => Ok(MacvlanMode::Vepa),
+        "passthru" => Ok(MacvlanMode::Passthru),
+        other => Err(Error::Invalid(format!(
+            "requested macvlan mode '{other}' is not valid, 'bridge' mode is the macvlan driver default"
+        ))),
+    }
+}
+
+fn ipvlan(record: &Network) -> Result<Upon> {
+    let mode = match record.options.get("ipvlan_mode").map_or("", String::as_str) {
+        "" | "l2" => IpvlanMode::L2,
+        "l3" => IpvlanMode::L3,
+        "l3s" => IpvlanMode::L3s,
+        other => {
+            return Err(Error::Invalid(format!(
+                "requested ipvlan mode '{other}' is not valid, 'l2' mode is the ipvlan driver default"
+            )));
+        }
+    };
+    let flag = match record.options.get("ipvlan_flag").map_or("", String::as_str) {
+        "" | "bridge" => IpvlanFlag::Bridge,
+        "private" => IpvlanFlag::Private,
+        "vepa" => IpvlanFlag::Vepa,
+        other => {
+            return Err(Error::Invalid(format!(
+                "requested ipvlan flag '{other}' is not valid, 'bridge' is the ipvlan driver default flag"
+            )));
+        }
+    };
+    Ok(Upon::Ipvlan(mode, flag))
 }

@@ -26,6 +26,7 @@ impl Engine {
             return Err(e.into());
         }
         networks.all.write().unwrap_or_else(PoisonError::into_inner).remove(&entry.record.id);
+        networks.changed();
         self.house.names.names().forget(&entry.record.id);
         self.tell_network(entry, "destroy", None);
         Ok(())

@@ -15,11 +15,13 @@ impl Engine {
         let news = News::open().map_err(network::Error::from)?;
         let house = Arc::downgrade(&self.house);
         let follow = move || {
-            while news.wait() {
+            while let Some(mut heard) = news.wait() {
                 std::thread::park_timeout(BREATH);
                 // What came meanwhile is looked at now, not once more.
-                news.skip();
+                news.gather(&mut heard);
                 let Some(house) = house.upgrade() else { return };
+                house.networks.ground.hear(&heard);
+                house.networks.egress.hear(&heard);
                 Engine { house }.check_networks();
             }
         };
@@ -29,6 +31,9 @@ impl Engine {
     }
 
     fn check_networks(&self) {
+        if let Err(e) = self.house.networks.egress.check() {
+            tracing::warn!("cannot check the egress rules: {}", base::chain(&e));
+        }
         for entry in self.house.networks.all() {
             if let Some(driver) = &entry.driver
                 && let Err(e) = driver.check()

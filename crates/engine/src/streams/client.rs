@@ -17,6 +17,9 @@ const PIECE: usize = 128;
 /// Bytes that a client must take while it holds a process, to be given the same time again.
 const PROGRESS: u64 = 64 << 10;
 
+/// A look that comes so much later than it was meant to: the machine stood still, or had no time for the engine.
+const STANDSTILL: Duration = Duration::from_millis(500);
+
 /// How long a client that takes nothing may hold a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
@@ -109,7 +112,9 @@ impl Client {
         if now < since + time {
             return Verdict::Waits(Some(since + time));
         }
-        if taken - before < PROGRESS {
+        // Who was stopped together with the engine could take nothing.
+        let stood_still = now > since + time + STANDSTILL;
+        if taken - before < PROGRESS && !stood_still {
             return Verdict::Gone;
         }
         self.holds = Some((now, taken));

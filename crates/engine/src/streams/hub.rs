@@ -32,6 +32,8 @@ pub(crate) struct Hub {
     ending: AtomicBool,
     /// Runs that are over: a client of an earlier one has no say in the next.
     runs: AtomicU64,
+    /// Numbers of the pipes that are stdin, stdout and stderr.
+    pipes: Mutex<[Option<u64>; 3]>,
 }
 
 impl Hub {
@@ -59,6 +61,7 @@ impl Hub {
             drained: Condvar::new(),
             ending: AtomicBool::new(false),
             runs: AtomicU64::new(0),
+            pipes: Mutex::default(),
         }
     }
 
@@ -109,6 +112,7 @@ impl Hub {
         let Some(plumbing) = self.plumbing.upgrade() else { return Ok(()) };
         let (stdin, outputs, terminal) = match streams {
             keeper::client::Streams::Pipes { stdin, stdout, stderr } => {
+                *lock(&self.pipes) = [stdin.as_ref(), Some(&stdout), Some(&stderr)].map(number);
                 (stdin, vec![(Stream::Stdout, stdout), (Stream::Stderr, stderr)], false)
             }
             keeper::client::Streams::Terminal(master) => {
@@ -126,6 +130,11 @@ impl Hub {
             self.close_stdin();
         }
         Ok(())
+    }
+
+    /// Numbers of the pipes of the latest run: both ends of a pipe have the same.
+    pub(crate) fn pipes(&self) -> [Option<u64>; 3] {
+        *lock(&self.pipes)
     }
 
     /// The pseudo terminal, while the process runs.
@@ -150,6 +159,11 @@ impl Hub {
         while *open > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                drop(open);
+                // The time may have passed while the machine stood still.
+                if let Some(plumbing) = self.plumbing.upgrade() {
+                    plumbing.last_look(self.key);
+                }
                 return;
             }
             open = self.drained.wait_timeout(open, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -241,6 +255,10 @@ impl Hub {
             self.drained.notify_all();
         }
     }
+}
+
+fn number(pipe: Option<&OwnedFd>) -> Option<u64> {
+    rustix::fs::fstat(pipe?).ok().map(|stat| stat.st_ino)
 }
 
 /// Whether clients hold a process.

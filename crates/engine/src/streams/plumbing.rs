@@ -89,6 +89,16 @@ impl Plumbing {
         outputs.into_iter().try_for_each(|(stream, fd)| pump.add(hub.key(), stream, fd, terminal, target))
     }
 
+    /// Moves what a container that has ended left in its pipes, if the pump's thread did not come to it yet.
+    pub(super) fn last_look(&self, key: Id) {
+        let mut slow = Slow::default();
+        let mut feed = Feed { plumbing: self, fed: Vec::new(), slow: &mut slow };
+        if let Err(e) = lock(&self.pump).last_look(key, &mut feed) {
+            tracing::error!("cannot pump the last output of {key}: {e}");
+        }
+        feed.fed.iter().for_each(|hub| hub.tell_growth());
+    }
+
     /// What a process that escaped still writes belongs to nobody.
     pub(super) fn forget(&self, key: Id) {
         lock(&self.hubs).remove(&key);

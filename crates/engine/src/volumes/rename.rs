@@ -36,7 +36,9 @@ fn renamed(record: &mut Container, old: &str, volume: &Volume) {
         rename_request(&mut mount.request, old, &volume.name);
     }
     record.config.mounts.iter_mut().for_each(|request| rename_request(request, old, &volume.name));
-    rename_asked(&mut record.config.asked, old, &volume.name);
+    let mut asked = record.config.asked.value();
+    rename_asked(&mut asked, old, &volume.name);
+    record.config.asked = asked.into();
 }
 
 fn rename_request(request: &mut MountRequest, old: &str, new: &str) {

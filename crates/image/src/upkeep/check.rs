@@ -254,7 +254,8 @@ impl Check<'_> {
         if changes.arriving > 1 || unread {
             return Ok(());
         }
-        let (blobs, layers) = self.store.look(|catalog| (catalog.blobs(), catalog.layers()));
+        let (blobs, mut layers) = self.store.look(|catalog| (catalog.blobs(), catalog.layers()));
+        layers.append(&mut self.store.pins.all());
         let unneeded = |all: Vec<Digest>, needed: &BTreeSet<Digest>, known: &BTreeSet<Digest>| -> Vec<Digest> {
             all.into_iter().filter(|digest| !needed.contains(digest) && !known.contains(digest)).collect()
         };

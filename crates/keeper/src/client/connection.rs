@@ -1,8 +1,8 @@
 //! One connection: a lock around writing, and one thread that reads and hands out what comes.
 
 use super::Error;
-use crate::message::{Adopted, Asked, Event, Reply, Request, Told, VERSION};
-use crate::wire::{BUSY, Frame, Inbox, Parcel, broken, hello};
+use crate::message::{Adopted, Asked, Event, OLDEST, Reply, Request, Told, VERSION};
+use crate::wire::{BUSY, Frame, Inbox, Parcel, broken, hello_of};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Write};
 use std::net::Shutdown;
@@ -25,6 +25,8 @@ pub struct Answered {
 pub struct Greeted {
     pub stream: UnixStream,
     pub inbox: Inbox,
+    /// What the keeper speaks.
+    pub version: u32,
     pub found: Vec<(Adopted, Vec<OwnedFd>)>,
     pub journal: Vec<OwnedFd>,
 }
@@ -32,7 +34,6 @@ pub struct Greeted {
 /// Says hello and listens to what the keeper has.
 pub fn greet(stream: UnixStream) -> Result<Greeted, Error> {
     let mut inbox = Inbox::default();
-    (&stream).write_all(&hello()).map_err(Error::Lost)?;
     let theirs = loop {
         match inbox.take_hello().map_err(Error::Lost)? {
             Some(version) => break version,
@@ -42,10 +43,11 @@ pub fn greet(stream: UnixStream) -> Result<Greeted, Error> {
     if theirs == BUSY {
         return Err(Error::Refused("another engine is connected to it".into()));
     }
-    if theirs != VERSION {
+    if !(OLDEST..=VERSION).contains(&theirs) {
         return Err(Error::Version { ours: VERSION, theirs });
     }
-    let mut greeted = Greeted { stream, inbox, found: Vec::new(), journal: Vec::new() };
+    (&stream).write_all(&hello_of(theirs)).map_err(Error::Lost)?;
+    let mut greeted = Greeted { stream, inbox, version: theirs, found: Vec::new(), journal: Vec::new() };
     listen(&mut greeted).map_err(Error::Lost)?;
     Ok(greeted)
 }
@@ -186,4 +188,35 @@ fn read(stream: &UnixStream, mut inbox: Inbox, waiting: &Waiting, events: &Sende
 
 fn lost() -> io::Error {
     io::Error::new(ErrorKind::NotConnected, "the keeper has gone")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::HELLO;
+    use std::io::Read;
+
+    /// What an engine answers to a keeper of this version, and what comes of it.
+    fn greeted(version: u32) -> ([u8; HELLO], Error) {
+        let (mut keeper, engine) = UnixStream::pair().unwrap();
+        keeper.write_all(&hello_of(version)).unwrap();
+        keeper.shutdown(Shutdown::Write).unwrap();
+        let error = greet(engine).unwrap_err();
+        let mut answer = [0; HELLO];
+        let _ = keeper.read_exact(&mut answer);
+        (answer, error)
+    }
+
+    #[test]
+    fn an_older_keeper_is_spoken_to_in_its_version() {
+        for version in [OLDEST, VERSION] {
+            let (answer, error) = greeted(version);
+            assert_eq!(answer, hello_of(version));
+            assert!(matches!(error, Error::Lost(_)), "it closes before it says what it has: {error}");
+        }
+        let (answer, error) = greeted(VERSION + 1);
+        assert_eq!(answer, [0; HELLO]);
+        assert!(matches!(error, Error::Version { .. }));
+        assert!(matches!(greeted(BUSY).1, Error::Refused(_)));
+    }
 }

@@ -132,8 +132,10 @@ impl State {
         self.begin(asker, new, ends, started)
     }
 
-    fn is_taken(&self, key: Id) -> bool {
-        self.processes.contains_key(&key) || self.beginning.values().any(|begin| begin.new.key == key)
+    pub(super) fn is_taken(&self, key: Id) -> bool {
+        self.processes.contains_key(&key)
+            || self.beginning.values().any(|begin| begin.new.key == key)
+            || self.restoring.values().any(|restoring| restoring.new.key == key)
     }
 
     fn begin(&mut self, asker: Asker, new: New, ends: Ends, starting: Result<Starting, Failure>) -> Option<Reply> {
@@ -199,14 +201,14 @@ impl State {
         }
     }
 
-    fn reply(&mut self, asker: Option<Asker>, reply: Reply, fds: Vec<Rc<OwnedFd>>) {
+    pub(super) fn reply(&mut self, asker: Option<Asker>, reply: Reply, fds: Vec<Rc<OwnedFd>>) {
         if let Some(Asker(number)) = asker {
             self.tell(&Told::Answer { number, reply }, fds);
         }
     }
 }
 
-fn failed(error: &io::Error) -> Reply {
+pub(super) fn failed(error: &io::Error) -> Reply {
     let errno = error.raw_os_error().unwrap_or(rustix::io::Errno::IO.raw_os_error());
     Reply::Failed(Failure { step: Step::Clone, errno, subject: "the keeper".into() })
 }

@@ -27,6 +27,8 @@ impl State {
                     begin.exited = Some((exit, at));
                 }
             }
+            // What it restored was claimed, or ended with it.
+            Some(Who::Criu) => drop(self.restoring.remove(&pid)),
             Some(Who::Doomed) | None => {}
         }
     }

@@ -30,6 +30,10 @@ impl State {
             Request::CloseStdin { key } => Some(self.close_stdin(key)),
             Request::Release { key } => Some(self.release(key)),
             Request::Ping => Some(Reply::Done),
+            Request::Restore { key, program, stdio, log } => {
+                Some(self.restore(New { key, container: None, stdio, log }, &program, fds))
+            }
+            Request::Restored { key, pid } => self.restored(asker, key, pid, fds),
         };
         if let Some(reply) = reply {
             self.tell(&Told::Answer { number: asked.number, reply }, Vec::new());

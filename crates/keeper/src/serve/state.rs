@@ -2,6 +2,7 @@
 
 use super::begin::{Begin, Park};
 use super::link::Link;
+use super::restore::Restoring;
 use super::setup::{Before, Seat};
 use super::stdio::Ends;
 use crate::message::{Adopted, Exit, Stdio};
@@ -42,6 +43,8 @@ pub struct State {
     pub parked: HashMap<i32, Parking>,
     pub parking: HashMap<u64, Park>,
     pub beginning: HashMap<u64, Begin>,
+    /// By the process of the CRIU that is at work on it.
+    pub restoring: HashMap<i32, Restoring>,
     next_token: u64,
     pub journal: Journal,
     /// Only while no engine is there.
@@ -56,6 +59,8 @@ pub enum Who {
     Parked,
     /// On its way to its program; the token of its socket.
     Beginning(u64),
+    /// CRIU, which makes one.
+    Criu,
     /// It was killed before it was anybody.
     Doomed,
 }
@@ -107,6 +112,7 @@ impl State {
             parked: HashMap::new(),
             parking: HashMap::new(),
             beginning: HashMap::new(),
+            restoring: HashMap::new(),
             next_token: FIRST_FREE,
             journal: Journal::create()?,
             pump: None,

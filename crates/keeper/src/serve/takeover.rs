@@ -2,7 +2,7 @@
 
 use super::link::{Link, Peer};
 use super::state::{LINK, PUMP, Process, State};
-use crate::message::{Told, VERSION};
+use crate::message::{OLDEST, Told, VERSION};
 use logs::pump::{NullSink, Pump, Stream};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::net::{SocketFlags, accept_with};
@@ -55,7 +55,7 @@ impl State {
             if !link.greeted {
                 match link.take_hello()? {
                     None => return Ok(()),
-                    Some(VERSION) => link.greeted = true,
+                    Some(OLDEST..=VERSION) => link.greeted = true,
                     Some(_) => return Err(io::ErrorKind::Unsupported.into()),
                 }
                 self.hand_over()?;

@@ -99,7 +99,8 @@ impl Engine {
 
     pub fn turn(&mut self) {
         let short = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-        poll(&mut [PollFd::new(&self.pump.epoll(), PollFlags::IN)], Some(&short)).unwrap();
+        let epoll = self.pump.epoll();
+        rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&epoll, PollFlags::IN)], Some(&short))).unwrap();
         self.pump.turn(&mut self.seen).unwrap();
         while let Ok(Event::Exited { key, exit, at }) = self.events.try_recv() {
             assert!(self.exits.insert(key, (exit, at)).is_none(), "an exit was told twice");

@@ -5,6 +5,7 @@
 mod bench;
 mod connecting;
 mod engine;
+mod restoring;
 mod running;
 
 use std::panic::catch_unwind;
@@ -28,9 +29,8 @@ fn main() -> ExitCode {
 fn run(filter: &str) -> ExitCode {
     assert!(rustix::process::geteuid().is_root(), "these tests need root");
     let mut failed = Vec::new();
-    for (name, test) in
-        connecting::TESTS.iter().chain(running::TESTS).copied().filter(|(name, _)| name.contains(filter))
-    {
+    let all = connecting::TESTS.iter().chain(running::TESTS).chain(restoring::TESTS);
+    for (name, test) in all.copied().filter(|(name, _)| name.contains(filter)) {
         let (name, test): Test = (name, test);
         let passed = catch_unwind(test).is_ok();
         println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });

@@ -87,6 +87,11 @@ impl Store {
     }
 }
 
+/// What a start made in an upper folder to mount on: relative paths, what is in a folder before it, and whether each is a folder.
+pub(crate) fn made_in(upper: BorrowedFd<'_>, owner: u32) -> io::Result<Vec<(&'static [u8], bool)>> {
+    Ok(MountPoints::find(upper, owner)?.into_paths())
+}
+
 /// The upper folder; none of a container that was never mounted.
 fn open_upper(rw: &Path) -> Result<Option<OwnedFd>, Error> {
     let open = || -> Result<OwnedFd, Errno> { open_folder(open_folder(CWD, rw)?.as_fd(), Path::new("upper")) };

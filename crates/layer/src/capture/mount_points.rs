@@ -40,6 +40,12 @@ impl MountPoints {
         Ok(MountPoints { paths })
     }
 
+    /// Those of [`MountPoints::paths`], and whether each is a folder.
+    pub fn into_paths(self) -> Vec<(&'static [u8], bool)> {
+        let is_folder = |path: &[u8]| !FILES.iter().any(|file| file.to_bytes() == path);
+        self.paths.into_iter().map(|path| (path, is_folder(path))).collect()
+    }
+
     /// Relative to the root, without slashes around.
     pub fn paths(&self) -> &[&'static [u8]] {
         &self.paths

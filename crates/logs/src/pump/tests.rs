@@ -90,6 +90,18 @@ fn at_its_end_a_stream_is_logged_wholly() {
 }
 
 #[test]
+fn a_last_look_takes_all_that_is_there_although_somebody_could_still_write() {
+    let mut t = setup(Driver::JsonFile);
+    let mut sink = Seen::default();
+    t.write.write_all(b"one\ntwo").unwrap();
+    t.pump.last_look(Id::random(), &mut sink).unwrap();
+    assert!(t.lines().is_empty());
+    t.pump.last_look(t.key, &mut sink).unwrap();
+    assert_eq!((t.lines(), sink.bytes, sink.ended), (vec!["one\n".into(), "two".into()], b"one\ntwo".to_vec(), 0));
+    assert_eq!(t.in_pipe(), 0);
+}
+
+#[test]
 fn a_long_line_becomes_several_entries() {
     let mut t = setup(Driver::JsonFile);
     t.write.write_all(&[b'x'; 40_000]).unwrap();

@@ -7,19 +7,21 @@
 //! - [`rule`]: the expressions a rule is made of.
 //! - [`query`]: what is there.
 //! - [`news`]: what others change.
+//! - [`ruleset`]: all of it, of whatever program.
 
 mod news;
 mod query;
 mod rule;
+pub mod ruleset;
 mod transaction;
 
-pub use news::News;
-pub use query::{Chain, RuleInfo};
-pub use rule::{CT_DNAT, CT_ESTABLISHED, CT_RELATED, Rule};
-pub use transaction::{BaseChain, ChainKind, Element, Field, Hook, Map, Set, Transaction};
+pub use news::{Heard, News, Thinned};
+pub use query::{Chain, Realm, RuleInfo, Told};
+pub use rule::{CT_DNAT, CT_ESTABLISHED, CT_NEW, CT_RELATED, Carried, Part, Rule, Whose};
+pub use transaction::{BaseChain, ChainKind, Element, Field, Hook, KeyedSet, Map, Member, Set, Sort, Transaction};
 
 /// Whose packets a table sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     Ip,
     Ip6,
@@ -53,6 +55,7 @@ const GET_RULE: u16 = SUBSYSTEM | 7;
 const DELETE_RULE: u16 = SUBSYSTEM | 8;
 const NEW_SET: u16 = SUBSYSTEM | 9;
 const NEW_ELEMENTS: u16 = SUBSYSTEM | 12;
+const GET_ELEMENTS: u16 = SUBSYSTEM | 13;
 const DELETE_ELEMENTS: u16 = SUBSYSTEM | 14;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;

@@ -1,24 +1,48 @@
 //! What other programs do to the rules of this machine, told by the kernel as it happens.
 
-use super::{DELETE_RULE, DELETE_TABLE, NEW_CHAIN, NEW_RULE, SUBSYSTEM};
-use crate::Error;
+use super::{DELETE_ELEMENTS, DELETE_RULE, DELETE_TABLE, NEW_CHAIN, NEW_RULE, SUBSYSTEM};
+use crate::{Error, Reader};
 use rustix::io::Errno;
 use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 /// NFNLGRP_NFTABLES of linux/netfilter/nfnetlink.h is the seventh group.
 const GROUP: u32 = 1 << 6;
 const DELETE_CHAIN: u16 = SUBSYSTEM | 5;
+const DELETE_SET: u16 = SUBSYSTEM | 11;
 /// A message is one change; the kernel puts several into one datagram, up to a page.
 const BUFFER: usize = 32 << 10;
 /// `struct nlmsghdr`.
 const HEADER: usize = 16;
+/// NFTA_TABLE_NAME; chains, rules, sets and lists of elements have the name of their table under the same number.
+const TABLE: u16 = 1;
 
 /// Hears of every change of the network namespace that it was opened in.
 #[derive(Debug)]
 pub struct News {
     fd: OwnedFd,
+}
+
+/// What was heard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Too much came at once: anything may have changed.
+    pub lost: bool,
+    /// Rules came or went, or chains, or tables.
+    pub rules: bool,
+    /// Tables that something was taken out of, and the numbers of the sockets that did it ([`crate::Socket::number`]).
+    pub thinned: BTreeSet<Thinned>,
+}
+
+/// A table that something was taken out of, whatever it was.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Thinned {
+    /// NFPROTO_*: 2 is IPv4, 10 is IPv6.
+    pub family: u8,
+    pub table: String,
+    pub by: u32,
 }
 
 impl News {
@@ -30,65 +54,98 @@ impl News {
         Ok(News { fd })
     }
 
-    /// Waits until a table, chain or rule went, or a chain or rule came; `true` then, `false` when nothing can be heard any more.
-    /// Elements of maps and sets are no news. What was lost because too much came at once counts as all of it.
-    pub fn wait(&self) -> bool {
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            match rustix::net::recv(&self.fd, &mut buffer[..], RecvFlags::empty()) {
-                Ok((length, _)) if tells(buffer.get(..length).unwrap_or_default()) => return true,
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(e) => return e == Errno::NOBUFS,
-            }
+    /// Waits until something happened; `None` when nothing can be heard any more. Elements that came are no news.
+    pub fn wait(&self) -> Option<Heard> {
+        let mut heard = Heard::default();
+        while heard == Heard::default() {
+            self.hear(&mut heard, RecvFlags::empty())?;
         }
+        Some(heard)
     }
 
-    /// Passes over what has come already.
-    pub fn skip(&self) {
+    /// Adds what has come already.
+    pub fn gather(&self, heard: &mut Heard) {
+        while self.hear(heard, RecvFlags::DONTWAIT).is_some() {}
+    }
+
+    /// Takes one datagram in; `None` when there is none, and will not be.
+    fn hear(&self, heard: &mut Heard, flags: RecvFlags) -> Option<()> {
         let mut buffer = vec![0; BUFFER];
-        while let Ok(_) | Err(Errno::INTR | Errno::NOBUFS) =
-            rustix::net::recv(&self.fd, &mut buffer[..], RecvFlags::DONTWAIT)
-        {}
+        match rustix::net::recv(&self.fd, &mut buffer[..], flags) {
+            Ok((length, _)) => heard.take_in(buffer.get(..length).unwrap_or_default()),
+            Err(Errno::NOBUFS) => heard.lost = true,
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+        Some(())
     }
 }
 
-/// Whether one of these messages is of interest.
-fn tells(mut messages: &[u8]) -> bool {
-    while let (Some(length), Some(kind)) = (messages.first_chunk::<4>(), messages.get(4..6)) {
-        let kind = u16::from_ne_bytes([kind[0], kind[1]]);
-        if matches!(kind, DELETE_TABLE | NEW_CHAIN | DELETE_CHAIN | NEW_RULE | DELETE_RULE) {
-            return true;
+impl Heard {
+    fn take_in(&mut self, mut messages: &[u8]) {
+        while let (Some(length), Some(kind)) = (messages.first_chunk::<4>(), messages.get(4..6)) {
+            let length = usize::try_from(u32::from_ne_bytes(*length)).unwrap_or(usize::MAX).max(HEADER);
+            let kind = u16::from_ne_bytes([kind[0], kind[1]]);
+            self.rules |= matches!(kind, DELETE_TABLE | NEW_CHAIN | DELETE_CHAIN | NEW_RULE | DELETE_RULE);
+            if matches!(kind, DELETE_TABLE | DELETE_CHAIN | DELETE_RULE | DELETE_SET | DELETE_ELEMENTS) {
+                self.thinned.extend(thinned(messages.get(..length).unwrap_or(messages)));
+            }
+            let Some(next) = length.checked_next_multiple_of(4) else { return };
+            messages = messages.get(next..).unwrap_or_default();
         }
-        let length = usize::try_from(u32::from_ne_bytes(*length)).unwrap_or(usize::MAX).max(HEADER);
-        let Some(next) = length.checked_next_multiple_of(4) else { return false };
-        messages = messages.get(next..).unwrap_or_default();
     }
-    false
+}
+
+/// Whose table a message is about.
+fn thinned(message: &[u8]) -> Option<Thinned> {
+    let by = u32::from_ne_bytes(message.get(12..HEADER)?.try_into().ok()?);
+    let family = *message.get(HEADER)?;
+    let table = Reader::new(message.get(HEADER + 4..)?).text(TABLE)?.to_owned();
+    Some(Thinned { family, table, by })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nft::{DELETE_ELEMENTS, NEW_ELEMENTS, NEW_TABLE};
+    use crate::nft::{NEW_ELEMENTS, NEW_TABLE};
 
-    fn message(kind: u16, body: usize) -> Vec<u8> {
-        let mut bytes = u32::try_from(HEADER + body).unwrap_or(0).to_ne_bytes().to_vec();
+    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+        let mut bytes = u32::try_from(HEADER + body.len()).unwrap_or(0).to_ne_bytes().to_vec();
         bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.resize((HEADER + body).next_multiple_of(4), 0);
+        bytes.resize(12, 0);
+        bytes.extend_from_slice(&77_u32.to_ne_bytes());
+        bytes.extend_from_slice(body);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes
     }
 
+    fn heard(messages: &[u8]) -> Heard {
+        let mut heard = Heard::default();
+        heard.take_in(messages);
+        heard
+    }
+
     #[test]
-    fn rules_that_come_or_go_are_told_and_elements_are_not() {
-        assert!(tells(&message(DELETE_TABLE, 4)));
-        assert!(!tells(&[message(NEW_TABLE, 5), message(NEW_ELEMENTS, 30), message(DELETE_ELEMENTS, 1)].concat()));
-        assert!(tells(&[message(NEW_ELEMENTS, 30), message(DELETE_RULE, 0)].concat()));
+    fn rules_that_come_or_go_are_told_and_elements_that_come_are_not() {
+        assert!(heard(&message(DELETE_TABLE, &[0; 4])).rules);
+        let quiet = [message(NEW_TABLE, &[0; 5]), message(NEW_ELEMENTS, &[0; 30])].concat();
+        assert_eq!(heard(&quiet), Heard::default());
+        assert!(heard(&[quiet, message(DELETE_RULE, &[])].concat()).rules);
+    }
+
+    #[test]
+    fn what_is_taken_away_is_told_with_its_table_and_who_did_it() {
+        // struct nfgenmsg of IPv4, and an attribute of 8 bytes.
+        let body = [2, 0, 0, 0, 8, 0, 1, 0, b'o', b'u', b'r', 0];
+        let told = heard(&message(DELETE_ELEMENTS, &body));
+        let wanted = Thinned { family: 2, table: "our".to_owned(), by: 77 };
+        assert_eq!(told, Heard { thinned: BTreeSet::from([wanted]), ..Heard::default() });
     }
 
     #[test]
     fn broken_messages_end_the_reading() {
         for bytes in [&[][..], &[1], &[0; 5], &[0; 40], &[0xff; 40]] {
-            assert!(!tells(bytes), "{bytes:?}");
+            assert_eq!(heard(bytes), Heard::default(), "{bytes:?}");
         }
     }
 }

@@ -1,5 +1,9 @@
 //! What is there in nftables.
 
+mod members;
+
+pub use members::{Realm, Told};
+
 use super::{
     CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, COMMENT, Family, GET_CHAIN, GET_RULE, GET_TABLE, HOOK_NUMBER,
     IP, RULE_CHAIN, RULE_HANDLE, RULE_TABLE, RULE_USERDATA, TABLE_HANDLE, TABLE_NAME,

@@ -3,6 +3,11 @@
 //! A value is loaded into a register and compared there. Registers are 32 bits wide; a concatenation lies in registers
 //! that follow each other, each part padded to 32 bits.
 
+mod endpoints;
+mod ranges;
+
+pub use endpoints::{Carried, Part, Whose};
+
 use super::{DATA_VALUE, Family, LIST_ELEMENT};
 use crate::Attributes;
 use ipnet::Ipv4Net;
@@ -44,6 +49,8 @@ const RETURN: u32 = u32::MAX - 4;
 
 /// NF_CT_STATE_BIT(IP_CT_ESTABLISHED).
 pub const CT_ESTABLISHED: u32 = 1 << 1;
+/// NF_CT_STATE_BIT(IP_CT_NEW).
+pub const CT_NEW: u32 = 1 << 3;
 /// NF_CT_STATE_BIT(IP_CT_RELATED).
 pub const CT_RELATED: u32 = 1 << 2;
 /// IPS_DST_NAT: the connection's destination was rewritten.
@@ -197,6 +204,11 @@ impl<'r, 'a> Rule<'r, 'a> {
     /// Rewrites the source to the address of the link the packet goes out by.
     pub fn masquerade(mut self) {
         self.expression("masq", |_| {});
+    }
+
+    /// The packet is of no connection, and no translation sees it (in chains before connection tracking).
+    pub fn untrack(mut self) {
+        self.expression("notrack", |_| {});
     }
 
     /// The packet may pass this chain.

@@ -1,5 +1,10 @@
 //! What can be changed in nftables, all at once or not at all.
 
+mod keyed;
+
+pub(super) use keyed::BRIDGES;
+pub use keyed::{KeyedSet, Member, Sort};
+
 use super::rule::Rule;
 use super::{
     BATCH, BATCH_BEGIN, BATCH_END, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, COMMENT, DATA_VALUE,
@@ -18,6 +23,7 @@ const SET_KEY_TYPE: u16 = 4;
 const SET_KEY_LENGTH: u16 = 5;
 const SET_DATA_TYPE: u16 = 6;
 const SET_DATA_LENGTH: u16 = 7;
+const SET_DESCRIPTION: u16 = 9;
 const SET_ID: u16 = 10;
 const SET_USERDATA: u16 = 13;
 /// libnftnl's NFTNL_UDATA_SET_KEYBYTEORDER, four bytes, nft's BYTEORDER_HOST_ENDIAN: without it `nft` shows names as empty.
@@ -26,12 +32,17 @@ const NAMES_AS_THEY_ARE: [u8; 6] = {
     [0, 4, a, b, c, d]
 };
 const SET_IS_MAP: u32 = 0x8;
+/// Keys are ranges in each part: NFT_SET_INTERVAL | NFT_SET_CONCAT, with the lengths of the parts in the description (Linux 5.6).
+const SET_HAS_RANGES: u32 = 0x4 | 0x80;
+const DESCRIPTION_PARTS: u16 = 2;
+const PART_LENGTH: u16 = 1;
 
 const LIST_TABLE: u16 = 1;
 const LIST_SET: u16 = 2;
 const LIST_ELEMENTS: u16 = 3;
 const ELEMENT_KEY: u16 = 1;
 const ELEMENT_DATA: u16 = 2;
+const ELEMENT_KEY_END: u16 = 10;
 /// Elements per request: an attribute holds 65,535 bytes, an element less than 100.
 const CHUNK: usize = 500;
 
@@ -49,6 +60,7 @@ const TYPE_BITS: u32 = 6;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
     Prerouting,
+    Input,
     Forward,
     Output,
     Postrouting,
@@ -101,6 +113,8 @@ pub struct Map<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Element {
     key: Vec<u8>,
+    /// The other end, where keys are ranges; both are in.
+    end: Vec<u8>,
     value: Vec<u8>,
 }
 
@@ -115,6 +129,22 @@ impl Element {
         element.key.extend(padded_port(port));
         push_address(&mut element.value, target.0);
         element.value.extend(padded_port(target.1));
+        element
+    }
+
+    /// `address . protocol . first-last`, or without the first when `at` is `None`; of a map with an address as value.
+    pub fn ports(at: Option<IpAddr>, protocol: u8, (first, last): (u16, u16), target: Option<IpAddr>) -> Element {
+        let mut element = Element::default();
+        for (bytes, port) in [(&mut element.key, first), (&mut element.end, last)] {
+            if let Some(address) = at {
+                push_address(bytes, address);
+            }
+            bytes.extend([protocol, 0, 0, 0]);
+            bytes.extend(padded_port(port));
+        }
+        if let Some(target) = target {
+            push_address(&mut element.value, target);
+        }
         element
     }
 
@@ -231,6 +261,31 @@ impl Transaction {
         });
     }
 
+    /// Makes a map or (without a value) a set whose keys are ranges in each part. Elements that overlap are refused as present.
+    pub fn add_ranges(&mut self, table: &str, map: &Map<'_>) {
+        self.sets += 1;
+        let id = self.sets;
+        self.batch.push("add the nftables map of ranges", (NEW_SET, CREATE), &self.header, |a| {
+            a.text(SET_TABLE, table);
+            a.text(SET_NAME, map.name);
+            concatenation(a, (SET_KEY_TYPE, SET_KEY_LENGTH), map.key);
+            if map.value.is_empty() {
+                a.be32(SET_FLAGS, SET_HAS_RANGES);
+            } else {
+                a.be32(SET_FLAGS, SET_HAS_RANGES | SET_IS_MAP);
+                concatenation(a, (SET_DATA_TYPE, SET_DATA_LENGTH), map.value);
+            }
+            a.nest(SET_DESCRIPTION, |a| {
+                a.nest(DESCRIPTION_PARTS, |a| {
+                    for field in map.key {
+                        a.nest(LIST_ELEMENT, |a| a.be32(PART_LENGTH, field.bare_length()));
+                    }
+                });
+            });
+            a.be32(SET_ID, id);
+        });
+    }
+
     /// Adds elements to a map or a set. Refused as present when a key has another value.
     pub fn add_elements(&mut self, table: &str, map: &str, elements: &[Element]) {
         for chunk in elements.chunks(CHUNK) {
@@ -301,6 +356,9 @@ fn list(a: &mut Attributes<'_>, table: &str, map: &str, elements: &[Element]) {
         for element in elements {
             a.nest(LIST_ELEMENT, |a| {
                 a.nest(ELEMENT_KEY, |a| a.bytes(DATA_VALUE, &element.key));
+                if !element.end.is_empty() {
+                    a.nest(ELEMENT_KEY_END, |a| a.bytes(DATA_VALUE, &element.end));
+                }
                 if !element.value.is_empty() {
                     a.nest(ELEMENT_DATA, |a| a.bytes(DATA_VALUE, &element.value));
                 }
@@ -352,6 +410,7 @@ impl Hook {
     fn number(self) -> u32 {
         match self {
             Hook::Prerouting => 0,
+            Hook::Input => 1,
             Hook::Forward => 2,
             Hook::Output => 3,
             Hook::Postrouting => 4,

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 pub const HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 pub const OTHER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a connection that must not come about is waited for.
 const IMPATIENCE: Duration = Duration::from_millis(300);
 
@@ -164,7 +164,13 @@ pub fn udp_client(from: &OwnedFd, to: (Ipv4Addr, u16)) -> UdpSocket {
 pub fn say(client: &UdpSocket) -> Option<String> {
     client.send(b"?").ok()?;
     let mut buffer = [0; 64];
-    let length = client.recv(&mut buffer).ok()?;
+    // One with a time limit is not repeated by itself when the machine was stopped for a moment (signal(7)).
+    let length = loop {
+        match client.recv(&mut buffer) {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            outcome => break outcome.ok()?,
+        }
+    };
     Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 

@@ -20,9 +20,9 @@ use std::time::Duration;
 /// Tests wait for nothing longer than this to fail.
 fn impatient() -> Patience {
     Patience {
-        connect: Duration::from_secs(10),
-        stall: Duration::from_millis(300),
-        commit: Duration::from_secs(20),
+        connect: Duration::from_secs(30),
+        stall: Duration::from_secs(2),
+        commit: Duration::from_secs(60),
         backoff: Duration::from_millis(1),
         longest_wait: Duration::from_secs(60),
         repetitions: 5,

@@ -43,7 +43,7 @@ fn try_start() -> Option<Registry> {
     let mut command = Command::new(PROGRAM);
     command.arg("serve").arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut registry = Registry { child: command.spawn().unwrap(), domain: address.to_string(), _folder: folder };
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while Instant::now() < deadline {
         if TcpStream::connect(address).is_ok() {
             return Some(registry);

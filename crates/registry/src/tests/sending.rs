@@ -148,7 +148,7 @@ fn a_mount_that_becomes_an_upload_is_cancelled() {
     let repository = nobody_at(&fake);
     assert!(repository.mount_blob(&digest(b"x"), "has/it").unwrap());
     assert!(!repository.mount_blob(&digest(b"x"), "lacks/it").unwrap());
-    assert_eq!(fake.lines().last().unwrap(), "DELETE /v2/a/b/blobs/uploads/7");
+    hears(&fake, "DELETE /v2/a/b/blobs/uploads/7");
 }
 
 #[test]
@@ -186,9 +186,38 @@ fn a_cancelled_upload_ends() {
     let repository = client(Settings::default()).repository(&fake.domain(), "a/b", &ann(), &cancel);
     assert!(matches!(push(&repository, &bytes(1 << 20)).0, Err(Error::Cancelled)));
     // The registry hears of it, although everything else of this asker has ended.
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while fake.lines().last().unwrap() != "DELETE /v2/a/b/blobs/uploads/1" {
+    hears(&fake, "DELETE /v2/a/b/blobs/uploads/1");
+}
+
+/// Waits until a request is the last one.
+fn hears(fake: &Fake, line: &str) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while fake.lines().last().unwrap() != line {
         assert!(std::time::Instant::now() < deadline, "{:?}", fake.lines());
         std::thread::yield_now();
+    }
+}
+
+#[test]
+fn an_upload_that_is_cancelled_while_it_begins_ends() {
+    for becomes_upload in [false, true] {
+        let cancel = Cancel::default();
+        let there = cancel.clone();
+        let fake = Fake::new(move |request| match request.method.as_str() {
+            "POST" => {
+                // The asker has gone before it hears where the upload is.
+                there.cancel();
+                std::thread::yield_now();
+                reply(202).with("location", "/v2/a/b/blobs/uploads/1")
+            }
+            _ => reply(200),
+        });
+        let repository = client(Settings::default()).repository(&fake.domain(), "a/b", &ann(), &cancel);
+        let outcome = match becomes_upload {
+            true => repository.mount_blob(&digest(b"x"), "lacks/it").map(drop),
+            false => push(&repository, &bytes(1 << 20)).0,
+        };
+        assert!(matches!(outcome, Err(Error::Cancelled)) || becomes_upload, "{outcome:?}");
+        hears(&fake, "DELETE /v2/a/b/blobs/uploads/1");
     }
 }

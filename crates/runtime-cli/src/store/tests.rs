@@ -115,7 +115,7 @@ fn who_waited_for_a_container_that_was_deleted_does_not_get_the_next_one() {
     });
     let locks = || fs::read_to_string("/proc/locks").unwrap_or_default();
     let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap());
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !locks().lines().any(|line| line.contains("->") && line.contains(&format!(":{inode} "))) {
         assert!(std::time::Instant::now() < deadline, "nobody waits");
         std::thread::yield_now();

@@ -46,6 +46,7 @@ fn status_fd(number: i32) -> Result<OwnedFd> {
 }
 
 fn answer(notify: &Notify, ready: Option<&OwnedFd>) -> Result<()> {
+    criu::tell(notify);
     match (notify.script(), ready) {
         ("status-ready", Some(ready)) => {
             let told = rustix::io::write(ready.as_fd(), &[0]);

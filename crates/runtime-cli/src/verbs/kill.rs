@@ -17,7 +17,7 @@ pub fn run(global: &Global, options: &Kill) -> Result<()> {
 
 /// Any number, so that 0 asks whether the process is there; or a name, with `SIG` or without.
 fn number(text: &str) -> Result<i32> {
-    let named = || container::signal::parse(text).ok_or_else(|| Error::new(format!("unknown signal {text:?}")));
+    let named = || base::signal::parse(text).ok_or_else(|| Error::new(format!("unknown signal {text:?}")));
     text.parse().or_else(|_| named())
 }
 

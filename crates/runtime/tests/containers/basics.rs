@@ -309,7 +309,7 @@ fn tiny_init(world: &World) {
 fn some(fd: &OwnedFd) -> String {
     readable(fd.as_fd());
     let mut part = [0; 256];
-    let read = rustix::io::read(fd, &mut part).unwrap();
+    let read = rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut part)).unwrap();
     assert_ne!(read, 0, "the end: {}", read_all(fd.as_fd()));
     String::from_utf8_lossy(&part[..read]).into_owned()
 }

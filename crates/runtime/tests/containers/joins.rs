@@ -150,7 +150,8 @@ fn own_pid() -> i32 {
     i32::try_from(std::process::id()).unwrap()
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it takes that a test which waits for itself is freed and fails.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that ends the test's own waiting, should there be any.
 fn thaw_later(world: &World, group: &Group) -> i32 {
@@ -187,10 +188,11 @@ fn frozen(world: &World) {
     let parked = world.park();
     let pid = parked.pid();
     let stdio = Stdio::Files([out_end.as_fd(), out_end.as_fd(), err_end.as_fd()]);
-    let (rescuer, began) = (thaw_later(world, &group), Instant::now());
+    let rescuer = thaw_later(world, &group);
     let mut starting = runtime::launch(&world.thread, parked, &prepared.plan, &fds, stdio).unwrap();
     drop((out_end, err_end));
-    assert!(began.elapsed() < PATIENCE / 2, "the keeper waited for a frozen process");
+    let state = std::fs::read_to_string(group.0.join("cgroup.freeze")).unwrap();
+    assert_eq!(state, "1\n", "the keeper waited for a frozen process");
     sys::signal::send(rescuer, 9).unwrap();
     assert_eq!(reap(rescuer), 128 + 9);
     assert!(starting.on_readable().is_none());
@@ -287,7 +289,7 @@ impl Drop for Group {
         {
             let _ = rustix::io::write(&kill, b"1");
         }
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while std::fs::remove_dir(&self.0).is_err_and(|e| e.kind() == ErrorKind::ResourceBusy)
             && Instant::now() < deadline
         {

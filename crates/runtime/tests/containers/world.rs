@@ -238,9 +238,10 @@ pub fn finish(mut starting: Starting, out: OwnedFd, err: OwnedFd) -> Result<Runn
 }
 
 pub fn readable(fd: BorrowedFd<'_>) {
-    let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
+    let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-    assert_ne!(poll(&mut fds, Some(&patience)).expect("poll"), 0, "nothing happened");
+    let ready = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&patience))).expect("poll");
+    assert_ne!(ready, 0, "nothing happened");
 }
 
 pub fn reap(pid: i32) -> i32 {
@@ -257,7 +258,7 @@ pub fn read_all(fd: BorrowedFd<'_>) -> String {
     let mut part = [0; 4096];
     loop {
         readable(fd);
-        match rustix::io::read(fd, &mut part) {
+        match rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut part)) {
             // A terminal whose last user has gone says EIO.
             Ok(0) | Err(rustix::io::Errno::IO) => return String::from_utf8_lossy(&all).into_owned(),
             Ok(read) => all.extend(&part[..read]),

@@ -108,7 +108,7 @@ fn under_attack(home: std::path::PathBuf) {
     let mut begun = creation.fork(crate::bundle::zygote(&spec), &CgroupEntry::Inherit).unwrap().furnish().unwrap();
     assert!(matches!(begun.wait().unwrap(), Milestone::Started { .. }));
     let ready = format!("/proc/{}/root/tmp/ready", begun.pid());
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while std::fs::metadata(&ready).is_err() {
         assert!(std::time::Instant::now() < deadline, "the attacker is not ready");
     }

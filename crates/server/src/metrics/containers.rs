@@ -181,3 +181,17 @@ fn seconds(ns: u64) -> f64 {
 fn number(value: u64) -> f64 {
     value as f64
 }
+
+/// How often egress policies refused something, of those that have one.
+pub fn egress(page: &mut Page, refusals: &[(std::sync::Arc<container::Container>, u64)]) {
+    if refusals.is_empty() {
+        return;
+    }
+    const NAME: &str = "dhow_container_egress_denied_total";
+    page.head(NAME, Sort::Counter, "Connections and names outside that an egress policy did not let through");
+    for (container, count) in refusals {
+        let id = container.id.to_string();
+        let labels = [("id", id.as_str()), ("name", &container.name), ("image", &container.config.image)];
+        page.line(NAME, &labels, *count);
+    }
+}

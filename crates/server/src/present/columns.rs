@@ -1,6 +1,7 @@
 //! The columns of ps(1), and the tables it has names for.
 
 use engine::Process;
+use std::collections::HashMap;
 
 /// One column.
 #[derive(Debug)]
@@ -16,8 +17,8 @@ pub struct Around {
     pub now: i64,
     /// Bytes of this machine's memory.
     pub memory: u64,
-    /// The text of /etc/passwd.
-    pub passwd: String,
+    /// What the container calls its users.
+    pub names: HashMap<u32, String>,
 }
 
 pub const PLAIN: [&str; 4] = ["pid", "tty", "time", "ucmd"];
@@ -54,9 +55,9 @@ fn who(name: &str) -> Option<Shown> {
         "sid" | "sess" | "session" => ("SID", |p, _| p.sid.to_string()),
         "tpgid" => ("TPGID", |p, _| p.tpgid.to_string()),
         "uid" | "euid" => ("UID", |p, _| p.uid.to_string()),
-        "user" | "euser" | "uname" => ("USER", |p, a| user_name(&a.passwd, p.uid)),
-        "ruser" => ("RUSER", |p, a| user_name(&a.passwd, p.uid)),
-        "full-user" => ("UID", |p, a| user_name(&a.passwd, p.uid)),
+        "user" | "euser" | "uname" => ("USER", |p, a| user_name(&a.names, p.uid)),
+        "ruser" => ("RUSER", |p, a| user_name(&a.names, p.uid)),
+        "full-user" => ("UID", |p, a| user_name(&a.names, p.uid)),
         "tty" | "tt" | "tname" => ("TTY", |p, _| p.tty.clone()),
         _ => return None,
     })
@@ -167,13 +168,7 @@ fn elapsed(seconds: u64) -> String {
     }
 }
 
-/// The name of a user in a text like /etc/passwd (passwd(5)), or its number.
-fn user_name(passwd: &str, uid: u32) -> String {
-    let number = uid.to_string();
-    let found = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == number).then(|| name.to_owned())
-    });
-    found.unwrap_or(number)
+/// The name of a user, or its number.
+fn user_name(names: &HashMap<u32, String>, uid: u32) -> String {
+    names.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
 }

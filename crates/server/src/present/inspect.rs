@@ -125,6 +125,7 @@ fn host_config(typed: &Typed, record: &Container) -> HostConfig {
     if let container::NetworkMode::Container(id) = &merged.network {
         host.network_mode = format!("container:{id}");
     }
+    host.egress = merged.egress.as_ref().map(translate::egress::shown);
     fill(&mut host.restart_policy.name, "no");
     host.log_config.kind = merged.log.driver.clone();
     fill(&mut host.log_config.kind, "json-file");
@@ -187,7 +188,7 @@ fn one_mount(mount: &container::MountPoint, mode: Option<&String>) -> MountPoint
         MountSource::Bind { propagation, .. } => ("bind", propagation.as_str()),
         MountSource::Volume { .. } => ("volume", ""),
         MountSource::Tmpfs { .. } => ("tmpfs", ""),
-        MountSource::Image { .. } => ("image", "rprivate"),
+        MountSource::Image { .. } | MountSource::Layers { .. } => ("image", "rprivate"),
     };
     let is_volume = kind == "volume";
     let default_mode = if is_volume && mode.is_some() { "z" } else { "" };

@@ -3,9 +3,11 @@
 pub mod columns;
 pub mod image;
 pub mod inspect;
+pub mod kept;
 pub mod network;
 pub mod processes;
 pub mod progress;
+pub mod rows;
 pub mod state;
 pub mod stats;
 pub mod summary;
@@ -15,6 +17,7 @@ use api::types::{ContainerConfig, HostConfig};
 use container::Config;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// The request a container was made from, as it came.
@@ -27,20 +30,36 @@ pub struct Typed {
 impl Typed {
     /// Reads `Config::asked` back. A record without one shows defaults.
     pub fn of(config: &Config) -> Typed {
-        fn part<T: Default + serde::de::DeserializeOwned>(asked: &Value, key: &str) -> T {
-            asked.get(key).and_then(|value| T::deserialize(value).ok()).unwrap_or_default()
-        }
-        let asked = &config.asked;
-        Typed { config: part(asked, "Config"), host: part(asked, "HostConfig") }
+        let Parts { config, host } = Parts::of(config);
+        Typed { config: read(config).unwrap_or_default(), host: read(host).unwrap_or_default() }
     }
 
     /// As [`of`](Self::of), no more of it than a row of a list shows: a list is long, and asked for often.
     pub fn for_row(config: &Config) -> Typed {
-        let asked = config.asked.get("HostConfig").and_then(|host| Row::deserialize(host).ok()).unwrap_or_default();
-        let Row { binds, network_mode, annotations, tmpfs } = asked;
+        let Row { binds, network_mode, annotations, tmpfs } = read(Parts::of(config).host).unwrap_or_default();
         let host = HostConfig { binds, network_mode, annotations, tmpfs, ..HostConfig::default() };
         Typed { host, ..Typed::default() }
     }
+}
+
+/// The request by its parts, not yet read.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Parts<'a> {
+    #[serde(borrow)]
+    config: Option<&'a RawValue>,
+    #[serde(borrow, rename = "HostConfig")]
+    host: Option<&'a RawValue>,
+}
+
+impl Parts<'_> {
+    fn of(config: &Config) -> Parts<'_> {
+        serde_json::from_str(config.asked.text()).unwrap_or_default()
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(part: Option<&RawValue>) -> Option<T> {
+    serde_json::from_str(part?.get()).ok()
 }
 
 /// What a row of a list shows of the request.

@@ -77,8 +77,9 @@ pub fn port_map(snapshot: &Snapshot) -> BTreeMap<String, Option<Vec<PortBinding>
     }
     for port in snapshot.networks.iter().filter_map(|n| n.endpoint.as_ref()).flat_map(|end| &end.ports) {
         let key = format!("{}/{}", port.container_port, protocol(port.protocol));
-        let binding =
-            PortBinding { host_ip: port.host_ip.to_string(), host_port: api::types::Text(port.host_port.to_string()) };
+        // A routed port has none of the host.
+        let host_port = if port.host_port == 0 { String::new() } else { port.host_port.to_string() };
+        let binding = PortBinding { host_ip: port.host_ip.to_string(), host_port: api::types::Text(host_port) };
         map.entry(key).or_insert(None).get_or_insert_with(Vec::new).push(binding);
     }
     map

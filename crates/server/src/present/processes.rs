@@ -131,9 +131,9 @@ mod tests {
             name: "sleep".into(),
             ..Process::default()
         };
-        let passwd = "root:x:0:0::/root:/bin/sh\n".into();
-        let around = Around { now: 100_000_000_000, memory: 1 << 30, passwd };
-        table(&Processes { rows: vec![process] }, arguments, &around)
+        let names = [(0, "root".to_owned())].into();
+        let around = Around { now: 100_000_000_000, memory: 1 << 30, names };
+        table(&Processes { rows: vec![process], ..Processes::default() }, arguments, &around)
     }
 
     fn titles(arguments: &str) -> String {

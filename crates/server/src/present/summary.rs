@@ -217,7 +217,8 @@ impl Wanted {
 
 const STATUSES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
 
-fn is_up(status: Status) -> bool {
+/// Whether it is shown to those who ask for what runs.
+pub fn is_up(status: Status) -> bool {
     matches!(status, Status::Running | Status::Paused | Status::Restarting)
 }
 

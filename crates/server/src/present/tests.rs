@@ -35,6 +35,9 @@ impl Around for Machine {
     fn processors(&self) -> usize {
         4
     }
+    fn memory_nodes(&self) -> String {
+        "0".to_owned()
+    }
     fn neighbour(&self, name: &str) -> Result<Neighbour, crate::status::Refusal> {
         Err(crate::status::Refusal::not_found(name))
     }
@@ -51,7 +54,7 @@ fn snapshot(request: Value, state: State) -> Snapshot {
     let typed: CreateRequest = serde_json::from_value(request.clone()).expect("a request");
     let asked = Asked { request: &typed, version: crate::version::MAX };
     let mut config = meant(asked, &Machine).expect("a configuration").config;
-    config.asked = kept(request);
+    config.asked = kept(request).into();
     let mounts = config.mounts.iter().map(|mount| MountPoint {
         request: mount.clone(),
         volume: match &mount.source {
@@ -61,7 +64,7 @@ fn snapshot(request: Value, state: State) -> Snapshot {
         source: match &mount.source {
             container::MountSource::Bind { path, .. } => path.clone(),
             container::MountSource::Volume { .. } => "/volumes/x/_data".into(),
-            container::MountSource::Tmpfs { .. } | container::MountSource::Image { .. } => String::new(),
+            _ => String::new(),
         },
         anonymous: matches!(mount.source, container::MountSource::Volume { name: None, .. }),
         restrictions: Vec::new(),
@@ -86,6 +89,8 @@ fn snapshot(request: Value, state: State) -> Snapshot {
         gateway: Some([172, 17, 0, 1].into()),
         ipv6: None,
         gateway6: None,
+        is_way: false,
+        name_servers: Vec::new(),
         mac: "02:42:ac:11:00:02".into(),
         ports: vec![network::Port {
             container_port: 80,

@@ -1,5 +1,6 @@
 //! The routes of the Docker Engine API: a folder for each noun, a file for each verb.
 
+mod build;
 mod by_method;
 mod containers;
 mod events_filter;
@@ -35,6 +36,7 @@ pub fn router(app: App) -> Router {
         .merge(volumes::routes())
         .merge(plugins::routes())
         .merge(swarm::routes())
+        .merge(build::routes())
         .merge(unsupported::routes())
         .fallback(page_not_found)
         .method_not_allowed_fallback(page_not_found)
@@ -58,12 +60,14 @@ pub fn takes_json(method: &Method, path: &str) -> bool {
         && matches!(
             parts[..],
             ["containers" | "networks" | "volumes", "create"]
-                | ["containers", _, "update" | "exec"]
+                | ["containers", _, "update" | "exec" | "checkpoints"]
                 | ["exec", _, "start"]
                 | ["networks", _, "connect" | "disconnect"]
                 | ["auth" | "commit"]
         )
 }
+
+pub use build::words::refused as refused_build;
 
 async fn page_not_found() -> Response {
     Refusal::not_found("page not found").into_response()

@@ -31,7 +31,9 @@ pub fn routes() -> Router<App> {
 }
 
 async fn list(State(app): State<App>, query: Query) -> Answer {
-    let filters = Filters::of(&query, &["dangling", "driver", "label", "label!", "name"])?;
+    let filters = Filters::of(&query, &["dangling", "driver", "label", "label!", "name"]).map_err(|refusal| {
+        if refusal.message == "invalid filter" { refusal.during("error reading volume filters") } else { refusal }
+    })?;
     let dangling = filters.flag("dangling")?;
     let shown = move |seen: &VolumeSeen| {
         dangling.is_none_or(|dangling| seen.used != dangling)
@@ -53,8 +55,7 @@ async fn create(State(app): State<App>, body: Bytes) -> Answer {
     if !asked.name.is_empty() {
         check_volume_name(&asked.name)?;
     }
-    check_volume_driver(&asked.driver)
-        .map_err(|refusal| Refusal::not_found(refusal.message).during(&format!("create {}", asked.name)))?;
+    check_volume_driver(&asked.name, &asked.driver)?;
     if asked.cluster_volume_spec.is_some() {
         return Err(Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -2,7 +2,10 @@
 
 use crate::conn::Conn;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// A second look at a connection.
 ///
@@ -27,10 +30,60 @@ impl Watch {
     }
 }
 
+/// A client that waits for an answer, watched by a descriptor of its connection. One that closed only its sending side, as `nc`
+/// does at the end of its input, gets its answer.
+#[derive(Debug)]
+pub struct Asker {
+    socket: OwnedFd,
+    sort: Sort,
+}
+
+/// What the kernel says of a client that has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// That it hangs up.
+    Unix,
+    /// That it sends no more, which may be all it closed.
+    Tcp,
+}
+
+/// How long a client that sends no more over tcp waits for an answer, as far as anybody can tell.
+const ONLY_LISTENING: Duration = Duration::from_secs(10);
+
+impl Asker {
+    pub fn of(connection: &Conn) -> io::Result<Asker> {
+        let sort = if matches!(connection, Conn::Unix(_)) { Sort::Unix } else { Sort::Tcp };
+        Ok(Asker { socket: connection.descriptor()?, sort })
+    }
+
+    /// Returns when it has gone; what it sends meanwhile is not looked at.
+    pub async fn gone(self) -> io::Result<()> {
+        // A hang-up is told whatever is asked for (epoll_ctl(2)): with urgent data nothing else is.
+        let interest = if self.sort == Sort::Unix { Interest::PRIORITY } else { Interest::READABLE };
+        let socket = watched(self.socket, interest)?;
+        loop {
+            let mut ready = socket.ready(interest).await?;
+            if ready.ready().is_read_closed() {
+                break;
+            }
+            ready.clear_ready();
+        }
+        if self.sort == Sort::Tcp {
+            tokio::time::sleep(ONLY_LISTENING).await;
+        }
+        Ok(())
+    }
+}
+
+/// Deprecated for types that may change their fd or lie about it; an `OwnedFd` does neither.
+#[allow(deprecated)]
+fn watched(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(socket, interest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use tokio::io::AsyncWriteExt;
 
     #[tokio::test]
@@ -41,6 +94,19 @@ mod tests {
         let early = tokio::time::timeout(Duration::from_millis(50), watch.gone()).await;
         assert!(early.is_err(), "half-closed is not gone");
         drop(theirs);
-        tokio::time::timeout(Duration::from_secs(5), watch.gone()).await.expect("gone");
+        tokio::time::timeout(Duration::from_secs(30), watch.gone()).await.expect("gone");
+    }
+
+    #[tokio::test]
+    async fn an_asker_that_only_closed_its_sending_side_still_waits() {
+        let (ours, mut theirs) = tokio::net::UnixStream::pair().expect("a pair");
+        let asker = Asker::of(&Conn::Unix(ours)).expect("an asker");
+        let gone = tokio::spawn(asker.gone());
+        theirs.write_all(b"more").await.expect("sent");
+        theirs.shutdown().await.expect("half closed");
+        tokio::task::yield_now().await;
+        assert!(!gone.is_finished(), "half-closed is not gone");
+        drop(theirs);
+        tokio::time::timeout(Duration::from_secs(30), gone).await.expect("gone").expect("no panic").expect("watched");
     }
 }

@@ -39,6 +39,28 @@ pub struct Streams {
     pub keys: Option<DetachKeys>,
     /// Done when the client leaves by its keys.
     pub on_detach: OnDetach,
+    /// What is said after all output.
+    pub last: Last,
+}
+
+/// Gives what is said after all output, once it is known.
+#[derive(Default)]
+pub struct Last(Option<Box<dyn FnOnce() -> Option<Bytes> + Send>>);
+
+impl Last {
+    pub fn new(say: impl FnOnce() -> Option<Bytes> + Send + 'static) -> Last {
+        Last(Some(Box::new(say)))
+    }
+
+    fn say(self) -> Option<Bytes> {
+        self.0.and_then(|say| say())
+    }
+}
+
+impl std::fmt::Debug for Last {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Last")
+    }
 }
 
 /// What is to be done when a client leaves by its keys.
@@ -105,6 +127,7 @@ impl Streams {
             input: attachment.input,
             keys: attachment.tty.then_some(keys),
             on_detach: OnDetach::default(),
+            last: Last::default(),
         }
     }
 
@@ -116,6 +139,7 @@ impl Streams {
             input: None,
             keys: None,
             on_detach: OnDetach::default(),
+            last: Last::default(),
         }
     }
 }
@@ -185,9 +209,9 @@ async fn carry(upgraded: Upgraded, streams: Streams) {
         Err(error) => return tracing::error!(%error, "a hijacked connection cannot be watched"),
     };
     let (read, write) = tokio::io::split(conn);
-    let Streams { framing, output, input, keys, on_detach } = streams;
+    let Streams { framing, output, input, keys, on_detach, last } = streams;
     let feed = feed(read, parts.read_buf, Typing { input, keys });
-    let show = show(write, output, framing);
+    let show = show(write, output, framing, last);
     tokio::pin!(feed, show);
     tokio::select! {
         write = &mut show => {
@@ -271,8 +295,11 @@ async fn feed(mut read: ReadHalf<Conn>, first: Bytes, mut typing: Typing) -> End
 }
 
 /// Writes the process's output to the client. `None`: the client is gone.
-async fn show(mut write: WriteHalf<Conn>, mut output: Source, framing: Framing) -> Option<WriteHalf<Conn>> {
+async fn show(mut write: WriteHalf<Conn>, mut output: Source, framing: Framing, last: Last) -> Option<WriteHalf<Conn>> {
     while let Some(bytes) = gather(&mut output, framing).await {
+        write.write_all(&bytes).await.ok()?;
+    }
+    if let Some(bytes) = last.say() {
         write.write_all(&bytes).await.ok()?;
     }
     Some(write)

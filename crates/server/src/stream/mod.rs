@@ -3,7 +3,7 @@
 pub mod begun;
 pub mod body;
 pub mod frames;
-mod gone;
+pub mod gone;
 pub mod hijack;
 pub mod keys;
 pub mod reading;

@@ -46,7 +46,7 @@ pub fn checked(
     if host.cpu_percent > 0 {
         warnings.push("linux does not support CPU percent. Percent discarded.".to_owned());
     }
-    check_sets(&host, around.processors())?;
+    check_sets(&host, around)?;
     check_block_io(&mut host, around, warnings)?;
     Ok(host)
 }
@@ -189,7 +189,8 @@ fn check_cpu(host: &HostConfig, processors: usize) -> Result<(), Refusal> {
     Err(Refusal::invalid(fault))
 }
 
-fn check_sets(host: &HostConfig, processors: usize) -> Result<(), Refusal> {
+fn check_sets(host: &HostConfig, around: &dyn Around) -> Result<(), Refusal> {
+    let processors = around.processors();
     let last = members(&host.cpuset_cpus).ok_or_else(|| {
         Refusal::invalid(format!("Invalid value {0} for cpuset cpus: invalid format: {0}", host.cpuset_cpus))
     })?;
@@ -200,10 +201,18 @@ fn check_sets(host: &HostConfig, processors: usize) -> Result<(), Refusal> {
             processors.saturating_sub(1)
         )));
     }
-    let mems = members(&host.cpuset_mems);
-    mems.map(|_| ()).ok_or_else(|| {
+    let last = members(&host.cpuset_mems).ok_or_else(|| {
         Refusal::invalid(format!("Invalid value {0} for cpuset mems: invalid format: {0}", host.cpuset_mems))
-    })
+    })?;
+    let Some(last) = last else { return Ok(()) };
+    let nodes = around.memory_nodes();
+    if members(&nodes).flatten().is_some_and(|most| last > most) {
+        return Err(Refusal::invalid(format!(
+            "Requested memory nodes are not available - requested {}, available: {nodes}",
+            host.cpuset_mems
+        )));
+    }
+    Ok(())
 }
 
 /// The largest member of `0-2,4`; `None` when it is no such list.

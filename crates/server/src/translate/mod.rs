@@ -3,6 +3,7 @@
 //! Everything is checked here, in Docker's words and order where it has them. What this engine cannot do yet is refused and never
 //! silently left out.
 
+pub mod egress;
 mod health;
 mod limits;
 mod links;
@@ -25,13 +26,15 @@ use std::path::Path;
 pub use limits::default_swap;
 pub use mounts::{bind_modes, check_driver as check_volume_driver, check_volume_name};
 pub use networks::endpoint;
-pub use ports::port_range;
+pub use ports::{port_range, republishing, show as show_ports};
 pub use update::{Changed, changed};
 
 /// What a request is read against.
 pub trait Around {
     /// Processors of this machine.
     fn processors(&self) -> usize;
+    /// Its nodes of memory, as in `0-1,3`.
+    fn memory_nodes(&self) -> String;
     /// Whether this engine can limit containers.
     fn limits(&self) -> bool;
     /// What is meant by a runtime of this name; empty is the default.
@@ -101,10 +104,12 @@ pub fn meant(asked: Asked<'_>, around: &dyn Around) -> Result<Meant, Refusal> {
     let mut config = plain_fields(typed)?;
     config.endpoints = networks::endpoints(asked.request, &network)?;
     config.links = links::of(host, &network, around)?;
+    config.egress = egress::of(typed, host, &network)?;
     config.network = network;
     config.resources = resources;
     config.cgroup_parent = cgroup_parent;
     config.mounts = mounts::of(asked, around)?;
+    warnings.extend(mounts::warnings(host).into_iter().map(str::to_owned));
     host_fields(&mut config, host)?;
     ports::put(&mut config, typed, host, &mut warnings)?;
     namespaces::put(&mut config, host, around)?;
@@ -159,7 +164,7 @@ fn storage_size(host: &HostConfig) -> Result<Option<u64>, Refusal> {
     let mut size = None;
     for (key, value) in &host.storage_opt {
         if !key.eq_ignore_ascii_case("size") {
-            return Err(Refusal::internal(format!("unknown option {key}")));
+            return Err(Refusal::internal(format!("Unknown option {key}")));
         }
         let bytes = base::size::bytes(value);
         size = Some(bytes.ok_or_else(|| Refusal::internal(format!("invalid size: '{value}'")))?);
@@ -175,7 +180,7 @@ fn check_config(typed: &ContainerConfig) -> Result<(), Refusal> {
         let text = format!("the working directory '{}' is invalid, it needs to be an absolute path", typed.working_dir);
         return Err(Refusal::invalid(text));
     }
-    if !typed.stop_signal.is_empty() && container::signal::parse(&typed.stop_signal).is_none() {
+    if !typed.stop_signal.is_empty() && base::signal::parse(&typed.stop_signal).is_none() {
         return Err(Refusal::invalid(format!("invalid signal: {}", typed.stop_signal)));
     }
     if let Some(env) = list(&typed.env).iter().find(|env| env.is_empty() || env.starts_with('=')) {

@@ -3,7 +3,7 @@
 
 use super::{Around, Asked, list};
 use crate::status::Refusal;
-use api::types::Mount;
+use api::types::{HostConfig, Mount};
 use container::{MountPoint, MountRequest, MountSource};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,6 +13,8 @@ const RECURSIVE_READONLY: u32 = 44;
 
 /// From this version on images can be mounted.
 const IMAGES: u32 = 48;
+
+const IGNORED_DRIVER: &str = "WARNING: the container-wide volume-driver configuration is ignored for volumes specified via 'mount'. Use '--mount type=volume,volume-driver=...' instead";
 
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 
@@ -62,9 +64,24 @@ pub fn bind_modes(binds: &[String]) -> BTreeMap<String, String> {
     modes.collect()
 }
 
+/// What is said of mounts that are taken.
+pub fn warnings(host: &HostConfig) -> Vec<&'static str> {
+    let any = |holds: fn(&Mount) -> bool| host.mounts.iter().any(holds);
+    let mut told = Vec::new();
+    if any(|mount| mount.kind == "image") {
+        told.push("Image mount is an experimental feature");
+    }
+    let driver =
+        |mount: &Mount| mount.volume_options.as_ref()?.driver_config.as_ref().map(|driver| driver.name.is_empty());
+    if !host.volume_driver.is_empty() && host.mounts.iter().any(|m| m.kind == "volume" && driver(m).unwrap_or(true)) {
+        told.push(IGNORED_DRIVER);
+    }
+    told
+}
+
 /// `-v`
 fn bind(text: &str, asked: Asked<'_>, volume_driver: &str) -> Result<MountRequest, Refusal> {
-    let invalid = || Refusal::invalid(format!("invalid volume specification: '{text}'"));
+    let invalid = || Refusal::internal(format!("invalid volume specification: '{text}'"));
     let parts: Vec<&str> = text.splitn(4, ':').collect();
     let (source, target, mode) = match parts[..] {
         ["", ..] => return Err(invalid()),
@@ -102,7 +119,7 @@ fn bind(text: &str, asked: Asked<'_>, volume_driver: &str) -> Result<MountReques
 
 fn named_volume(name: &str, driver: &str, copy_up: bool) -> Result<MountSource, Refusal> {
     check_volume_name(name)?;
-    check_driver(driver)?;
+    check_driver(name, driver)?;
     Ok(MountSource::Volume {
         name: Some(name.to_owned()),
         copy_up,
@@ -128,11 +145,14 @@ pub fn check_volume_name(name: &str) -> Result<(), Refusal> {
     )))
 }
 
-pub fn check_driver(driver: &str) -> Result<(), Refusal> {
+/// Whether a volume of this name can be made with that driver.
+pub fn check_driver(name: &str, driver: &str) -> Result<(), Refusal> {
     if matches!(driver, "" | "local") {
         return Ok(());
     }
-    Err(Refusal::invalid(format!("error looking up volume plugin {driver}: plugin {driver:?} not found")))
+    Err(Refusal::not_found(format!(
+        "create {name}: error looking up volume plugin {driver}: plugin {driver:?} not found"
+    )))
 }
 
 /// The options after the second colon of `-v`.
@@ -227,7 +247,7 @@ fn typed_volume(mount: &Mount) -> Result<MountSource, Refusal> {
     let fault = |words: &str| Refusal::invalid(format!("invalid mount config for type \"volume\": {words}"));
     let options = mount.volume_options.clone().unwrap_or_default();
     let driver = options.driver_config.unwrap_or_default();
-    check_driver(&driver.name)?;
+    check_driver(&mount.source, &driver.name)?;
     if mount.source.is_empty() && !options.subpath.is_empty() {
         return Err(fault("must not set Subpath when using anonymous volumes"));
     }
@@ -373,7 +393,7 @@ fn borrowed(text: &str, around: &dyn Around) -> Result<Vec<MountRequest>, Refusa
 fn lent(mount: &MountPoint, readonly: bool) -> Option<MountRequest> {
     let source = match &mount.request.source {
         MountSource::Bind { .. } => mount.request.source.clone(),
-        MountSource::Image { .. } => mount.request.source.clone(),
+        MountSource::Image { .. } | MountSource::Layers { .. } => mount.request.source.clone(),
         MountSource::Volume { subpath, labels, options, .. } => MountSource::Volume {
             name: Some(mount.volume.clone()),
             copy_up: false,

@@ -17,8 +17,7 @@ pub fn meant(typed: NetworkCreate) -> Result<NetworkRequest, Refusal> {
     let ipam = typed.ipam.unwrap_or_default();
     let subnets = subnets(&ipam.config, ipv6)?;
     if !matches!(ipam.driver.as_str(), "" | "default") {
-        let text = format!("could not find plugin {} in v1 plugin registry: plugin not found", ipam.driver);
-        return Err(Refusal::invalid(text));
+        return Err(Refusal::not_found(format!("plugin {:?} not found", ipam.driver)));
     }
     Ok(NetworkRequest {
         name: typed.name,

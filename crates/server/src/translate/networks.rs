@@ -44,8 +44,8 @@ pub fn endpoints(request: &CreateRequest, mode: &NetworkMode) -> Result<BTreeMap
     }
     for (network, settings) in &request.networking_config.endpoints_config {
         let network = if network == "default" { "bridge" } else { network };
-        let meant = settings.as_ref().map(endpoint).transpose().map_err(|refusal| within(refusal, network))?;
-        all.insert(network.to_owned(), meant.unwrap_or_default());
+        let meant = settings.as_ref().ok_or_else(|| Refusal::invalid("EndpointsConfig is nil")).and_then(endpoint);
+        all.insert(network.to_owned(), meant.map_err(|refusal| within(refusal, network))?);
     }
     older_fields(request, mode, &mut all)?;
     Ok(all)

@@ -2,8 +2,10 @@
 
 use super::list;
 use crate::status::Refusal;
-use api::types::{ContainerConfig, HostConfig, PortBinding};
+use api::types::{ContainerConfig, HostConfig, PortBinding, UpdateRequest};
 use container::{Config, NetworkMode, PortProtocol, Protocol, PublishRequest};
+use engine::{Republishing, Unpublish};
+use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// Fills in exposed and published ports; published ones are exposed too.
@@ -37,6 +39,65 @@ fn publish(container: PortProtocol, binding: &PortBinding) -> Result<PublishRequ
         text => Some(host_address(text)?),
     };
     Ok(PublishRequest { container, host_ip, host_ports: host_ports(&binding.host_port.0)? })
+}
+
+/// What an update asks of published ports, if it does; `usual` is where they are published when it is not told.
+pub fn republishing(asked: &UpdateRequest, usual: Option<IpAddr>) -> Result<Option<Republishing>, Refusal> {
+    let mut change = Republishing::default();
+    for text in asked.unpublish.iter().flatten() {
+        change.take.push(unpublish(text)?);
+    }
+    for (text, bindings) in asked.publish.iter().flatten() {
+        let container = port_protocol(text)?;
+        let any = [PortBinding::default()];
+        let bindings = if list(bindings).is_empty() { &any[..] } else { list(bindings) };
+        for binding in bindings {
+            let request = publish(container, binding)?;
+            change.add.push(PublishRequest { host_ip: request.host_ip.or(usual), ..request });
+        }
+    }
+    Ok((change != Republishing::default()).then_some(change))
+}
+
+/// `8080`, `8080/udp`, `127.0.0.1:8080`, `[::1]:8000-8010/tcp`
+fn unpublish(text: &str) -> Result<Unpublish, Refusal> {
+    let (address, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (ip, ports) = match address.rsplit_once(':') {
+        Some((ip, ports)) => (Some(host_address(ip)?), ports),
+        None => (None, address),
+    };
+    let protocol = port_protocol(&format!("1/{protocol}")).map_err(|_| wrong(text))?.protocol;
+    match host_ports(ports)? {
+        (0, 0) => Err(wrong(text)),
+        host_ports => Ok(Unpublish { host_ip: ip, host_ports, protocol }),
+    }
+}
+
+/// Writes the published ports of a configuration into the request that inspect shows.
+pub fn show(config: &mut Config) {
+    let mut bindings = serde_json::Map::new();
+    for request in &config.ports {
+        let ip = request.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let port = match request.host_ports {
+            (0, 0) => String::new(),
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        };
+        let list = bindings.entry(crate::present::network::port_text(request.container)).or_insert_with(|| json!([]));
+        if let Value::Array(list) = list {
+            list.push(json!({ "HostIp": ip, "HostPort": port }));
+        }
+    }
+    let exposed: serde_json::Map<String, Value> =
+        config.exposed_ports.iter().map(|port| (crate::present::network::port_text(*port), json!({}))).collect();
+    let mut asked = config.asked.value();
+    if asked["HostConfig"].is_null() {
+        asked["HostConfig"] = json!({});
+    }
+    asked["HostConfig"]["PortBindings"] = Value::Object(bindings);
+    asked["HostConfig"]["PublishAllPorts"] = json!(config.publish_all);
+    asked["ExposedPorts"] = Value::Object(exposed);
+    config.asked = asked.into();
 }
 
 fn host_address(text: &str) -> Result<IpAddr, Refusal> {
@@ -106,6 +167,19 @@ mod tests {
         assert_eq!(host_ports("8000-8010"), Ok((8000, 8010)));
         for text in ["x", "70000", "9-8", "0-5"] {
             assert!(host_ports(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_to_take_back_are_told_by_the_host_s_number() {
+        let tcp = |host_ip: Option<&str>, host_ports| {
+            Ok(Unpublish { host_ip: host_ip.map(|ip| ip.parse().unwrap()), host_ports, protocol: Protocol::Tcp })
+        };
+        assert_eq!(unpublish("8080"), tcp(None, (8080, 8080)));
+        assert_eq!(unpublish("127.0.0.1:8080/tcp"), tcp(Some("127.0.0.1"), (8080, 8080)));
+        assert_eq!(unpublish("[::1]:8000-8010"), tcp(Some("::1"), (8000, 8010)));
+        for text in ["", "0", "x", "8080:80", "9-8", "8080/icmp", "[::1]:"] {
+            assert!(unpublish(text).is_err(), "{text}");
         }
     }
 }

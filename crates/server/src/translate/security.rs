@@ -29,7 +29,7 @@ fn option(config: &mut Config, text: &str) -> Result<(), Refusal> {
         config.writable_cgroups = true;
         return Ok(());
     }
-    let wrong = |number| Refusal::invalid(format!("invalid --security-opt {number}: {text:?}"));
+    let wrong = |number| Refusal::internal(format!("invalid --security-opt {number}: {text:?}"));
     let (key, value) = text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(|| wrong(1))?;
     match key {
         // SELinux: as on a machine without it, labels mean nothing.

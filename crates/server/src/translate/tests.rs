@@ -36,6 +36,9 @@ impl Around for Machine {
     fn processors(&self) -> usize {
         4
     }
+    fn memory_nodes(&self) -> String {
+        "0-1".to_owned()
+    }
     fn runtime(&self, name: &str) -> Runtime {
         match name {
             "" | "runc" => Runtime::Own,
@@ -310,7 +313,7 @@ fn what_is_missing_is_said_and_never_left_out() {
         ),
         (json!({"Runtime": "kata"}), "unknown or invalid runtime name: kata"),
         (json!({"StorageOpt": {"size": "much"}}), "invalid size: 'much'"),
-        (json!({"StorageOpt": {"colour": "red"}}), "unknown option colour"),
+        (json!({"StorageOpt": {"colour": "red"}}), "Unknown option colour"),
         (json!({"SecurityOpt": ["writable-cgroups=maybe"]}), "invalid --security-opt 2: \"writable-cgroups=maybe\""),
         (json!({"SecurityOpt": ["nope=1"]}), "invalid --security-opt 2: \"nope=1\""),
         (json!({"SecurityOpt": ["nope"]}), "invalid --security-opt 1: \"nope\""),

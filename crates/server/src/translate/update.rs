@@ -74,7 +74,7 @@ impl Change {
             .map_err(|why| Refusal::conflict(format!("Cannot update container {}: {why}", container.id)))?;
         let merged = merged(asked, &has);
         let mut config = container.config.clone();
-        config.asked = shown(config.asked, asked, &merged);
+        config.asked = shown(config.asked.value(), asked, &merged).into();
         if !asked.restart_policy.name.is_empty() {
             config.restart = restart(asked)?;
         }

@@ -5,7 +5,7 @@ use container::{Config, RestartPolicy};
 use serde_json::json;
 
 fn container(host: Value) -> Container {
-    let config = Config { asked: json!({ "HostConfig": host }), ..Config::default() };
+    let config = Config { asked: json!({ "HostConfig": host }).into(), ..Config::default() };
     Container {
         id: base::Id::random(),
         name: "one".into(),
@@ -61,7 +61,7 @@ fn memory_and_swap_are_told_together() {
     let update = apply(json!({"Memory": 100_000_000}), json!({"Memory": 150_000_000})).expect("a change");
     let memory = update.live.memory.expect("memory");
     assert_eq!((memory.limit, memory.swap), (Some(150_000_000), Some(200_000_000)));
-    assert_eq!(update.config.asked["HostConfig"], json!({"Memory": 150_000_000, "MemorySwap": 200_000_000}));
+    assert_eq!(update.config.asked.value()["HostConfig"], json!({"Memory": 150_000_000, "MemorySwap": 200_000_000}));
     assert_eq!(update.config.resources.memory.expect("memory").limit, Some(150_000_000));
     assert!(update.live.cpu.is_none() && update.live.pids.is_none());
 }
@@ -80,7 +80,7 @@ fn no_limit_of_processes_takes_the_limit_away() {
     let update = apply(json!({"PidsLimit": 5}), json!({"PidsLimit": -1})).expect("a change");
     assert_eq!(update.live.pids, Some(Pids { limit: -1 }));
     assert_eq!(update.config.resources.pids, None);
-    assert_eq!(update.config.asked["HostConfig"]["PidsLimit"], json!(0));
+    assert_eq!(update.config.asked.value()["HostConfig"]["PidsLimit"], json!(0));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_restart_policy_is_changed_unless_the_container_removes_itself() {
     let asked = json!({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3}});
     let update = apply(json!({}), asked.clone()).expect("a change");
     assert_eq!(update.config.restart, RestartPolicy::OnFailure { most: 3 });
-    assert_eq!(update.config.asked["HostConfig"]["RestartPolicy"]["MaximumRetryCount"], json!(3));
+    assert_eq!(update.config.asked.value()["HostConfig"]["RestartPolicy"]["MaximumRetryCount"], json!(3));
     let mut own = container(json!({}));
     own.config.auto_remove = true;
     let change = Change(wide(serde_json::from_value(asked).expect("a request")));

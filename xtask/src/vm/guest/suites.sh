@@ -4,7 +4,7 @@ word() { tr ' ' '\n' </proc/cmdline | sed -n "s/^$1=//p"; }
 only=$(word only | tr ',' ' ')
 RUNTIME=$(word runtime); export RUNTIME=${RUNTIME:-/usr/local/bin/dhow-runtime}
 # The second line is what criu looks at, which cannot have modules loaded from where it looks.
-for module in overlay loop veth dummy fuse \
+for module in overlay loop veth bridge dummy fuse \
     tun inet_diag tcp_diag udp_diag raw_diag unix_diag packet_diag netlink_diag nf_tables nf_conntrack nfnetlink; do
     modprobe -q $module
 done
@@ -47,6 +47,11 @@ if [ "$RUNTIME" = /usr/local/bin/dhow-runtime ]; then
     if [ $MACHINE = systemd ]; then
         for name in $(sed -n 's/^t_\([a-z0-9_]*\)() {$/\1/p' /payload/engine.sh); do
             check "engine/$name" 120 sh /payload/engine.sh "$name"
+        done
+    fi
+    if [ $MACHINE = alone ]; then
+        for name in $(sed -n 's/^t_\([a-z0-9_]*\)() {$/\1/p' /payload/checkpoints.sh); do
+            check "checkpoints/$name" 400 sh /payload/checkpoints.sh "$name"
         done
     fi
     # Races that are tried hundreds of times belong on a fast machine.

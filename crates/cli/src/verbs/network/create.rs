@@ -33,6 +33,15 @@ pub struct Create {
     /// Driver to manage the Network
     #[arg(short, long, value_name = "string", default_value = "bridge")]
     driver: String,
+    /// What becomes of connections to the outside that no list speaks of (deny|allow)
+    #[arg(long, value_name = "string", value_parser = ["deny", "allow"])]
+    egress: Option<String>,
+    /// Names, addresses and ports outside that its containers may reach (*.example.org:443,10.0.0.0/8,tcp/5432)
+    #[arg(long, value_name = "list")]
+    egress_allow: Vec<String>,
+    /// Those that they may not reach, whatever is allowed
+    #[arg(long, value_name = "list")]
+    egress_deny: Vec<String>,
     /// IPv4 or IPv6 Gateway for the master subnet
     #[arg(long, value_name = "strings")]
     gateway: Vec<String>,
@@ -109,7 +118,7 @@ impl Create {
         let mut body = json!({
             "Name": self.operands[0],
             "Driver": self.driver,
-            "Options": map(&self.opt),
+            "Options": self.options(),
             "IPAM": { "Driver": self.ipam_driver, "Config": self.subnets()?, "Options": map(&self.ipam_opt) },
             "Internal": self.internal,
             "Ingress": self.ingress,
@@ -128,6 +137,19 @@ impl Create {
             body["ConfigFrom"] = json!({ "Network": self.config_from });
         }
         Ok(body)
+    }
+
+    /// Options of the driver; lists of what may be reached are some of ours.
+    fn options(&self) -> Map<String, Value> {
+        let mut options = map(&self.opt);
+        let default = self.egress.as_ref().map(|default| ("dhow.egress".to_owned(), default.as_str().into()));
+        options.extend(default);
+        for (key, list) in [("dhow.egress.allow", &self.egress_allow), ("dhow.egress.deny", &self.egress_deny)] {
+            if !list.is_empty() {
+                options.insert(key.to_owned(), list.join(",").into());
+            }
+        }
+        options
     }
 
     /// Each range, gateway and auxiliary address goes to the subnet that has it.

@@ -1,11 +1,15 @@
 //! `network ...`: networks are made, shown, joined, left and removed.
 
 mod create;
+mod egress;
+mod firewall;
 mod join;
 mod list;
 mod remove;
 
 pub use create::Create;
+pub use egress::Egress;
+pub use firewall::Firewall;
 pub use join::{Connect, Disconnect};
 pub use list::List;
 pub use remove::{Prune, Remove};

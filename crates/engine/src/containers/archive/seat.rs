@@ -169,7 +169,8 @@ impl Engine {
                     sources.push(Source { target: mount.request.target.clone(), kind, tree, readonly: true });
                     continue;
                 }
-                MountSource::Tmpfs { .. } => continue,
+                // What a step of a build is shown is nobody's to copy.
+                MountSource::Tmpfs { .. } | MountSource::Layers { .. } => continue,
             };
             sources.push(source(&mount.request.target, &path, recursive)?.read_only(mount.request.readonly));
         }

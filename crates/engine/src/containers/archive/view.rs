@@ -38,14 +38,14 @@ impl Engine {
         }
         let record = cell.record();
         let folder = self.house.roots.container(&record.id);
-        let image = self.house.images.get(&record.image_id.to_string())?;
+        let lowers = self.lowers(&record)?;
         self.complete_root(&record, &Seat { folder: folder.clone(), id_map: None, made_of: self.owner(&record) })?;
         let seat = Seat { folder: folder.clone(), id_map: None, made_of: 0 };
         let mounted = self.hold_volumes(&record)?;
         let sources = self.seat_sources(&record, seat::Access::Read)?;
         drop(turn);
         // Lives until the end: an empty folder may be a part of it.
-        let tree = self.house.images.layers().view(&image.lowers, &folder)?;
+        let tree = self.house.images.layers().view(&lowers, &folder)?;
         let done = on_own_thread(|| {
             let seated = seat.take(tree.root(), &sources)?;
             work(&View { root: seated.root()? })

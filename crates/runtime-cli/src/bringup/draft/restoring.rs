@@ -80,6 +80,7 @@ impl Draft {
         (notify, fds): (&Notify, Vec<OwnedFd>),
         restored: &mut Restored,
     ) -> Result<()> {
+        criu::tell(notify);
         match notify.script() {
             "setup-namespaces" => run_hooks(request, &request.state(Status::Creating, notify.pid()), None),
             "orphan-pts-master" => {

@@ -47,9 +47,12 @@ fn create(
     let platform =
         query.text("platform").map(|text| platform::fits(engine, text, &request.config.image)).transpose()?;
     defaults.fill(&mut request);
+    if version.has(42) {
+        request.host_config.kernel_memory = 0;
+    }
     let mut meant = translate::meant(Asked { request: &request, version }, &Host(engine))?;
     settle_oom(&mut asked, engine.abilities().oom_kill_disable);
-    meant.config.asked = present::kept(asked);
+    meant.config.asked = present::kept(asked).into();
     let created = engine.create(query.text("name"), meant.config)?;
     // Who asks for a platform knows which one it is.
     let told = created.warnings.into_iter().filter(|warning| platform.is_none() || !platform::is_told_by(warning));
@@ -73,11 +76,17 @@ fn settle_oom(asked: &mut Value, choice: bool) {
 const BESIDE: [&str; 2] = ["HostConfig", "NetworkingConfig"];
 
 /// This machine and its containers.
-pub(super) struct Host<'a>(pub(super) &'a Engine);
+pub struct Host<'a>(pub &'a Engine);
 
 impl Around for Host<'_> {
     fn processors(&self) -> usize {
         std::thread::available_parallelism().map_or(1, Into::into)
+    }
+
+    fn memory_nodes(&self) -> String {
+        let nodes = std::fs::read_to_string("/sys/devices/system/node/online");
+        // A kernel without NUMA has one.
+        nodes.map_or_else(|_| "0".to_owned(), |nodes| nodes.trim().to_owned())
     }
 
     fn limits(&self) -> bool {

@@ -5,35 +5,56 @@ use crate::filters::Filters;
 use crate::present::summary::{self, Wanted};
 use crate::query::Query;
 use crate::status::{self, Answer, Refusal};
+use api::types::ContainerSummary;
 use axum::extract::State;
+use axum::response::IntoResponse;
 use base::Digest;
-use engine::Engine;
-use http::StatusCode;
+use engine::{Engine, Listed, Snapshot};
+use http::{StatusCode, header};
 use std::collections::BTreeSet;
 
 pub async fn get(State(app): State<App>, query: Query) -> Answer {
-    let limit = query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0);
+    let limit = query
+        .number("limit")
+        .map_err(|wrong| Refusal::internal(wrong.message))?
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(0);
     let filters = Filters::of(&query, &summary::FILTERS)?;
-    let mut wanted = Wanted { all: query.flag("all"), limit, filters, images: BTreeSet::new() };
+    let wanted = Wanted { all: query.flag("all"), limit, filters, images: BTreeSet::new() };
     let with_sizes = query.flag("size");
-    let rows = app
-        .blocking(move |engine| {
-            let now = summary::now();
-            wanted.images = descendants(engine, wanted.filters.get("ancestor"))?;
-            let chosen = wanted.choose(engine.list())?;
-            let rows = chosen.iter().map(|snapshot| {
-                let mut row = summary::of(snapshot, now);
-                if with_sizes {
-                    (row.size_rw, row.size_root_fs) = summary::sizes(engine.sizes(snapshot));
-                    // Docker leaves a zero out here, and not in inspect.
-                    row.size_rw = row.size_rw.filter(|size| *size != 0);
-                }
-                row
-            });
-            Ok::<_, Refusal>(rows.collect::<Vec<_>>())
-        })
-        .await?;
-    Ok(status::json(StatusCode::OK, &rows))
+    if wanted.filters.is_empty() && !with_sizes {
+        let own = app.clone();
+        let text = app.reading(move |engine| unfiltered(&own, engine, &wanted)).await?;
+        return Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response());
+    }
+    let rows = app.blocking(move |engine| {
+        let now = summary::now();
+        let chosen = chosen(engine, wanted)?;
+        let row = |snapshot: &Snapshot| {
+            if with_sizes { sized(engine, snapshot, now) } else { summary::of(snapshot, now) }
+        };
+        Ok::<_, Refusal>(chosen.iter().map(row).collect::<Vec<_>>())
+    });
+    Ok(status::json(StatusCode::OK, &rows.await?))
+}
+
+/// What is asked again and again.
+fn unfiltered(app: &App, engine: &Engine, wanted: &Wanted) -> Result<Vec<u8>, Refusal> {
+    let every = wanted.all || wanted.limit > 0;
+    let shown = |listed: &Listed| every || summary::is_up(listed.look_at_state(|state| state.status));
+    let text = app.rows().list(&engine.listed(), wanted.limit, shown);
+    text.map_err(|error| Refusal::internal(error.to_string()))
+}
+
+fn chosen(engine: &Engine, mut wanted: Wanted) -> Result<Vec<Snapshot>, Refusal> {
+    wanted.images = descendants(engine, wanted.filters.get("ancestor"))?;
+    wanted.choose(engine.list())
+}
+
+fn sized(engine: &Engine, snapshot: &Snapshot, now: i64) -> ContainerSummary {
+    let (own, root) = summary::sizes(engine.sizes(snapshot));
+    // Docker leaves a zero out here, and not in inspect.
+    ContainerSummary { size_rw: own.filter(|size| *size != 0), size_root_fs: root, ..summary::of(snapshot, now) }
 }
 
 /// The images of these names, and all that were committed from them. A name that nothing has is no error.

@@ -42,6 +42,8 @@ fn open(log: LogFollow, range: Range) -> Result<(LogFollow, Reader), Refusal> {
     Ok((log, reader))
 }
 
+const NO_STREAM: &str = "Bad parameters: you must choose at least one stream";
+
 /// What a client wants of a log.
 #[derive(Debug, Clone, Copy)]
 struct Wish {
@@ -57,13 +59,13 @@ impl Wish {
     fn of(query: &Query) -> Result<Wish, Refusal> {
         let (stdout, stderr) = (query.flag("stdout"), query.flag("stderr"));
         if !stdout && !stderr {
-            return Err(Refusal::invalid("must specify at least one of 'stdout' or 'stderr'"));
+            return Err(Refusal::invalid(NO_STREAM));
         }
         let range = Range {
             // Anything that is no number is everything, as with Docker.
             tail: query.get("tail").parse().ok(),
-            since: times::read("since", query.get("since"))?,
-            until: times::read("until", query.get("until"))?,
+            since: times::of_query(query, "since")?,
+            until: times::of_query(query, "until")?,
         };
         let (timestamps, details) = (query.flag("timestamps"), query.flag("details"));
         Ok(Wish { range, follow: query.flag("follow"), stdout, stderr, timestamps, details })
@@ -161,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_stream_must_be_asked_for() {
-        assert_eq!(wish("follow=1").expect_err("refused").message, "must specify at least one of 'stdout' or 'stderr'");
+        assert_eq!(wish("follow=1").expect_err("refused").message, NO_STREAM);
         assert!(wish("stdout=1&since=x").is_err());
     }
 

@@ -3,8 +3,10 @@
 mod archive;
 mod attach;
 mod changes;
+mod checkpoints;
 mod commit;
-mod create;
+pub(super) mod create;
+mod egress;
 mod export;
 mod inspect;
 mod list;
@@ -22,7 +24,6 @@ mod update;
 mod wait;
 
 use crate::app::App;
-use crate::status::Refusal;
 use axum::Router;
 use axum::routing::{delete, get, post};
 
@@ -46,6 +47,7 @@ pub fn routes() -> Router<App> {
         .route("/containers/{id}/attach/ws", get(attach::websocket))
         .route("/containers/{id}/resize", post(attach::resize))
         .route("/containers/{id}/update", post(update::post))
+        .route("/containers/{id}/egress", get(egress::get))
         .route("/containers/{id}/rename", post(rename::post))
         .route("/containers/{id}/changes", get(changes::get))
         .route("/containers/{id}/export", get(export::get))
@@ -53,13 +55,6 @@ pub fn routes() -> Router<App> {
         .route("/containers/{id}", delete(remove::delete))
         .route("/containers/{id}/{alias}", delete(remove::delete_link))
         .route("/commit", post(commit::post))
-        .route("/containers/{id}/checkpoints", get(not_experimental).post(not_experimental))
-        .route("/containers/{id}/checkpoints/{checkpoint}", delete(not_experimental))
-}
-
-/// CRIU cannot dump what this engine starts yet: it says what dockerd says that was not started with experimental features.
-async fn not_experimental() -> Refusal {
-    Refusal::unsupported(
-        "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it.",
-    )
+        .route("/containers/{id}/checkpoints", get(checkpoints::get).post(checkpoints::post))
+        .route("/containers/{id}/checkpoints/{checkpoint}", delete(checkpoints::delete))
 }

@@ -10,12 +10,16 @@ pub async fn post(State(app): State<App>, Path(id): Path<String>, query: Query) 
     if name.is_empty() {
         return Err(Refusal::invalid("Neither old nor new names may be empty"));
     }
-    app.blocking(move |engine| engine.rename(&id, &name).map_err(refused)).await?;
+    app.blocking(move |engine| engine.rename(&id, &name).map_err(|error| refused(error, &name))).await?;
     Ok(no_content())
 }
 
-fn refused(error: engine::Error) -> Refusal {
-    let of_name = matches!(error, engine::Error::NameTaken { .. } | engine::Error::Name(_));
-    let refusal = Refusal::from(error);
-    if of_name { refusal.during("Error when allocating new name") } else { refusal }
+fn refused(error: engine::Error, name: &str) -> Refusal {
+    let (taken, wrong) = (matches!(error, engine::Error::NameTaken { .. }), matches!(error, engine::Error::Name(_)));
+    let mut refusal = Refusal::from(error);
+    if wrong {
+        // Here Docker writes names as it keeps them.
+        refusal.message = refusal.message.replace(&format!("({name})"), &format!("(/{name})"));
+    }
+    if taken || wrong { refusal.during("Error when allocating new name") } else { refusal }
 }

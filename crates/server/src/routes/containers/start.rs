@@ -1,5 +1,6 @@
 //! `POST /containers/{id}/start`
 
+use super::checkpoints::which;
 use crate::app::App;
 use crate::present::network::stable_id;
 use crate::query::Query;
@@ -19,11 +20,15 @@ pub async fn post(State(app): State<App>, Path(id): Path<String>, query: Query, 
         let text = "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24";
         return Err(Refusal::invalid(text));
     }
-    if query.text("checkpoint").is_some() {
-        return Err(Refusal::invalid("checkpoint is only supported in experimental mode"));
-    }
-    let change = app.blocking(move |engine| engine.start(&id).map_err(|error| why_not(engine, &id, error))).await?;
-    Ok(changed(change))
+    let checkpoint = query.text("checkpoint").map(|name| which(name.to_owned(), query.text("checkpoint-dir")));
+    let start = move |engine: &Engine| {
+        let started = match &checkpoint {
+            Some(checkpoint) => engine.restore(&id, checkpoint),
+            None => engine.start(&id),
+        };
+        started.map_err(|error| why_not(engine, &id, error))
+    };
+    Ok(changed(app.blocking(start).await?))
 }
 
 fn why_not(engine: &Engine, id: &str, error: engine::Error) -> Refusal {

@@ -22,11 +22,11 @@ pub async fn get(State(app): State<App>, Path(id): Path<String>, query: Query) -
     }
     if stream {
         let watched = move |engine: &Engine| Ok::<_, Refusal>((subject(engine, &id)?, engine.looks(&id)?));
-        let (subject, looks) = app.blocking(watched).await?;
+        let (subject, looks) = app.reading(watched).await?;
         return Ok(streamed(subject, looks));
     }
     let (subject, first) =
-        app.blocking(move |engine| Ok::<_, Refusal>((subject(engine, &id)?, engine.look(&id)?))).await?;
+        app.reading(move |engine| Ok::<_, Refusal>((subject(engine, &id)?, engine.look(&id)?))).await?;
     if one_shot || first.is_none() {
         return Ok(status::json(StatusCode::OK, &stats::of(&subject, first.as_deref(), None)));
     }
@@ -34,7 +34,7 @@ pub async fn get(State(app): State<App>, Path(id): Path<String>, query: Query) -
     tokio::time::sleep(BETWEEN).await;
     let id = subject.id.clone();
     // Removed meanwhile, it does not run either.
-    let second = app.blocking(move |engine| Ok::<_, Refusal>(engine.look(&id).unwrap_or_default())).await?;
+    let second = app.reading(move |engine| Ok::<_, Refusal>(engine.look(&id).unwrap_or_default())).await?;
     Ok(status::json(StatusCode::OK, &stats::of(&subject, second.as_deref(), first.as_deref())))
 }
 

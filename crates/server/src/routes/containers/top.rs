@@ -13,9 +13,9 @@ pub async fn get(State(app): State<App>, Path(id): Path<String>, query: Query) -
     let arguments = query.get("ps_args").to_owned();
     let table = app
         .blocking(move |engine| {
-            let found = engine.top(&id)?;
-            let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-            processes::table(&found, &arguments, &Around { now: times::now(), memory: engine.info().memory, passwd })
+            let mut found = engine.top(&id)?;
+            let names = std::mem::take(&mut found.names);
+            processes::table(&found, &arguments, &Around { now: times::now(), memory: engine.info().memory, names })
         })
         .await;
     Ok(status::json(StatusCode::OK, &table?))

@@ -1,20 +1,32 @@
 //! `POST /containers/{id}/exec`
 
+use super::start;
 use crate::app::App;
 use crate::routes::{console_size, json_body};
 use crate::status::{self, Answer, Refusal};
+use crate::stream::body;
 use crate::stream::keys::DetachKeys;
 use crate::version::ApiVersion;
-use api::types::{ExecCreateRequest, IdResponse};
-use axum::extract::{Path, State};
-use bytes::Bytes;
+use api::types::{EXEC, ExecCreateRequest, IdResponse};
+use axum::extract::{Path, Request, State};
 use engine::ExecCreate;
-use http::StatusCode;
+use http::{StatusCode, header};
 
-pub async fn post(State(app): State<App>, Path(id): Path<String>, version: ApiVersion, body: Bytes) -> Answer {
+/// With the header [`EXEC`], by which this project's own command line saves two requests, it is started as well.
+pub async fn post(State(app): State<App>, Path(id): Path<String>, version: ApiVersion, request: Request) -> Answer {
+    let (mut parts, body) = request.into_parts();
+    let body = body::collect(body).await.map_err(Refusal::invalid)?;
     let create = meant(json_body(&body)?, version)?;
-    let id = app.blocking(move |engine| engine.exec_create(&id, create)).await?;
-    Ok(status::json(StatusCode::CREATED, &IdResponse { id: id.to_string() }))
+    let as_asked = create.clone();
+    let exec = match create.user.as_str() {
+        "" => app.engine.exec_create(&id, create)?,
+        // It is looked for in the container's files.
+        _ => app.blocking(move |engine| engine.exec_create(&id, create)).await?,
+    };
+    if parts.headers.contains_key(EXEC) && parts.headers.contains_key(header::UPGRADE) {
+        return start::at_once(app, &mut parts, version, exec, &as_asked);
+    }
+    Ok(status::json(StatusCode::CREATED, &IdResponse { id: exec.to_string() }))
 }
 
 fn meant(asked: ExecCreateRequest, version: ApiVersion) -> Result<ExecCreate, Refusal> {

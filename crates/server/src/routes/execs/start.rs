@@ -5,15 +5,18 @@ use crate::routes::{console_size, json_body};
 use crate::status::{Answer, Refusal};
 use crate::stream::body;
 use crate::stream::frames::Framing;
-use crate::stream::hijack::{self, OnDetach, Streams};
+use crate::stream::hijack::{self, Last, OnDetach, Streams};
 use crate::stream::keys::DetachKeys;
 use crate::version::ApiVersion;
-use api::types::ExecStartRequest;
+use api::types::{EXEC, EXIT_CODE, ExecStartRequest};
 use axum::extract::{Path, Request, State};
 use axum::response::IntoResponse;
+use base::Id;
+use bytes::{Bytes, BytesMut};
 use container::Status;
-use engine::{Engine, ExecStart};
-use http::StatusCode;
+use engine::{Engine, ExecCreate, ExecSnapshot, ExecStart};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 pub async fn post(State(app): State<App>, Path(id): Path<String>, version: ApiVersion, request: Request) -> Answer {
     let (mut parts, body) = request.into_parts();
@@ -25,17 +28,47 @@ pub async fn post(State(app): State<App>, Path(id): Path<String>, version: ApiVe
         app.blocking(move |engine| engine.exec_start(&id, start).map_err(not_started)).await?;
         return Ok(StatusCode::OK.into_response());
     }
-    let name = id.clone();
-    let keys = app.blocking(move |engine| check(engine, &name)).await?;
+    let known = match app.engine.exec_glimpse(&id) {
+        Some(known) => known?,
+        None => {
+            let name = id.clone();
+            app.blocking(move |engine| engine.exec_inspect(&name)).await?
+        }
+    };
+    let keys = check(&app.engine, &known)?;
     let framing = Framing::of_terminal(asked.tty);
-    Ok(hijack::answer(&mut parts, version, framing, begin(app, id, start, keys)))
+    // Not before the answer's header is out: some clients throw away what comes together with it.
+    let streams = async move { begin(&app, id, start, keys).await };
+    Ok(hijack::answer(&mut parts, version, framing, streams))
+}
+
+/// Starts an exec that was just made. The answer's header names it, and after the output comes its exit code, where frames
+/// allow that: nothing is left to be asked for.
+pub fn at_once(app: App, parts: &mut Parts, version: ApiVersion, exec: Id, create: &ExecCreate) -> Answer {
+    let (id, engine, framing) = (exec.to_string(), app.engine.clone(), Framing::of_terminal(create.tty));
+    let keys = DetachKeys::parse(&create.detach_keys)?;
+    let start = ExecStart { detach: false, tty: create.tty, console_size: create.console_size };
+    let name = id.clone();
+    let last = Last::new(move || exit_code(&engine, &name, framing));
+    // Whoever asks like this can take what comes together with the header: the process need not wait for that.
+    let begun = begin(&app, id.clone(), start, keys);
+    let streams = async move { Streams { last, ..begun.await } };
+    let mut answer = hijack::answer(parts, version, framing, streams);
+    answer.headers_mut().extend(HeaderValue::from_str(&id).ok().map(|id| (HeaderName::from_static(EXEC), id)));
+    Ok(answer)
+}
+
+fn exit_code(engine: &Engine, id: &str, framing: Framing) -> Option<Bytes> {
+    let code = engine.exec_inspect(id).ok()?.exit_code.filter(|_| framing == Framing::Multiplexed)?;
+    let mut frame = BytesMut::new();
+    framing.put_bytes(&mut frame, EXIT_CODE, code.to_string().as_bytes());
+    Some(frame.freeze())
 }
 
 /// What can still be said with a status. Gives the keys that detach.
-fn check(engine: &Engine, id: &str) -> Result<DetachKeys, Refusal> {
-    let exec = engine.exec_inspect(id)?;
+fn check(engine: &Engine, exec: &ExecSnapshot) -> Result<DetachKeys, Refusal> {
     let container = exec.container.to_string();
-    match engine.inspect(&container)?.state.status {
+    match engine.status(&container)? {
         Status::Running => DetachKeys::parse(&exec.create.detach_keys),
         Status::Paused => {
             Err(Refusal::conflict(format!("Container {container} is paused, unpause the container before exec")))
@@ -47,16 +80,19 @@ fn check(engine: &Engine, id: &str) -> Result<DetachKeys, Refusal> {
     }
 }
 
-/// The streams of the started exec. When it does not start they say why, as in Docker, and inspect has the exit code.
-async fn begin(app: App, id: String, start: ExecStart, keys: DetachKeys) -> Streams {
+/// Starts the exec now; what is given waits for its streams. When it does not start they say why, as in Docker, and inspect has
+/// the exit code.
+fn begin(app: &App, id: String, start: ExecStart, keys: DetachKeys) -> impl Future<Output = Streams> + Send + use<> {
     let (engine, name) = (app.engine.clone(), id.clone());
     let on_detach = OnDetach::new(move || drop(tokio::task::spawn_blocking(move || engine.exec_detached(&name))));
-    let started = app.blocking(move |engine| engine.exec_start(&id, start).map_err(not_started)).await;
+    let started = app.blocking(move |engine| engine.exec_start(&id, start).map_err(not_started));
     let framing = Framing::of_terminal(start.tty);
-    match started {
-        Ok(Some(attachment)) => Streams { framing, on_detach, ..Streams::of(attachment, keys) },
-        Ok(None) => Streams::of_text(String::new(), framing),
-        Err(refusal) => Streams::of_text(format!("{}\r\n", refusal.message), framing),
+    async move {
+        match started.await {
+            Ok(Some(attachment)) => Streams { framing, on_detach, ..Streams::of(attachment, keys) },
+            Ok(None) => Streams::of_text(String::new(), framing),
+            Err(refusal) => Streams::of_text(format!("{}\r\n", refusal.message), framing),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub async fn get(app: &App, asked: &str, version: ApiVersion, query: &Query) -> 
     let (asked, platform) = (name(asked), super::platform(query)?);
     let look = move |engine: &Engine| {
         let image = find(engine, &asked, platform.as_ref())?;
-        Ok::<_, Refusal>(present::image::inspect(&image, &engine.layer_folders(&image), version))
+        Ok::<_, Refusal>(present::image::inspect(&image, &engine.layer_folders(&image.id), version))
     };
     Ok(status::json(StatusCode::OK, &app.blocking(look).await?))
 }

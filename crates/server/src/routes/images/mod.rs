@@ -6,7 +6,7 @@ pub(super) mod inspect;
 mod list;
 mod load;
 mod prune;
-mod pull;
+pub(super) mod pull;
 mod push;
 mod remove;
 mod save;

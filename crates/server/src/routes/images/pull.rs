@@ -65,7 +65,7 @@ fn mismatch(engine: &Engine, pull: &Pull) -> Option<String> {
     super::inspect::mismatch(&image, &reference.to_string(), platform)
 }
 
-fn tell(teller: &Teller, step: PullStep) {
+pub fn tell(teller: &Teller, step: PullStep) {
     match step {
         PullStep::Begun(reference) => teller.tell(&begun_line(&reference)),
         PullStep::Done(digest) => teller.tell(&progress::message(format!("Digest: {digest}"))),

@@ -24,8 +24,8 @@ pub async fn get(State(app): State<App>, version: ApiVersion, query: Query, head
     let form = Form::asked(&headers);
     let wish = Wish {
         filters: Filters::of_any(&query)?,
-        since: time(&query, "since")?,
-        until: time(&query, "until")?,
+        since: times::of_query(&query, "since")?,
+        until: times::of_query(&query, "until")?,
         version,
         form,
     };
@@ -36,13 +36,6 @@ pub async fn get(State(app): State<App>, version: ApiVersion, query: Query, head
     let (send, body) = body::streamed();
     tokio::spawn(tell(app.engine.events(), wish, send));
     Ok(([(header::CONTENT_TYPE, form.media_type())], body).into_response())
-}
-
-/// A time in the parameter `key`, refused in the words that Docker has here.
-fn time(query: &Query, key: &str) -> Result<Option<i64>, Refusal> {
-    let text = query.get(key);
-    let bare = || Refusal::invalid(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"));
-    times::read(key, text).map_err(|_| bare())
 }
 
 /// How objects are told apart.

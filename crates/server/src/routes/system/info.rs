@@ -24,6 +24,7 @@ pub async fn get(State(app): State<App>, version: ApiVersion) -> Answer {
             let shown = |proxy: &Option<String>| proxy.as_deref().map(masked).unwrap_or_default();
             Ok::<_, Refusal>(Info {
                 debug: options.debug,
+                experimental_build: options.experimental,
                 labels: options.labels.clone(),
                 live_restore_enabled: options.live_restore,
                 runtimes: runtimes(&binary, &options.runtimes),
@@ -68,7 +69,7 @@ fn newest(info: &engine::Info) -> Info {
         driver_status: driver_status(info),
         plugins: Plugins {
             volume: texts(&["local"]),
-            network: texts(&["bridge", "host", "macvlan", "null"]),
+            network: texts(&["bridge", "host", "ipvlan", "macvlan", "null"]),
             authorization: None,
             log: engine::logging::DRIVERS.iter().filter(|name| **name != "none").map(|&name| name.to_owned()).collect(),
         },

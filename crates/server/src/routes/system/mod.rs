@@ -1,6 +1,7 @@
 //! The engine itself.
 
 mod events;
+mod firewall;
 mod fsck;
 mod info;
 mod ping;
@@ -23,4 +24,5 @@ pub fn routes() -> Router<App> {
         .route("/distribution/{*rest}", get(registry::distribution))
         .route("/system/df", get(usage::get))
         .route("/system/fsck", post(fsck::post))
+        .route("/system/firewall", get(firewall::get))
 }

@@ -23,17 +23,21 @@ pub async fn get(State(app): State<App>, version: ApiVersion, query: Query) -> A
     if let Some(unknown) = asked.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
         return Err(Refusal::invalid(format!("unknown object type: {unknown}")));
     }
-    let answer = app.blocking(move |engine| usage(engine, &asked, version)).await?;
+    let own = app.clone();
+    let answer = app.blocking(move |engine| usage(engine, &own, &asked, version)).await?;
     Ok(status::json(StatusCode::OK, &answer))
 }
 
-fn usage(engine: &Engine, asked: &[String], version: ApiVersion) -> Result<DiskUsage, Refusal> {
+fn usage(engine: &Engine, app: &App, asked: &[String], version: ApiVersion) -> Result<DiskUsage, Refusal> {
     let wants = |kind: &str| asked.is_empty() || asked.iter().any(|asked| asked == kind);
     let mut answer = DiskUsage {
-        build_cache: wants("build-cache").then(Vec::new),
-        builder_size: (!version.has(WITH_TYPES)).then_some(0),
+        build_cache: wants("build-cache").then(|| crate::routes::build::rows(app)).transpose()?,
         ..DiskUsage::default()
     };
+    if !version.has(WITH_TYPES) {
+        let sizes = answer.build_cache.iter().flatten().filter(|row| row["Shared"] == false);
+        answer.builder_size = Some(sizes.filter_map(|row| row["Size"].as_u64()).sum());
+    }
     if wants("image") {
         let usage = engine.image_usage()?;
         answer.layers_size = usage.total;

@@ -11,16 +11,16 @@ pub const OWN: &str = env!("CARGO_PKG_VERSION");
 
 pub async fn get(State(app): State<App>) -> Answer {
     let kernel = app.blocking(|engine| Ok::<_, Refusal>(engine.info().kernel)).await?;
-    Ok(status::json(StatusCode::OK, &of(kernel)))
+    Ok(status::json(StatusCode::OK, &of(kernel, app.options().experimental)))
 }
 
-fn of(kernel: String) -> Version {
+fn of(kernel: String, experimental: bool) -> Version {
     let oldest = crate::version::oldest().to_string();
     let details = [
         ("ApiVersion", MAX_VERSION),
         ("Arch", architecture()),
         ("BuildTime", ""),
-        ("Experimental", "false"),
+        ("Experimental", if experimental { "true" } else { "false" }),
         ("GitCommit", ""),
         ("GoVersion", ""),
         ("KernelVersion", &kernel),
@@ -37,6 +37,7 @@ fn of(kernel: String) -> Version {
         os: "linux".to_owned(),
         arch: architecture().to_owned(),
         kernel_version: kernel,
+        experimental,
         ..Version::default()
     }
 }
@@ -56,7 +57,10 @@ mod tests {
 
     #[test]
     fn version_has_the_fields_that_clients_read() {
-        let answer = serde_json::to_value(of("6.18.0".into())).expect("json");
+        let answer = serde_json::to_value(of("6.18.0".into(), false)).expect("json");
+        let experimental = serde_json::to_value(of("6.18.0".into(), true)).expect("json");
+        assert_eq!((&answer["Experimental"], &experimental["Experimental"]), (&serde_json::Value::Null, &true.into()));
+        assert_eq!(experimental["Components"][0]["Details"]["Experimental"], "true");
         assert_eq!(answer["ApiVersion"], "1.51");
         assert_eq!(answer["MinAPIVersion"], "1.24");
         assert_eq!(answer["Components"][0]["Name"], "Engine");

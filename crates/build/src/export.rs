@@ -1,0 +1,82 @@
+//! The image of a build: its target's layers and configuration, under the names that were asked for.
+
+use crate::Result;
+use crate::builder::Built;
+use crate::request::Squash;
+use crate::solve::Build;
+use crate::state::State;
+use image::{Assembled, Reference};
+use oci::image::{History, Image};
+use std::collections::BTreeMap;
+
+/// Puts the image into the store.
+pub(crate) fn image(build: &Build<'_>, state: &State) -> Result<Built> {
+    let store = build.house.engine.image_store();
+    let mut config = state.image.clone();
+    config.config.labels.extend(build.request.labels.clone());
+    if config.created.is_none() {
+        config.created = Some(build.now());
+    }
+    let mut tars = state.tars.clone();
+    if build.request.squash == Squash::Yes {
+        squash(build, state, &mut config, &mut tars)?;
+    }
+    let names = &build.request.names;
+    let assembled = Assembled { config: &config, tars: &tars, names, parent: None };
+    let image = store.assemble(&assembled)?;
+    let names: Vec<String> = names.iter().map(|name| Reference::or_latest(name.clone()).familiar()).collect();
+    build.house.engine.image_built(&image, &names)?;
+    Ok(Built { image, names })
+}
+
+/// All layers of the build become one.
+fn squash(build: &Build<'_>, state: &State, config: &mut Image, tars: &mut BTreeMap<base::Digest, u64>) -> Result<()> {
+    let store = build.house.engine.image_store();
+    let own = &state.layers[state.base_layers..];
+    if own.len() < 2 {
+        return Ok(());
+    }
+    // Marks of what is gone stay marks: for the layers below.
+    let work = store.layers().begin(&[])?;
+    for layer in own {
+        pour(store.layers(), layer, &work)?;
+    }
+    config.rootfs.diff_ids.truncate(state.base_layers);
+    if let Some(made) = store.layers().finish(work)? {
+        store.pin(&made.diff_id)?;
+        config.rootfs.diff_ids.push(made.diff_id);
+        tars.insert(made.diff_id, made.tar);
+    }
+    let before = config.history.len() - own_lines(state);
+    config.history[before..].iter_mut().for_each(|line| line.empty_layer = true);
+    config.history.push(History {
+        created: config.created.clone(),
+        comment: "merge of the layers of a build".to_owned(),
+        ..History::default()
+    });
+    Ok(())
+}
+
+/// Lines of history that this build added.
+fn own_lines(state: &State) -> usize {
+    let is_ours = |line: &&History| line.comment == crate::state::COMMENT;
+    state.image.history.iter().rev().take_while(is_ours).count()
+}
+
+/// The files of one layer into a tree.
+fn pour(layers: &layer::Store, diff_id: &base::Digest, work: &layer::Work) -> Result<()> {
+    let (mut source, sink) = archive::pipe::pipe();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| archive::extract(sink, work.root()));
+        match layers.repack(diff_id, &mut source) {
+            Ok(()) => drop(source.finish()),
+            Err(error) => {
+                source.fail(std::io::ErrorKind::InvalidData.into());
+                let _ = writer.join();
+                return Err(error.into());
+            }
+        }
+        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok(written.map(drop)?)
+    })
+}

@@ -1,0 +1,189 @@
+//! Cache mounts: folders that outlive a build, by their names.
+//!
+//! ```text
+//!   mounts/HEX/N/tree   its files; N beyond 0 are for builds that do not share one
+//!   mounts/HEX/N/name   what it is called
+//!   mounts/HEX/N/used   an empty file; its time is the last use
+//! ```
+//!
+//! HEX is the digest of the name, so that no name leads anywhere else (CVE-2024-9675).
+
+use crate::cache::{Kept, Record, RecordKind};
+use crate::context::of_texts;
+use crate::solve::lock;
+use crate::{Error, Result};
+use dockerfile::mount::Sharing;
+use registry::Cancel;
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often one that waits looks whether its own build goes on.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// All cache mounts.
+#[derive(Debug)]
+pub(crate) struct Mounts {
+    folder: PathBuf,
+    busy: Mutex<HashMap<PathBuf, Use>>,
+    free: Condvar,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Shared(usize),
+    Alone,
+}
+
+/// A cache mount in use.
+#[derive(Debug)]
+pub(crate) struct Taken<'a> {
+    mounts: &'a Mounts,
+    folder: PathBuf,
+    /// Nobody used it before.
+    pub is_new: Fresh,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fresh {
+    No,
+    Yes,
+}
+
+/// What a new one is like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beginning {
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Taken<'_> {
+    pub fn tree(&self) -> PathBuf {
+        self.folder.join("tree")
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        // The time of its last use.
+        let _ = fs::write(self.folder.join("used"), b"");
+        let mut busy = lock(&self.mounts.busy);
+        match busy.get_mut(&self.folder) {
+            Some(Use::Shared(count)) if *count > 1 => *count -= 1,
+            _ => drop(busy.remove(&self.folder)),
+        }
+        drop(busy);
+        self.mounts.free.notify_all();
+    }
+}
+
+impl Mounts {
+    pub fn new(folder: PathBuf) -> Mounts {
+        Mounts { folder, busy: Mutex::default(), free: Condvar::new() }
+    }
+
+    /// The mount of a name, as it may be shared.
+    pub fn take(&self, id: &str, sharing: Sharing, beginning: Beginning, cancel: &Cancel) -> Result<Taken<'_>> {
+        let folder = self.folder.join(of_texts([&b"mount"[..], id.as_bytes()]).hex());
+        let mut number = 0;
+        let mut busy = lock(&self.busy);
+        loop {
+            let path = folder.join(number.to_string());
+            let next = match (busy.get(&path), sharing) {
+                (None, Sharing::Shared) => Some(Use::Shared(1)),
+                (None, _) => Some(Use::Alone),
+                (Some(Use::Shared(count)), Sharing::Shared) => Some(Use::Shared(count + 1)),
+                (Some(_), Sharing::Private) => {
+                    number += 1;
+                    continue;
+                }
+                (Some(_), _) => None,
+            };
+            if let Some(next) = next {
+                busy.insert(path.clone(), next);
+                drop(busy);
+                let mut taken = Taken { mounts: self, folder: path, is_new: Fresh::No };
+                taken.is_new = make(&taken, id, beginning)?;
+                return Ok(taken);
+            }
+            if cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            busy = self.free.wait_timeout(busy, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What there is, those not used for longest first.
+    pub fn records(&self) -> Vec<Record> {
+        let busy = lock(&self.busy);
+        let mut found: Vec<Record> = Vec::new();
+        for (path, id) in self.all() {
+            let name = fs::read_to_string(path.join("name")).unwrap_or_default();
+            let Ok(made) = fs::metadata(path.join("name")) else { continue };
+            let used = fs::metadata(path.join("used")).map_or_else(|_| made.mtime(), |used| used.mtime());
+            found.push(Record {
+                id,
+                kind: RecordKind::Mount,
+                description: format!("cached mount {name}"),
+                size: base::tree::disk_usage(&path.join("tree")).unwrap_or(0),
+                made_at: made.mtime() * 1000,
+                used_at: used * 1000,
+                uses: 1,
+                shared: Kept::No,
+                in_use: if busy.contains_key(&path) { Kept::Yes } else { Kept::No },
+            });
+        }
+        found.sort_by_key(|record| record.used_at);
+        found
+    }
+
+    /// Takes one away by its id, unless it is in use.
+    pub fn remove(&self, id: &str) {
+        let busy = lock(&self.busy);
+        let Some((path, _)) = self.all().into_iter().find(|(path, known)| known == id && !busy.contains_key(path))
+        else {
+            return;
+        };
+        // Out of the way at once: the next build makes it anew.
+        let gone = path.with_extension("gone");
+        let renamed = fs::rename(&path, &gone);
+        drop(busy);
+        if let Err(error) = renamed.and_then(|()| base::tree::remove(&gone)) {
+            tracing::warn!("cannot delete {}: {error}", path.display());
+        }
+    }
+
+    fn all(&self) -> Vec<(PathBuf, String)> {
+        let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+        let mut found = Vec::new();
+        for outer in entries(&self.folder) {
+            for inner in entries(&outer.path()) {
+                let (hex, number) = (outer.file_name(), inner.file_name());
+                if number.to_string_lossy().parse::<u32>().is_err() {
+                    continue;
+                }
+                let text = format!("{}-{}", hex.to_string_lossy(), number.to_string_lossy());
+                found.push((inner.path(), of_texts([text.as_bytes()]).hex()[..25].to_owned()));
+            }
+        }
+        found
+    }
+}
+
+/// Makes the folder of one that nobody used before.
+fn make(taken: &Taken<'_>, id: &str, beginning: Beginning) -> Result<Fresh> {
+    let tree = taken.tree();
+    if tree.is_dir() {
+        return Ok(Fresh::No);
+    }
+    let failed = |path: &Path| Error::io(format!("make {}", path.display()));
+    fs::create_dir_all(&tree).map_err(failed(&tree))?;
+    fs::write(taken.folder.join("name"), id).map_err(failed(&taken.folder))?;
+    fs::set_permissions(&tree, PermissionsExt::from_mode(beginning.mode)).map_err(failed(&tree))?;
+    chown(&tree, Some(beginning.uid), Some(beginning.gid)).map_err(failed(&tree))?;
+    Ok(Fresh::Yes)
+}
