@@ -11,6 +11,7 @@ use base::Digest;
 use dockerfile::{BuildArguments, Globals};
 use engine::Engine;
 use registry::Cancel;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -189,7 +190,15 @@ impl Builder {
             let lines = if prune.keep.is_none() { prune.unused_since } else { Some(0) };
             cache.forget_layers(&gone, lines)?;
         }
-        store.unpin(gone.iter().copied());
+        // Layers of steps that were done anew since, and of builds that were killed before the cache had them.
+        let mut unknown = BTreeSet::new();
+        if *busy == 0 {
+            unknown = store.pinned();
+            for layered in &layers {
+                unknown.remove(&layered.diff_id);
+            }
+        }
+        store.unpin(gone.iter().copied().chain(unknown));
         let mut pruned = Pruned::default();
         for record in records.iter().filter(|record| chosen.contains(&record.id)) {
             if record.kind == RecordKind::Mount {

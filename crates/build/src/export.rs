@@ -42,25 +42,20 @@ fn squash(build: &Build<'_>, state: &State, config: &mut Image, tars: &mut BTree
         pour(store.layers(), layer, &work)?;
     }
     config.rootfs.diff_ids.truncate(state.base_layers);
-    if let Some(made) = store.layers().finish(work)? {
+    let made = store.layers().finish(work)?;
+    if let Some(made) = made {
         store.pin(&made.diff_id)?;
         config.rootfs.diff_ids.push(made.diff_id);
         tars.insert(made.diff_id, made.tar);
     }
-    let before = config.history.len() - own_lines(state);
-    config.history[before..].iter_mut().for_each(|line| line.empty_layer = true);
+    config.history.iter_mut().skip(state.base_lines).for_each(|line| line.empty_layer = true);
     config.history.push(History {
         created: config.created.clone(),
         comment: "merge of the layers of a build".to_owned(),
+        empty_layer: made.is_none(),
         ..History::default()
     });
     Ok(())
-}
-
-/// Lines of history that this build added.
-fn own_lines(state: &State) -> usize {
-    let is_ours = |line: &&History| line.comment == crate::state::COMMENT;
-    state.image.history.iter().rev().take_while(is_ours).count()
 }
 
 /// The files of one layer into a tree.

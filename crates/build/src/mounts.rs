@@ -30,7 +30,12 @@ pub(crate) struct Mounts {
     folder: PathBuf,
     busy: Mutex<HashMap<PathBuf, Use>>,
     free: Condvar,
+    /// Bytes of those that are not in use, by the time of their last use.
+    sizes: Mutex<HashMap<PathBuf, (LastUse, u64)>>,
 }
+
+/// Seconds and nanoseconds.
+type LastUse = (i64, i64);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
@@ -83,7 +88,7 @@ impl Drop for Taken<'_> {
 
 impl Mounts {
     pub fn new(folder: PathBuf) -> Mounts {
-        Mounts { folder, busy: Mutex::default(), free: Condvar::new() }
+        Mounts { folder, busy: Mutex::default(), free: Condvar::new(), sizes: Mutex::default() }
     }
 
     /// The mount of a name, as it may be shared.
@@ -104,11 +109,9 @@ impl Mounts {
                 (Some(_), _) => None,
             };
             if let Some(next) = next {
+                let is_new = make(&path, id, beginning)?;
                 busy.insert(path.clone(), next);
-                drop(busy);
-                let mut taken = Taken { mounts: self, folder: path, is_new: Fresh::No };
-                taken.is_new = make(&taken, id, beginning)?;
-                return Ok(taken);
+                return Ok(Taken { mounts: self, folder: path, is_new });
             }
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
@@ -124,21 +127,35 @@ impl Mounts {
         for (path, id) in self.all() {
             let name = fs::read_to_string(path.join("name")).unwrap_or_default();
             let Ok(made) = fs::metadata(path.join("name")) else { continue };
-            let used = fs::metadata(path.join("used")).map_or_else(|_| made.mtime(), |used| used.mtime());
+            let used = fs::metadata(path.join("used")).unwrap_or_else(|_| made.clone());
+            let in_use = if busy.contains_key(&path) { Kept::Yes } else { Kept::No };
             found.push(Record {
                 id,
                 kind: RecordKind::Mount,
                 description: format!("cached mount {name}"),
-                size: base::tree::disk_usage(&path.join("tree")).unwrap_or(0),
+                size: self.size(&path, (used.mtime(), used.mtime_nsec()), in_use),
                 made_at: made.mtime() * 1000,
-                used_at: used * 1000,
+                used_at: used.mtime() * 1000,
                 uses: 1,
                 shared: Kept::No,
-                in_use: if busy.contains_key(&path) { Kept::Yes } else { Kept::No },
+                in_use,
             });
         }
         found.sort_by_key(|record| record.used_at);
         found
+    }
+
+    /// Bytes of its files. They change only while it is used, and counting them takes as long as they are many.
+    fn size(&self, path: &Path, used: LastUse, in_use: Kept) -> u64 {
+        let known = lock(&self.sizes).get(path).copied();
+        if let Some((_, size)) = known.filter(|(then, _)| in_use == Kept::No && *then == used) {
+            return size;
+        }
+        let size = base::tree::disk_usage(&path.join("tree")).unwrap_or(0);
+        if in_use == Kept::No {
+            lock(&self.sizes).insert(path.to_owned(), (used, size));
+        }
+        size
     }
 
     /// Takes one away by its id, unless it is in use.
@@ -148,6 +165,7 @@ impl Mounts {
         else {
             return;
         };
+        lock(&self.sizes).remove(&path);
         // Out of the way at once: the next build makes it anew.
         let gone = path.with_extension("gone");
         let renamed = fs::rename(&path, &gone);
@@ -174,16 +192,61 @@ impl Mounts {
     }
 }
 
-/// Makes the folder of one that nobody used before.
-fn make(taken: &Taken<'_>, id: &str, beginning: Beginning) -> Result<Fresh> {
-    let tree = taken.tree();
+/// Makes the folder of one that nobody used before. It has its own name only once it is complete.
+fn make(folder: &Path, id: &str, beginning: Beginning) -> Result<Fresh> {
+    let tree = folder.join("tree");
     if tree.is_dir() {
         return Ok(Fresh::No);
     }
+    let draft = folder.join("draft");
     let failed = |path: &Path| Error::io(format!("make {}", path.display()));
-    fs::create_dir_all(&tree).map_err(failed(&tree))?;
-    fs::write(taken.folder.join("name"), id).map_err(failed(&taken.folder))?;
-    fs::set_permissions(&tree, PermissionsExt::from_mode(beginning.mode)).map_err(failed(&tree))?;
-    chown(&tree, Some(beginning.uid), Some(beginning.gid)).map_err(failed(&tree))?;
+    fs::create_dir_all(&draft).map_err(failed(&draft))?;
+    fs::write(folder.join("name"), id).map_err(failed(folder))?;
+    chown(&draft, Some(beginning.uid), Some(beginning.gid)).map_err(failed(&draft))?;
+    fs::set_permissions(&draft, PermissionsExt::from_mode(beginning.mode)).map_err(failed(&draft))?;
+    fs::rename(&draft, &tree).map_err(failed(&tree))?;
     Ok(Fresh::Yes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beginning(folder: &Path) -> Beginning {
+        let own = fs::metadata(folder).unwrap();
+        Beginning { mode: 0o750, uid: own.uid(), gid: own.gid() }
+    }
+
+    #[test]
+    fn one_that_is_locked_is_waited_for_until_the_build_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let mounts = Mounts::new(folder.path().join("mounts"));
+        let cancel = Cancel::default();
+        let take = |id: &str, sharing| mounts.take(id, sharing, beginning(folder.path()), &cancel);
+        let first = take("a", Sharing::Locked).unwrap();
+        assert_eq!(first.is_new, Fresh::Yes);
+        assert_eq!(fs::metadata(first.tree()).unwrap().mode() & 0o7777, 0o750);
+        let other = take("a", Sharing::Private).unwrap();
+        assert_ne!(other.tree(), first.tree());
+        cancel.cancel();
+        assert!(matches!(take("a", Sharing::Locked), Err(Error::Cancelled)));
+        drop(first);
+        assert_eq!(take("a", Sharing::Locked).unwrap().is_new, Fresh::No);
+    }
+
+    #[test]
+    fn the_size_of_one_is_counted_again_after_its_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let mounts = Mounts::new(folder.path().join("mounts"));
+        let taken = mounts.take("a", Sharing::Shared, beginning(folder.path()), &Cancel::default()).unwrap();
+        fs::write(taken.tree().join("f"), [1; 5000]).unwrap();
+        let before = mounts.records()[0].size;
+        fs::write(taken.tree().join("g"), [1; 50_000]).unwrap();
+        assert!(mounts.records()[0].size >= before + 50_000);
+        drop(taken);
+        let after = mounts.records();
+        assert!(after[0].size >= before + 50_000 && after[0].in_use == Kept::No);
+        mounts.remove(&after[0].id);
+        assert!(mounts.records().is_empty());
+    }
 }

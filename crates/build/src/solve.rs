@@ -246,20 +246,35 @@ impl<'a> Build<'a> {
         keyed: &Keyed<'_>,
         make: &mut dyn FnMut() -> Result<Option<Adopted>>,
     ) -> Result<(Outcome, Cached)> {
+        self.outcome_if(keyed, make, &|| Ok(true))
+    }
+
+    /// The same of what is read where somebody may change it meanwhile: the cache keeps it only when `is_so` says that it was made
+    /// of what its key says.
+    pub fn outcome_if(
+        &self,
+        keyed: &Keyed<'_>,
+        make: &mut dyn FnMut() -> Result<Option<Adopted>>,
+        is_so: &dyn Fn() -> Result<bool>,
+    ) -> Result<(Outcome, Cached)> {
         let _flight = self.house.flights.take(keyed.key, &self.cancel).ok_or(Error::Cancelled)?;
         if let Some(outcome) = self.known(keyed)? {
             return Ok((outcome, Cached::Yes));
         }
-        let layer = match make()? {
-            None => None,
-            Some(Adopted { diff_id, tar, bytes }) => {
-                self.house.engine.image_store().pin(&diff_id)?;
-                Some(Made { diff_id, tar, bytes })
-            }
-        };
-        let outcome = Outcome { layer, created: self.now() };
-        self.house.cache()?.keep(&keyed.key, keyed.title, &outcome)?;
-        Ok((outcome, Cached::No))
+        let layer = make()?.map(|Adopted { diff_id, tar, bytes }| Made { diff_id, tar, bytes });
+        let outcome = Outcome { layer, created: jiff::Timestamp::now().to_string() };
+        if let Some(made) = &outcome.layer {
+            self.house.engine.image_store().pin(&made.diff_id)?;
+        }
+        if is_so()? {
+            self.house.cache()?.keep(&keyed.key, keyed.title, &outcome)?;
+        }
+        Ok((self.dated(outcome), Cached::No))
+    }
+
+    /// As this build's image has it: the cache knows when it was done, whatever a build wanted to be said.
+    fn dated(&self, outcome: Outcome) -> Outcome {
+        Outcome { created: self.epoch.clone().unwrap_or(outcome.created), ..outcome }
     }
 
     /// What the cache has of a step, if it may be used.
@@ -282,7 +297,7 @@ impl<'a> Build<'a> {
         if may {
             lock(&self.used).push(keyed.key);
         }
-        Ok(may.then_some(outcome))
+        Ok(may.then(|| self.dated(outcome)))
     }
 
     /// Another key for what was found.

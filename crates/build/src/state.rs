@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub base: Option<Digest>,
     /// Layers of that image.
     pub base_layers: usize,
+    /// Lines of that image's history.
+    pub base_lines: usize,
     /// `CMD` stood in this stage: an `ENTRYPOINT` then leaves it.
     pub has_cmd: bool,
     /// All that led here: what tells a step that changes no file from others.

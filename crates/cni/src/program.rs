@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// Bytes of an answer that are read, and of what it complains that are passed on.
 const MOST_ANSWER: u64 = 1 << 20;
 const MOST_COMPLAINT: usize = 2000;
+/// A program that is busy is tried again this often, after so long.
+const BUSY_TRIES: u32 = 50;
+const BUSY_REST: Duration = Duration::from_millis(20);
 
 /// One call of a plugin.
 #[derive(Debug)]
@@ -52,16 +55,16 @@ impl Call<'_> {
             (memory(Some(MOST_ANSWER)).map_err(io)?, memory(Some(MOST_ANSWER)).map_err(io)?);
         let stdio = |file: &File| file.try_clone().map(Stdio::from).map_err(io);
         let folders: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
-        let child = Command::new(&path)
+        let mut command = Command::new(&path);
+        command
             .env("CNI_COMMAND", self.command)
             .env("CNI_PATH", folders.join(":"))
             .envs(self.variables.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::from(input))
             .stdout(stdio(&answer)?)
             .stderr(stdio(&complaint)?)
-            .process_group(0)
-            .spawn()
-            .map_err(io)?;
+            .process_group(0);
+        let child = start(&mut command).map_err(io)?;
         let status = self.wait(child).map_err(io)?.ok_or_else(|| self.hung())?;
         let (answer, complaint) = (text(&mut answer).map_err(io)?, text(&mut complaint).map_err(io)?);
         if status.success() { Ok(answer) } else { Err(self.failure(status, &answer, &complaint)) }
@@ -114,6 +117,17 @@ impl Call<'_> {
             said: if said.is_empty() { status.to_string() } else { format!("{said} ({status})") },
         }
     }
+}
+
+/// A program that somebody just writes, or wrote while another process was forked, cannot be executed for a moment (ETXTBSY).
+fn start(command: &mut Command) -> std::io::Result<Child> {
+    for _ in 0..BUSY_TRIES {
+        match command.spawn() {
+            Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::park_timeout(BUSY_REST),
+            outcome => return outcome,
+        }
+    }
+    command.spawn()
 }
 
 /// The program in the first of the folders that has it. Its name was checked to be one.

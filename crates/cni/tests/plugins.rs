@@ -129,7 +129,7 @@ fn a_plugin_that_hangs_is_killed_with_what_it_started() {
     let mut scene = Scene::new();
     let pid = scene.folder.path().join("pid");
     scene.plugin("slow", &format!("sleep 100000 & echo $! > {}; wait", pid.display()), "true");
-    scene.runtime.patience = Duration::from_secs(1);
+    scene.runtime.patience = Duration::from_secs(3);
     let list = scene.list("1.0.0", r#"{"type":"slow"}"#);
     let error = scene.runtime.add(&list, attachment(), &scene.cache).unwrap_err();
     assert!(matches!(error, Error::Hung { .. }), "{error}");
@@ -163,4 +163,18 @@ fn what_makes_no_sense_is_refused() {
     let error = scene.runtime.add(&plain, wanted, &scene.cache).unwrap_err().to_string();
     assert!(error.ends_with(r#"no plugin of the CNI network "net" has the capability "mac""#), "{error}");
     assert!(scene.cache.all().is_empty());
+}
+
+#[test]
+fn a_plugin_that_is_being_written_is_waited_for() {
+    let scene = Scene::new();
+    scene.plugin("new", GOOD, "true");
+    let list = scene.list("1.0.0", r#"{"type":"new"}"#);
+    let writer = fs::File::options().write(true).open(scene.folder.path().join("bin/new")).unwrap();
+    let ready = std::thread::spawn(move || {
+        std::thread::park_timeout(Duration::from_millis(50));
+        drop(writer);
+    });
+    scene.runtime.add(&list, attachment(), &scene.cache).unwrap();
+    ready.join().unwrap();
 }

@@ -17,6 +17,7 @@ pub mod wire;
 
 pub use session::{Session, pair, spawn};
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 
@@ -46,10 +47,14 @@ pub enum Error {
     Answer { answer: wire::Kind, kind: wire::Kind },
 }
 
-/// The first `criu` in PATH.
+/// The first `criu` in PATH; never that of the folder this process happens to be in.
 pub fn find() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder| folder.join("criu")).find(|program| program.is_file())
+    find_in(&std::env::var_os("PATH").unwrap_or_default())
+}
+
+fn find_in(path: &OsStr) -> Option<PathBuf> {
+    let folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
+    folders.map(|folder| folder.join("criu")).find(|program| program.is_file())
 }
 
 /// Lines of a log that are told, and how much of it is looked at, in bytes.
@@ -66,6 +71,17 @@ pub fn errors(log: impl Read) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn criu_is_looked_for_in_absolute_folders_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("criu");
+        std::fs::write(&program, "").unwrap();
+        let path = folder.path().display();
+        assert_eq!(find_in(OsStr::new(&format!(":.:/nowhere:{path}"))), Some(program));
+        assert_eq!(find_in(OsStr::new(":.:src/..")), None);
+        assert_eq!(find_in(OsStr::new("")), None);
+    }
 
     #[test]
     fn a_log_is_asked_for_errors_only() {

@@ -117,7 +117,6 @@ impl Drop for Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     fn null() -> std::fs::File {
         std::fs::File::options().read(true).write(true).open("/dev/null").unwrap()
@@ -127,11 +126,12 @@ mod tests {
         Ok(())
     }
 
-    /// Something in CRIU's place.
+    /// Something in CRIU's place. Written by another process: whatever this one forks meanwhile would keep the file busy (ETXTBSY).
     fn program(folder: &Path, text: &str) -> std::path::PathBuf {
         let path = folder.join("criu");
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let line = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
+        let written = Command::new("sh").args(["-c", line]).arg(&path).arg(text).status().unwrap();
+        assert!(written.success());
         path
     }
 

@@ -2,7 +2,7 @@
 //! everything that belongs to no container is removed.
 
 use crate::Engine;
-use crate::containers::{boots, kill_tree};
+use crate::containers::{Removal, boots, kill_tree};
 use crate::events::now;
 use crate::sandbox::POOLED;
 use crate::shelf::{Cell, Live};
@@ -74,6 +74,7 @@ pub(crate) fn all(engine: &Engine, known: Vec<(Container, State)>, found: Vec<Fo
     let restart = idle.into_iter().filter_map(|cell| recover(engine, cell)).collect();
     found.into_values().for_each(|f| drop_orphan(engine, f, &probes));
     sweep_folders(engine);
+    drop_steps(engine);
     engine.house.shelf.all().iter().for_each(|cell| engine.send_log(cell));
     restart
 }
@@ -230,6 +231,19 @@ fn drop_orphan(engine: &Engine, found: Found, probes: &HashSet<Id>) {
     }
     if found.process.exited.is_some() {
         let _ = engine.house.keeper.release(found.process.key);
+    }
+}
+
+/// Steps of builds that ended with an earlier engine: nobody waits for what they make.
+fn drop_steps(engine: &Engine) {
+    let steps = engine.house.shelf.all().into_iter().filter(|cell| cell.record().config.layers.is_some());
+    for id in steps.map(|cell| cell.id.to_string()) {
+        let own = engine.clone();
+        engine.house.runtime.spawn(async move {
+            if let Err(error) = own.remove(&id, Removal { force: true, volumes: true }).await {
+                tracing::warn!("cannot remove {id}, a step of a build: {}", base::chain(&error));
+            }
+        });
     }
 }
 

@@ -296,7 +296,9 @@ impl Engine {
 
     /// Of a container that is gone: whoever listens to one of its execs sees the end.
     pub(crate) fn forget_execs(&self, cell: &Cell) {
-        for id in std::mem::take(&mut *lock(&cell.execs)) {
+        // Not locked while streams are closed: requests look at it.
+        let ids = std::mem::take(&mut *lock(&cell.execs));
+        for id in ids {
             let exec = lock(&self.house.execs).remove(&id);
             if let Some(exec) = exec {
                 exec.hub.finish();

@@ -17,7 +17,8 @@ pub(crate) struct Cell {
     pub(crate) id: Id,
     record: RwLock<Arc<Container>>,
     state: Mutex<State>,
-    /// How often record and state have changed; told after each change, so that what was read later is at least as new.
+    /// How often record and state have changed; told after each change, before others see it: what was read later is at least
+    /// as new, and what was read before it is found unchanged is no newer.
     changes: AtomicU64,
     /// Held during a start, a stop's last part, an exit, a removal: one at a time for each container.
     pub(crate) turn: Mutex<()>,
@@ -102,13 +103,13 @@ impl Cell {
     pub(crate) fn set_name(&self, name: &str) {
         let mut record = self.record.write().unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(&mut record).name = name.to_owned();
-        drop(record);
         self.changed();
     }
 
     /// Another record. The caller holds `saving` since it read the one before, and has saved this one.
     pub(crate) fn set_record(&self, record: Container) {
-        *self.record.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(record);
+        let mut own = self.record.write().unwrap_or_else(PoisonError::into_inner);
+        *own = Arc::new(record);
         self.changed();
     }
 
@@ -145,10 +146,9 @@ impl Cell {
     pub(crate) fn change_silently(&self, change: impl FnOnce(&mut State)) -> State {
         let mut state = lock(&self.state);
         change(&mut state);
-        let now = state.clone();
-        drop(state);
+        // Before others see it: who finds the count as it was has seen nothing newer.
         self.changed();
-        now
+        state.clone()
     }
 
     /// Tells waiters the present state, and that so many runs have ended since the last time.

@@ -85,6 +85,11 @@ impl Store {
         drop(swept);
     }
 
+    /// Layers that stay though no image may have them.
+    pub fn pinned(&self) -> BTreeSet<Digest> {
+        self.pins.all()
+    }
+
     /// Layers that some image has.
     pub fn layers_of_images(&self) -> BTreeSet<Digest> {
         self.look(Catalog::layers)

@@ -108,6 +108,11 @@ impl Bridge {
         self.detach_all(std::slice::from_ref(endpoint))
     }
 
+    /// Takes the link away from whoever still is in the container's network namespace. Address and ports are its own until it leaves.
+    pub fn cut(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        self.ground.routes.with(|socket| delete_links(socket, &[&endpoint.host_link]))
+    }
+
     /// As [`Bridge::detach`], for many endpoints in the time of one. Goes on after a failure, and tells the first. The
     /// addresses are given out again only when the veths are gone.
     pub fn detach_all(&self, endpoints: &[Endpoint]) -> Result<(), Error> {

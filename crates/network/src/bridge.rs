@@ -307,7 +307,11 @@ fn ready_link(
     if found.as_ref().is_some_and(|l| l.kind.as_deref() != Some("bridge")) {
         return Err(Error::Invalid(format!("{name} is a link of this host, and no bridge")));
     }
-    let addresses = routes.with(Socket::addresses)?;
+    // A list of all the host's addresses is longer the more networks there are: a new bridge of a known subnet needs none.
+    let addresses = match (&found, asked) {
+        (None, Asked::This(_)) => Vec::new(),
+        _ => routes.with(Socket::addresses)?,
+    };
     let standing: Vec<Ipv4Net> =
         addresses.iter().filter(|(i, _)| found.as_ref().is_some_and(|l| l.index == *i)).map(|(_, a)| *a).collect();
     let network = match (asked, standing.first()) {

@@ -60,6 +60,15 @@ impl Driver {
         }
     }
 
+    /// Takes the link of a container that has ended from those who still are in its network namespace: waits for the kernel.
+    pub fn cut(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        match self {
+            Driver::Bridge(bridge) => bridge.cut(endpoint),
+            // No policy is kept on these.
+            Driver::Stacked(_) | Driver::Plugins(_) => Ok(()),
+        }
+    }
+
     /// Publishes all of `requests` or none. Containers on top of a link are hosts themselves: nothing is to be done; plugins were
     /// told as they attached.
     pub fn publish(&self, endpoint: &mut Endpoint, requests: &[PortRequest]) -> Result<(), Error> {

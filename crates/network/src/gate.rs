@@ -63,22 +63,25 @@ impl Gate {
     pub(crate) fn up(routes: &Stock, table: &str) -> Result<Gate, Error> {
         let [into, out] = names(table);
         let index = |name: &str| routes.with(|socket| socket.link_index(name));
-        if let (Some(into), Some(_)) = (index(&into)?, index(&out)?) {
-            return Ok(Gate { into, out });
-        }
-        let made = Gate::make(routes, [&into, &out]);
+        let is_there = index(&into)?.is_some() && index(&out)?.is_some();
+        let made = if is_there { Ok(()) } else { Gate::make(routes, [&into, &out]) };
+        // Those of an engine that was killed as it made them are not ready yet.
+        let made = made.and_then(|()| Gate::prepare(routes, [&into, &out]));
         if made.is_err() {
             let _ = routes.with(|socket| delete_links(socket, &[&into]));
         }
         made
     }
 
-    fn make(routes: &Stock, [into, out]: [&str; 2]) -> Result<Gate, Error> {
+    fn make(routes: &Stock, [into, out]: [&str; 2]) -> Result<(), Error> {
         let here = File::open("/proc/thread-self/ns/net").map_err(|e| Error::io("open the network namespace", e))?;
         let mut batch = Batch::new();
         let peer = Peer { name: out, mac: MAC, netns: here.as_fd() };
         batch.add_veth(&VethPair { name: into, master: None, mtu: MTU, peer });
-        routes.with(|socket| socket.run(&mut batch))?;
+        routes.with(|socket| socket.run(&mut batch))
+    }
+
+    fn prepare(routes: &Stock, [into, out]: [&str; 2]) -> Result<Gate, Error> {
         sysctl::prepare_gate(into, out)?;
         let index = |name: &str| {
             let found = routes.with(|socket| socket.link_index(name))?;
@@ -90,6 +93,7 @@ impl Gate {
         batch.ask_nobody(out_index, MAC);
         batch.add_address(out_index, DUMMY_ADDRESS);
         batch.set_up(out_index);
+        batch.set_up(into);
         match routes.with(|socket| socket.run(&mut batch)) {
             Err(e) if !is_present(&e) => return Err(e),
             _ => {}

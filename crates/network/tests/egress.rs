@@ -5,7 +5,7 @@ mod world;
 use network::egress::FirstTime;
 use network::{Bridge, Egress, Policy, Stance};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::Duration;
@@ -239,10 +239,9 @@ fn what_is_learned_is_what_was_reached() {
     assert!(lesson.contains(&"198.51.100.2:tcp/80".to_owned()), "{lesson:?}");
 }
 
-#[test]
-fn what_is_connected_goes_on_as_far_as_the_new_list_lets_it() {
-    let Scene { world, egress, container, .. } = scene();
-    let listener = within(&world.other, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, 7000)).unwrap());
+/// What is written to this port, byte by byte.
+fn hear(netns: &OwnedFd, port: u16) -> std::sync::mpsc::Receiver<u8> {
+    let listener = within(netns, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
     let (tell, heard) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -253,6 +252,52 @@ fn what_is_connected_goes_on_as_far_as_the_new_list_lets_it() {
             });
         }
     });
+    heard
+}
+
+#[test]
+fn what_was_connected_before_the_first_policy_is_judged_by_it() {
+    let Scene { world, egress, container, .. } = scene();
+    let heard = hear(&world.other, 7000);
+    let target = SocketAddr::new(at("203.0.113.2"), 7000);
+    let mut goes = within(&container.netns, || TcpStream::connect_timeout(&target, PATIENCE).unwrap());
+    goes.write_all(b"x").unwrap();
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b'x');
+    enter(&world, &egress, &container, policy(Stance::Deny, "203.0.113.1", ""));
+    goes.write_all(b"y").unwrap();
+    world::until("it is refused", || {
+        let usage = world.on_host(|| egress.usage(NAME)).unwrap().unwrap();
+        usage.refused.iter().any(|tried| tried.address == at("203.0.113.2") && tried.port == 7000)
+    });
+    assert!(heard.try_recv().is_err());
+}
+
+#[test]
+fn frames_that_bridges_keep_for_themselves_are_no_way_around() {
+    let Scene { world, egress, container, .. } = scene();
+    let links = ["all", &container.endpoint.host_link];
+    world.on_host(|| links.iter().for_each(|link| world::set(&format!("ipv4/conf/{link}/rp_filter"), "0")));
+    let server = world.on_host(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 5353)).unwrap());
+    let client = within(&container.netns, || {
+        let line = "ip address add 172.17.200.7/16 dev eth0 \
+             && ip neigh replace 172.17.0.1 lladdr 01:80:c2:00:00:0e dev eth0 nud permanent";
+        assert!(Command::new("sh").args(["-ec", line]).status().unwrap().success());
+        UdpSocket::bind("172.17.200.7:0").unwrap()
+    });
+    let mut buffer = [0; 8];
+    client.send_to(b"x", (HOST, 5353)).unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    server.recv_from(&mut buffer).expect("without a policy the bridge hands it to the machine");
+    enter(&world, &egress, &container, policy(Stance::Deny, "203.0.113.1", ""));
+    client.send_to(b"y", (HOST, 5353)).unwrap();
+    server.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    assert!(server.recv_from(&mut buffer).is_err());
+}
+
+#[test]
+fn what_is_connected_goes_on_as_far_as_the_new_list_lets_it() {
+    let Scene { world, egress, container, .. } = scene();
+    let heard = hear(&world.other, 7000);
     enter(&world, &egress, &container, policy(Stance::Deny, "203.0.113.0/24", ""));
     let connect = |address: &str| {
         let target = SocketAddr::new(at(address), 7000);

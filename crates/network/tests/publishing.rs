@@ -48,8 +48,16 @@ fn raised(world: &World, ground: &Arc<Ground>, manners: Manners) -> Bridge {
     })
 }
 
+/// Each published port is a socket of this process; many are started with a limit of 1,024 files.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+}
+
 #[test]
 fn ten_thousand_ports_are_one_element_and_lead_to_the_same_ports() {
+    allow_many_files();
     let world = World::new();
     let bridge = world.up(&[]);
     let mut container = world.container(&bridge);
@@ -213,6 +221,21 @@ fn a_machine_s_own_denials_win_where_they_are_to() {
     unreachable(&world.other, (HOST, 8080));
     world.on_host(|| bridge.down()).unwrap();
     assert!(!world::links(&world).iter().any(|link| link.starts_with("dp")), "{:?}", world::links(&world));
+}
+
+#[test]
+fn links_that_a_killed_engine_had_only_begun_are_made_ready() {
+    let world = World::new();
+    drop(grounded(&world, Firewall::Host));
+    let links = world::links(&world);
+    for link in links.iter().filter(|link| link.starts_with("dp")) {
+        run(&world, &format!("ip link set {link} down arp on"));
+        run(&world, &format!("ip address flush dev {link}"));
+    }
+    let (_ground, bridge) = grounded(&world, Firewall::Host);
+    let mut container = world.container(&bridge);
+    publish(&world, &bridge, &mut container, &[request(Protocol::Tcp, 8080)]);
+    assert_eq!(reach(&world.other, (HOST, 8080)), OTHER.to_string());
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //! Where to start: `words` (what was typed) → `verbs/<verb>.rs` → `store`. Texts and exit codes are runc's: they are API.
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod birth;
 mod bringup;
 mod bundle;

@@ -21,3 +21,5 @@ docker run --rm target cat /a
 printf 'FROM scratch\nLABEL only=this\n' | DOCKER_BUILDKIT=0 docker build -q -t empty - | cut -c1-7
 docker image inspect -f '{{json .Config.Labels}} {{.Os}} {{.Architecture}} {{len .RootFS.Layers}}' empty
 docker rmi -f one two three four base child target empty | grep -c Untagged
+# What is left of them is each builder's own affair.
+docker builder prune -af >/dev/null 2>&1; docker image prune -f >/dev/null 2>&1; docker images --filter dangling=true -q

@@ -26,6 +26,8 @@ pub fn layered_archive() -> &'static Path {
 /// In a temporary folder for each test program.
 fn made(name: &str, make: impl FnOnce(&Path) -> PathBuf) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("dhow-it-{name}-{}", std::process::id()));
+    // An earlier run's, of a process with this number.
+    let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a folder for fixtures");
     make(&folder)
 }

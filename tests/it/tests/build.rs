@@ -87,6 +87,20 @@ fn a_build_that_changes_nothing_is_the_same_image() {
 }
 
 #[test]
+fn layers_of_steps_that_were_done_anew_do_not_stay_for_ever() {
+    let stage = Stage::new();
+    let text = "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /id\n";
+    let context = folder(&stage, "c", &[("Dockerfile", text)]);
+    for _ in 0..3 {
+        stage.dhow(["build", "--no-cache", "-t", "anew", &shown(&context)]).ok();
+    }
+    stage.dhow(["rmi", "-f", "anew"]).ok();
+    stage.ask("POST", "/build/prune?all=1");
+    let pins = std::fs::read_dir(stage.data_root().join("pins")).expect("a folder");
+    assert_eq!(pins.count(), 0);
+}
+
+#[test]
 fn the_cache_outlives_the_engine() {
     let mut stage = Stage::new();
     let context = folder(&stage, "c", &[("Dockerfile", "FROM busybox\nRUN echo x > /x\n")]);
@@ -123,6 +137,7 @@ fn mounts_of_a_step_leave_nothing_in_its_layer() {
         RUN --mount=type=bind,target=/src --mount=type=bind,from=base,source=/give,target=/give cat /src/f /give/g > /both; ! touch /src/no\n\
         RUN --mount=type=bind,target=/src,rw echo w > /src/new && cat /src/new > /written\n\
         RUN --mount=type=tmpfs,target=/t echo x > /t/x\n\
+        RUN --mount=type=cache,id=l,sharing=locked,target=/l --mount=type=cache,id=l,sharing=locked,target=/m echo x > /l/x; cat /m/x\n\
         RUN --mount=type=secret,id=s --mount=type=secret,id=s,env=TOKEN stat -c %a /run/secrets/s > /mode; [ \"$TOKEN\" = hidden ] && cmp /run/secrets/s - <<E\nhidden\nE\n";
     let text = text.replace(" && cmp /run/secrets/s - <<E\nhidden\nE\n", " && [ $(cat /run/secrets/s) = hidden ]\n");
     let context = folder(&stage, "c", &[("Dockerfile", &text), ("f", "mine\n")]);
@@ -132,7 +147,7 @@ fn mounts_of_a_step_leave_nothing_in_its_layer() {
     let script = "cat /seen /both /written /mode; ls -d /root/.cache /src /give /t /run/secrets 2>/dev/null; ls /";
     let seen = stage.dhow(["run", "--rm", "m", "sh", "-c", script]).ok();
     assert!(seen.starts_with("one\nmine\ngiven\nw\n400\n"), "{seen}");
-    for stub in ["/root/.cache", "/src", "/give", "/run/secrets"] {
+    for stub in ["/root/.cache", "/src", "/give", "/run/secrets", "l", "m"] {
         assert!(!seen.lines().any(|line| line == stub), "{stub} is left in {seen}");
     }
     assert!(!context.join("new").exists());
@@ -204,6 +219,18 @@ fn a_client_that_goes_takes_its_build_with_it() {
 }
 
 #[test]
+fn a_step_does_not_outlive_its_engine_for_long() {
+    let mut stage = Stage::new();
+    let context = folder(&stage, "c", &[("Dockerfile", "FROM busybox\nRUN sleep 1000\n")]);
+    let mut client = stage.dhow_command(["build", "-q", &shown(&context)]).spawn().expect("started");
+    within("the step runs", || !stage.dhow(["ps", "-q"]).ok().is_empty());
+    stage.kill_engine();
+    client.wait().expect("ended");
+    stage.start_engine();
+    within("nothing is left", || stage.dhow(["ps", "-aq"]).ok().is_empty());
+}
+
+#[test]
 fn two_builds_of_the_same_step_do_it_once() {
     let stage = Stage::new();
     let text = "FROM busybox\nRUN sleep 1; cat /proc/sys/kernel/random/uuid > /id\n";
@@ -260,9 +287,13 @@ fn a_build_needs_leave_for_the_hosts_network_and_all_rights() {
     let context = folder(&stage, "c", &[("Dockerfile", "FROM busybox\nRUN --network=host ip link | grep -c lo\n")]);
     let refused = stage.dhow(["build", &shown(&context)]);
     assert!(refused.code == 1 && refused.err.contains("network.host is not allowed"), "{}", refused.err);
+    let refused = docker_build(&stage, &[&shown(&context)]);
+    assert!(refused.code == 1 && refused.err.contains("network.host is not allowed"), "{}", refused.err);
     stage.dhow(["build", "--allow", "network.host", &shown(&context)]).ok();
     std::fs::write(context.join("Dockerfile"), "FROM busybox\nRUN --security=insecure true\n").expect("written");
     let refused = stage.dhow(["build", &shown(&context)]);
+    assert!(refused.err.contains("security.insecure is not allowed"), "{}", refused.err);
+    let refused = docker_build(&stage, &[&shown(&context)]);
     assert!(refused.err.contains("security.insecure is not allowed"), "{}", refused.err);
     std::fs::write(
         context.join("Dockerfile"),

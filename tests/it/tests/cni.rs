@@ -146,14 +146,14 @@ fn plugins_that_refuse_or_hang_are_told_and_leave_nothing() {
     assert!(absent.err.contains("the CNI plugin \"absent\" is in none of"), "{absent:?}");
     assert!(!stage.dhow(["network", "ls", "--format", "{{.Name}}"]).ok().contains("absent"));
     create(&stage, &conf("refuses"), "refuses", &[]).ok();
-    create(&stage, &conf("hangs"), "hangs", &["-o", "timeout=1s"]).ok();
+    create(&stage, &conf("hangs"), "hangs", &["-o", "timeout=3s"]).ok();
     let run = |name: &str, flags: &[&str]| {
         stage.dhow(["run", "--rm", "--network", name].iter().chain(flags).chain(&["busybox", "true"]))
     };
     let refused = run("refuses", &[]);
     assert!(refused.err.contains("the CNI plugin \"refuses\" cannot ADD: no room: ask later (code 11)"), "{refused:?}");
     let hung = run("hangs", &[]);
-    assert!(hung.err.contains("the CNI plugin \"hangs\" did not ADD within 1 s and was killed"), "{hung:?}");
+    assert!(hung.err.contains("the CNI plugin \"hangs\" did not ADD within 3 s and was killed"), "{hung:?}");
     let ports = run("refuses", &["-p", "80"]);
     assert!(ports.err.contains("has the capability \"portMappings\""), "{ports:?}");
     let policy = run("refuses", &["--egress", "deny"]);

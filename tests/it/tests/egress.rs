@@ -241,13 +241,31 @@ fn labels_and_networks_say_the_same_and_ipv6_is_no_way_around() {
     assert!(!reaches(&stage, "of-network", "203.0.113.2", 80));
     assert!(reaches(&stage, "own", "203.0.113.2", 80));
     assert!(!reaches(&stage, "own", "web.example.org", 80), "its own policy counts before its network's");
+    // The first address of a network is its router's, too: this machine's.
+    run(&stage, "asker", &["--network", "shut", "--egress-allow", "udp/53"]);
+    stage.dhow(["exec", "asker", "nslookup", "web.example.org", "2001:db8:1::"]);
+    let denied = egress(&stage, "asker")["DeniedDestinations"].to_string();
+    assert!(denied.contains(r#""2001:db8:1::""#), "{denied}");
     // Its own network stays open to it.
     assert_eq!(stage.dhow(["exec", "of-network", "ping", "-c", "1", "-W", "30", "neighbour"]).code, 0);
     // It comes to a network with a policy while it runs.
     stage.dhow(["network", "disconnect", "free", "open"]).ok();
     stage.dhow(["network", "connect", "shut", "open"]).ok();
     assert!(!reaches(&stage, "open", "203.0.113.2", 80));
-    stage.clear_networks(&["of-network", "neighbour", "own", "open"]);
+    stage.clear_networks(&["of-network", "neighbour", "own", "open", "asker"]);
+}
+
+#[test]
+fn who_shares_a_network_has_none_when_its_policy_goes() {
+    let stage = Stage::new();
+    let _net = Internet::beside(&stage);
+    run(&stage, "box", &["--egress-allow", "203.0.113.1"]);
+    run(&stage, "guest", &["--network", "container:box"]);
+    assert!(reaches(&stage, "guest", "203.0.113.1", 80));
+    assert!(!reaches(&stage, "guest", "203.0.113.2", 80));
+    stage.dhow(["stop", "-t", "0", "box"]).ok();
+    assert!(!reaches(&stage, "guest", "203.0.113.2", 80));
+    stage.clear_networks(&["box", "guest"]);
 }
 
 #[test]

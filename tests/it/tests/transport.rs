@@ -145,13 +145,15 @@ fn a_client_that_closed_its_sending_side_gets_its_answer_and_one_that_left_is_fo
     let format = "{{.Config.Image}} {{.Config.Cmd}} {{.HostConfig.NetworkMode}} {{.Config.Labels.image}}";
     assert_eq!(stage.dhow(["inspect", "-f", format, "half"]).ok(), "busybox [true] none own\n");
 
-    let fds = stage.engine_fds();
     let mut waiting = asked(&simple("POST", "/containers/box/wait"));
     assert_eq!(status(&waiting.head()), 200);
-    let left = asked(&simple("POST", "/containers/box/wait?condition=removed"));
-    it::within("both are served", || stage.engine_fds() >= fds + 2);
+    let mut left = asked(&simple("POST", "/containers/box/wait?condition=removed"));
+    assert_eq!(status(&left.head()), 200);
+    // Not its other descriptors: those of containers come and go.
+    let sockets = || stage.engine_files().iter().filter(|file| file.starts_with("socket:")).count();
+    let both = sockets();
     drop(left);
-    it::within("who left is forgotten", || stage.engine_fds() < fds + 4);
+    it::within("who left is forgotten", || sockets() + 2 <= both);
     stage.dhow(["kill", "box"]).ok();
     assert!(String::from_utf8_lossy(&waiting.rest()).contains("\"StatusCode\":137"));
 }
@@ -292,13 +294,15 @@ fn bodies_that_make_no_sense_make_nothing() {
         let mut wire = stage.wire();
         let head = "POST /containers/create?name=x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
         wire.send(format!("{head}Content-Length: {}\r\n\r\n", body.len()));
-        wire.send(body);
+        wire.send_while_heard(body.as_bytes());
         let answer = status(&wire.head());
         assert_eq!(answer, 400, "{}", &body[..body.len().min(80)]);
     }
     // A header without an end, and one that says two things about its body (request smuggling).
     let mut wire = stage.wire();
-    wire.send(format!("GET /_ping HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "a".repeat((1 << 20) + 60_000)));
+    // It is answered, and no more read, before all of it was sent.
+    let long = "a".repeat((1 << 20) + 60_000);
+    wire.send_while_heard(format!("GET /_ping HTTP/1.1\r\nHost: x\r\nX: {long}\r\n\r\n").as_bytes());
     assert_eq!(status(&wire.head()), 431);
     let mut wire = stage.wire();
     wire.send("POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 2\r\n\r\n{}");

@@ -103,7 +103,7 @@ impl<'a> Hashing<'a> {
         for number in [kind, look.mode, uid, gid, look.device.0, look.device.1] {
             sum.update(number.to_le_bytes());
         }
-        if self.ids == Ids::Kept && look.kind == FileType::RegularFile {
+        if self.ids == Ids::Kept && matches!(look.kind, FileType::RegularFile | FileType::Directory) {
             // Only stages have what is worth to be kept; a client's own marks are his.
             for (name, value) in attributes.read(at).map_err(Error::io("read attributes of a file"))? {
                 sum.update(name.as_bytes());

@@ -55,7 +55,8 @@ pub enum Named {
     Stage(String),
 }
 
-/// Both directions of a connection.
+/// Both directions of a connection. Its reader fails with `TimedOut` or `WouldBlock` from time to time while there is nothing to
+/// be read, so that one who waits for it sees when nobody wants the answer any more.
 pub trait Agent: Send {
     fn split(self: Box<Self>) -> std::io::Result<(Box<dyn Read + Send>, Box<dyn Write + Send>)>;
 }
@@ -100,6 +101,11 @@ impl Folder {
 
     pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
+    }
+
+    /// Whether somebody else may change it while it is read: it lies where it was found.
+    pub(crate) fn may_change(&self) -> bool {
+        self._keep.is_none()
     }
 
     pub(crate) fn ignore(&self) -> Option<&Ignore> {

@@ -127,6 +127,10 @@ fn fetched_repository(build: &Build<'_>, add: &Add, text: &str) -> Result<Tree> 
 }
 
 impl Source {
+    pub fn may_change(&self) -> bool {
+        self.tree.may_change()
+    }
+
     pub fn add_to(&self, build: &Build<'_>, exclude: Option<&Ignore>, sum: &mut Sha256) -> Result<()> {
         let scope = self.tree.scope(exclude);
         let mut hashing = Hashing::new(&build.house.memo, self.tree.ids());

@@ -34,7 +34,7 @@ pub(crate) fn serve<'scope, 'env>(
                 return;
             }
             match sources.agent(&id) {
-                Ok(Some(agent)) => join(scope, connection, agent),
+                Ok(Some(agent)) => join(scope, connection, agent, ended),
                 Ok(None) => {}
                 Err(error) => tracing::debug!("cannot reach the agent {id}: {}", base::chain(&error)),
             }
@@ -43,24 +43,31 @@ pub(crate) fn serve<'scope, 'env>(
     Ok(Served { path: path.to_owned(), ended })
 }
 
-fn join<'scope>(scope: &'scope Scope<'scope, '_>, connection: UnixStream, agent: Box<dyn Agent>) {
+fn join<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    connection: UnixStream,
+    agent: Box<dyn Agent>,
+    ended: &'scope AtomicBool,
+) {
     let Ok((from_agent, to_agent)) = agent.split() else { return };
-    let Ok(answers) = connection.try_clone() else { return };
+    let Ok(mut answers) = connection.try_clone() else { return };
     scope.spawn(move || {
-        pour(from_agent, answers.try_clone().ok());
+        pour(from_agent, &mut answers, ended);
         let _ = answers.shutdown(Shutdown::Both);
     });
-    scope.spawn(move || pour(connection, Some(to_agent)));
+    scope.spawn(move || pour(connection, to_agent, ended));
 }
 
-fn pour(mut from: impl Read, to: Option<impl Write>) {
-    let Some(mut to) = to else { return };
+/// Until either side ends. An agent that never does ([`Agent`] has it look up from time to time) is left with the step.
+fn pour(mut from: impl Read, mut to: impl Write, ended: &AtomicBool) {
+    use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     let mut buffer = [0; 16 * 1024];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return,
             Ok(got) if to.write_all(&buffer[..got]).and_then(|()| to.flush()).is_ok() => {}
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == Interrupted => {}
+            Err(e) if matches!(e.kind(), TimedOut | WouldBlock) && !ended.load(Ordering::Acquire) => {}
             _ => return,
         }
     }
@@ -71,5 +78,55 @@ impl Drop for Served<'_> {
         self.ended.store(true, Ordering::Release);
         // It waits for a connection: this is the last one.
         let _ = UnixStream::connect(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Folder;
+    use std::os::fd::OwnedFd;
+    use std::sync::{Arc, Mutex};
+
+    /// An agent that answers, and then never says a word nor hangs up.
+    #[derive(Default)]
+    struct Stubborn(Mutex<Vec<OwnedFd>>);
+
+    struct Ends(UnixStream);
+
+    impl Agent for Ends {
+        fn split(self: Box<Self>) -> std::io::Result<(Box<dyn Read + Send>, Box<dyn Write + Send>)> {
+            self.0.set_read_timeout(Some(std::time::Duration::from_millis(10)))?;
+            Ok((Box::new(self.0.try_clone()?), Box::new(self.0)))
+        }
+    }
+
+    impl Sources for Stubborn {
+        fn folder(&self, _name: &str, _wanted: &[String]) -> Result<Option<Arc<Folder>>> {
+            Ok(None)
+        }
+
+        fn agent(&self, _id: &str) -> Result<Option<Box<dyn Agent>>> {
+            let (ours, mut theirs) = UnixStream::pair().map_err(Error::io("make a pair"))?;
+            theirs.write_all(b"hello").map_err(Error::io("answer"))?;
+            self.0.lock().unwrap().push(theirs.into());
+            Ok(Some(Box::new(Ends(ours))))
+        }
+    }
+
+    #[test]
+    fn an_agent_that_does_not_hang_up_does_not_hold_the_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sources, ended) = (Stubborn::default(), AtomicBool::new(false));
+        let path = folder.path().join("agent");
+        std::thread::scope(|scope| {
+            let served = serve(scope, &sources, ("default".to_owned(), 0o600), &path, &ended).unwrap();
+            let mut client = UnixStream::connect(&path).unwrap();
+            let mut answer = [0; 5];
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"hello");
+            drop(client);
+            drop(served);
+        });
     }
 }

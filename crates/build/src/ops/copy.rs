@@ -8,7 +8,7 @@ use archive::pack::{At, Attributes, Look};
 use registry::Cancel;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -42,11 +42,12 @@ pub(crate) enum Keep {
     Yes,
 }
 
-/// A source of a `COPY`, as it is written; with `--parents` what stands before `/./` is left away.
+/// A source of a `COPY`, as it is written, with the number of parts before `/./`, which `--parents` leaves away.
 pub(crate) fn sources(scope: Scope<'_>, text: &str, parents: Parents) -> Result<(usize, Vec<Chosen>)> {
     let deep = if parents == Parents::Yes { Deep::Yes } else { Deep::No };
     let chosen = choose(scope, Pattern { text, deep })?;
-    let pivot = text.find("/./").map_or(0, |at| cleaned(&text[..at]).len());
+    let left_away = text.find("/./").map_or(String::new(), |at| cleaned(&text[..at]));
+    let pivot = left_away.split('/').filter(|part| !part.is_empty()).count();
     Ok((pivot, chosen))
 }
 
@@ -76,7 +77,7 @@ struct Copying<'a> {
     root: BorrowedFd<'a>,
     manner: &'a Manner,
     attributes: Attributes,
-    /// Where the first name of a file with several lies.
+    /// Where the first name of a file with several lies, of one source.
     links: HashMap<(u32, u32, u64), Vec<u8>>,
     buffer: Vec<u8>,
     /// Folders whose times are set at the end: what is put into them changes those.
@@ -87,8 +88,7 @@ impl Copying<'_> {
     fn source(&mut self, scope: Scope<'_>, source: &Chosen, pivot: usize, destination: &str) -> Result<()> {
         let mut base = cleaned(destination).into_bytes();
         if self.manner.parents == Parents::Yes {
-            let path = source.path.get(pivot..).unwrap_or_default();
-            let path = path.strip_prefix(b"/").unwrap_or(path);
+            let path = without_first(&source.path, pivot);
             let above = path.iter().rposition(|byte| *byte == b'/').map_or(&b""[..], |at| &path[..at]);
             self.parents(scope, source, path, &base)?;
             if source.look.kind == FileType::Directory {
@@ -155,6 +155,7 @@ impl Copying<'_> {
             let again = top.try_clone().map_err(Error::io("keep a folder open"))?;
             self.late.push((again, source.look));
         }
+        self.links.clear();
         let mut folders: Vec<(Vec<u8>, OwnedFd)> = vec![(Vec::new(), top)];
         let mut each = Each::new(scope, source)?;
         while let Some(entry) = each.next_entry()? {
@@ -193,17 +194,8 @@ impl Copying<'_> {
             return Ok(None);
         }
         if entry.look.links > 1 {
-            if let Some(first) = self.links.get(&entry.look.inode) {
-                let linked = rustix::fs::linkat(
-                    self.root,
-                    OsStr::from_bytes(first),
-                    parent,
-                    OsStr::from_bytes(name),
-                    AtFlags::empty(),
-                );
-                if linked.is_ok() {
-                    return Ok(None);
-                }
+            if self.linked(&entry.look, parent, name) {
+                return Ok(None);
             }
             self.links.insert(entry.look.inode, target.to_vec());
         }
@@ -211,6 +203,20 @@ impl Copying<'_> {
         let source = rustix::fs::openat(entry.folder.as_fd(), &*entry.name, flags, Mode::empty());
         let source = source.map_err(Error::errno(format!("read {}", place::shown(&entry.path))))?;
         self.content(source, &entry.look, parent, name).map(|()| None)
+    }
+
+    /// Whether a file of several names could get this one, too. Links on the way to the first name lead where they lead in this
+    /// tree: linkat(2) alone would follow them to the machine's own files.
+    fn linked(&self, look: &Look, parent: BorrowedFd<'_>, name: &[u8]) -> bool {
+        let Some(first) = self.links.get(&look.inode) else { return false };
+        let above = first.iter().rposition(|byte| *byte == b'/').map_or(&b""[..], |at| &first[..at]);
+        let Ok(Some(folder)) = place::find(self.root, above, OFlags::PATH | OFlags::DIRECTORY) else { return false };
+        let Ok(first) = CString::new(name_of(first)) else { return false };
+        // Another file may have taken its place.
+        let is_same = Look::of(folder.as_fd(), &first).is_ok_and(|there| {
+            (there.kind, there.size, there.modified) == (FileType::RegularFile, look.size, look.modified)
+        });
+        is_same && rustix::fs::linkat(&folder, &*first, parent, OsStr::from_bytes(name), AtFlags::empty()).is_ok()
     }
 
     fn folder(&mut self, entry: &Entry, parent: BorrowedFd<'_>, target: &[u8]) -> Result<OwnedFd> {
@@ -312,6 +318,13 @@ impl Copying<'_> {
     }
 }
 
+/// A path without so many of its first parts.
+fn without_first(path: &[u8], parts: usize) -> &[u8] {
+    (0..parts).fold(path, |path, _| {
+        path.iter().position(|byte| *byte == b'/').map_or(&path[path.len()..], |at| &path[at + 1..])
+    })
+}
+
 fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
@@ -319,4 +332,53 @@ fn name_of(path: &[u8]) -> &[u8] {
 fn times(look: &Look) -> Timestamps {
     let at = Timespec { tv_sec: look.modified.seconds, tv_nsec: look.modified.nanoseconds.into() };
     Timestamps { last_access: at, last_modification: at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    fn copied(from: &Path, to: &Path) {
+        let (from, to) = (File::open(from).unwrap(), File::open(to).unwrap());
+        let scope = Scope { root: from.as_fd(), ignore: None, exclude: None };
+        let manner =
+            Manner { owner: None, chmod: None, parents: Parents::No, attributes: Keep::Yes, cancel: Cancel::default() };
+        let chosen = sources(scope, ".", Parents::No).unwrap();
+        copy(to.as_fd(), scope, &chosen, "/", &manner).unwrap();
+    }
+
+    #[test]
+    fn what_is_left_away_is_counted_in_folders() {
+        assert_eq!(without_first(b"alpha/b/c", 1), b"b/c");
+        assert_eq!(without_first(b"alpha/b/c", 0), b"alpha/b/c");
+        assert_eq!(without_first(b"alpha", 1), b"");
+        assert_eq!(without_first(b"a", 3), b"");
+    }
+
+    #[test]
+    fn a_second_name_is_never_one_of_the_machines_own_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        for path in ["machine", "source/x", "root"] {
+            fs::create_dir_all(at(path)).unwrap();
+        }
+        fs::write(at("machine/first"), "secret").unwrap();
+        fs::write(at("source/x/first"), "copied").unwrap();
+        fs::hard_link(at("source/x/first"), at("source/x/second")).unwrap();
+        let modified = fs::metadata(at("source/x/first")).unwrap().modified().unwrap();
+        File::options().write(true).open(at("machine/first")).unwrap().set_modified(modified).unwrap();
+        // In the root the link leads to a folder of the root's.
+        let inside = at("root").join(at("machine").strip_prefix("/").unwrap());
+        fs::create_dir_all(&inside).unwrap();
+        std::os::unix::fs::symlink(at("machine"), at("root/x")).unwrap();
+        copied(&at("source"), &at("root"));
+        for name in ["first", "second"] {
+            assert_eq!(fs::read_to_string(inside.join(name)).unwrap(), "copied", "{name}");
+        }
+        use std::os::unix::fs::MetadataExt;
+        assert_eq!(fs::metadata(inside.join("second")).unwrap().nlink(), 2);
+        assert_eq!(fs::metadata(at("machine/first")).unwrap().nlink(), 1);
+    }
 }

@@ -86,6 +86,7 @@ fn state(image: Image, scope: Scope, base: Option<Digest>) -> State {
     let id = base.map_or_else(|| b"scratch".to_vec(), |base| base.as_bytes().to_vec());
     State {
         base_layers: layers.len(),
+        base_lines: image.history.len(),
         layers,
         tars: BTreeMap::new(),
         image,

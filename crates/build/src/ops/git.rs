@@ -108,6 +108,7 @@ fn run(folder: &Path, arguments: &[&str], url: &str, cancel: &Cancel) -> Result<
         .current_dir(folder)
         .env_remove("GIT_DIR")
         .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_TERMINAL_PROMPT", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -114,6 +114,14 @@ impl Tree {
         Scope { root: self.root(), ignore, exclude }
     }
 
+    /// Whether it may be another one by the time that it was read.
+    pub fn may_change(&self) -> bool {
+        match self {
+            Tree::Client(folder) => folder.may_change(),
+            Tree::Layers(_) => false,
+        }
+    }
+
     pub fn ids(&self) -> Ids {
         match self {
             Tree::Client(_) => Ids::Root,

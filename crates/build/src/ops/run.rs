@@ -14,11 +14,12 @@ use crate::state::State;
 use crate::{Error, Result};
 use base::Digest;
 use container::{Config, LogConfig, MountRequest, MountSource, NetworkMode};
-use dockerfile::mount::{Cache, Secret, Ssh};
+use dockerfile::mount::{Cache, Secret, Sharing, Ssh};
 use dockerfile::{Invocation, Mount, MountKind, Network, Resolved, Run, Security};
 use engine::{Step, StepNews};
 use layer::Adopted;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -122,8 +123,8 @@ struct Running<'a> {
 struct Needs<'a> {
     mounts: Vec<MountRequest>,
     env: Vec<String>,
-    /// Cache mounts in use.
-    taken: Vec<Taken<'a>>,
+    /// Cache mounts in use, by their names.
+    taken: BTreeMap<String, Taken<'a>>,
     /// What is written into binds, and thrown away.
     scratch: Vec<Unpacked>,
 }
@@ -135,7 +136,7 @@ impl Running<'_> {
         std::fs::set_permissions(folder.path(), own).map_err(Error::io("open a folder to a step"))?;
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let mut needs = Needs::default();
+            let mut needs = Needs { taken: self.caches()?, ..Needs::default() };
             let mut served = Vec::new();
             for (number, shown) in self.shown.iter().enumerate() {
                 let place = folder.path().join(number.to_string());
@@ -256,7 +257,7 @@ impl Running<'_> {
         let scope = tree.scope(None);
         let chosen = copy::sources(scope, source, copy::Parents::No)?;
         let is_folder = chosen.1.first().is_some_and(|chosen| chosen.look.kind == rustix::fs::FileType::Directory);
-        let (outcome, _) = build.outcome(&keyed, &mut || {
+        let mut make = || -> Result<Option<Adopted>> {
             let layers = build.house.engine.image_store().layers();
             let work = layers.begin(&[])?;
             let manner = copy::Manner {
@@ -272,16 +273,42 @@ impl Running<'_> {
             }
             copy::copy(work.root(), scope, &chosen, into, &manner)?;
             Ok(layers.finish(work)?)
-        })?;
+        };
+        let is_so = || -> Result<bool> { Ok(!tree.may_change() || tree.digest_of(build, source)? == digest) };
+        let (outcome, _) = build.outcome_if(&keyed, &mut make, &is_so)?;
         let layers = outcome.layer.map(|made| made.diff_id).into_iter().collect();
         Ok((layers, if is_folder { "tree".to_owned() } else { "file".to_owned() }))
     }
 
-    fn cache<'n>(&'n self, shown: &Shown<'_>, cache: &Cache, needs: &mut Needs<'n>) -> Result<()> {
+    /// The cache mounts that it names, each once, and in the same order as every other step: two of them never wait for each
+    /// other.
+    fn caches(&self) -> Result<BTreeMap<String, Taken<'_>>> {
+        let strictness = |cache: &Cache| match cache.sharing {
+            Sharing::Locked => 0,
+            Sharing::Private => 1,
+            Sharing::Shared => 2,
+        };
+        let mut wanted: Vec<&Cache> = Vec::new();
+        for shown in self.shown {
+            if let MountKind::Cache(cache) = &shown.mount.kind {
+                wanted.push(cache);
+            }
+        }
+        wanted.sort_by_key(|cache| (&cache.id, strictness(cache)));
+        wanted.dedup_by(|later, before| later.id == before.id);
+        let mut taken = BTreeMap::new();
+        for cache in wanted {
+            let (mode, uid, gid) = (cache.mode.unwrap_or(0o755), cache.uid.unwrap_or(0), cache.gid.unwrap_or(0));
+            let mounts = &self.build.house.mounts;
+            let mount = mounts.take(&cache.id, cache.sharing, Beginning { mode, uid, gid }, &self.build.cancel)?;
+            taken.insert(cache.id.clone(), mount);
+        }
+        Ok(taken)
+    }
+
+    fn cache(&self, shown: &Shown<'_>, cache: &Cache, needs: &mut Needs<'_>) -> Result<()> {
         let build = self.build;
-        let beginning =
-            Beginning { mode: cache.mode.unwrap_or(0o755), uid: cache.uid.unwrap_or(0), gid: cache.gid.unwrap_or(0) };
-        let taken = build.house.mounts.take(&cache.id, cache.sharing, beginning, &build.cancel)?;
+        let Some(taken) = needs.taken.get_mut(&cache.id) else { return Ok(()) };
         if let (Some(origin), Fresh::Yes) = (&shown.origin, taken.is_new) {
             let tree = origin.open(build)?;
             let manner = copy::Manner {
@@ -293,10 +320,15 @@ impl Running<'_> {
             };
             let chosen = copy::sources(tree.scope(None), &cache.source, copy::Parents::No)?;
             let root = std::fs::File::open(taken.tree()).map_err(Error::io("open a cache mount"))?;
-            copy::copy(std::os::fd::AsFd::as_fd(&root), tree.scope(None), &chosen, "/", &manner)?;
+            let copied = copy::copy(std::os::fd::AsFd::as_fd(&root), tree.scope(None), &chosen, "/", &manner);
+            if let Err(error) = copied {
+                // The next one begins with all of it.
+                let _ = base::tree::remove(&taken.tree());
+                return Err(error);
+            }
+            taken.is_new = Fresh::No;
         }
         needs.mounts.push(bind(&taken.tree(), &shown.target, shown.mount.read_only));
-        needs.taken.push(taken);
         Ok(())
     }
 

@@ -35,7 +35,7 @@ pub(crate) struct Wanted<'a> {
 /// What is chosen of one tree.
 pub(crate) struct Sourced {
     pub tree: Tree,
-    /// With the length of what `--parents` leaves away.
+    /// With the number of parts that `--parents` leaves away.
     pub chosen: Vec<(usize, Vec<Chosen>)>,
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn copy(
     let key = of_texts([&b"copy"[..], below.as_bytes(), meaning.as_bytes(), content.as_bytes()]);
     let keyed = Keyed { key, title: at.title, stage: at.stage, created_by: &created_by };
     let lowers = lowers(state, &wanted);
-    let (outcome, cached) = build.outcome(&keyed, &mut || {
+    let mut make = || {
         layered(build, &lowers, &wanted, &mut |root, manner| {
             let Some(sourced) = &sourced else { return Ok(()) };
             let manner = Manner { attributes: keep(&sourced.tree), ..manner.clone() };
@@ -97,7 +97,12 @@ pub(crate) fn copy(
             let mut all = sourced.chosen.iter();
             all.try_for_each(|chosen| copy::copy(root, scope, chosen, &wanted.destination, &manner))
         })
-    })?;
+    };
+    let is_so = || -> Result<bool> {
+        let may_change = sourced.as_ref().is_some_and(|sourced| sourced.tree.may_change());
+        Ok(!may_change || self::content(build, sourced.as_ref(), exclude.as_ref())? == content)
+    };
+    let (outcome, cached) = build.outcome_if(&keyed, &mut make, &is_so)?;
     if let Some(key) = quick {
         build.also(&key, at.title, &outcome)?;
     }
@@ -125,21 +130,24 @@ pub(crate) fn add(
     let created_by = state.created_by(resolved);
     let exclude = exclusion(wanted.exclude)?;
     let sources = add::sources(build, (at.stage, at.number), (add, wanted.paths), exclude.as_ref())?;
-    let mut sum = Sha256::new();
-    for source in &sources {
-        source.add_to(build, exclude.as_ref(), &mut sum)?;
-    }
-    let content: [u8; 32] = sum.finalize().into();
+    let content = || -> Result<[u8; 32]> {
+        let mut sum = Sha256::new();
+        sources.iter().try_for_each(|source| source.add_to(build, exclude.as_ref(), &mut sum))?;
+        Ok(sum.finalize().into())
+    };
+    let before = content()?;
     let below = below(state, &wanted);
     let meaning = format!("{}{:?}", meaning(&wanted, false), add.unpack);
-    let key = of_texts([&b"add"[..], below.as_bytes(), meaning.as_bytes(), &content[..]]);
+    let key = of_texts([&b"add"[..], below.as_bytes(), meaning.as_bytes(), &before[..]]);
     let keyed = Keyed { key, title: at.title, stage: at.stage, created_by: &created_by };
     let lowers = lowers(state, &wanted);
-    let (outcome, cached) = build.outcome(&keyed, &mut || {
+    let mut make = || {
         layered(build, &lowers, &wanted, &mut |root, manner| {
             sources.iter().try_for_each(|source| source.place(root, &wanted, exclude.as_ref(), manner))
         })
-    })?;
+    };
+    let is_so = || -> Result<bool> { Ok(!sources.iter().any(add::Source::may_change) || content()? == before) };
+    let (outcome, cached) = build.outcome_if(&keyed, &mut make, &is_so)?;
     state.advance(created_by, &outcome);
     Ok(cached)
 }

@@ -66,7 +66,10 @@ impl Engine {
         }
         let state = State::default();
         house.records.insert(&record, &state)?;
-        let hub = Hub::new(id, &house.plumbing, record.config.tty, record.config.stdin_once);
+        let hub = match record.config.layers {
+            Some(_) => Hub::of_step(id, &house.plumbing),
+            None => Hub::new(id, &house.plumbing, record.config.tty, record.config.stdin_once),
+        };
         if !record.config.links.is_empty() {
             house.has_links.store(true, Ordering::Release);
         }

@@ -80,6 +80,11 @@ impl Listed {
         self.cell.look_at_state(look)
     }
 
+    /// Whether it has changed since it was found.
+    pub fn has_changed(&self) -> bool {
+        self.cell.changes() != self.mark.own
+    }
+
     /// Whether there are processes besides its own, which a mark says nothing of.
     pub fn has_execs(&self) -> bool {
         !self.engine.running_execs(&self.cell).is_empty()

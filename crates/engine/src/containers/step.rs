@@ -54,7 +54,7 @@ impl Engine {
         self.start(&name)?;
         let runtime = &self.house.runtime;
         runtime.block_on(listen(&mut output, &cancel, tell))?;
-        let exit_code = runtime.block_on(ended).exit_code;
+        let exit_code = runtime.block_on(unless(&cancel, ended))?.exit_code;
         if exit_code != 0 {
             return Ok(StepEnd { exit_code, layer: None });
         }
@@ -89,6 +89,14 @@ async fn listen(output: &mut Output, cancel: &Cancel, tell: &mut dyn FnMut(StepN
             },
             () = cancel.cancelled() => return Err(registry::Error::Cancelled.into()),
         }
+    }
+}
+
+/// What comes, unless the build ends before.
+async fn unless<T>(cancel: &Cancel, coming: impl Future<Output = T>) -> Result<T> {
+    tokio::select! {
+        done = coming => Ok(done),
+        () = cancel.cancelled() => Err(registry::Error::Cancelled.into()),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{Engine, Error, Result};
 use base::Id;
 use container::{Container, EgressDefault, EgressRequest, NetworkMode, Status};
 use dns::{Gate, Gatekeeper};
-use network::egress::{FirstTime, LONGEST_ANSWER, Usage};
+use network::egress::{FirstTime, LONGEST_ANSWER, Usage, shown};
 use network::{Egress, Endpoint, Heading, Log, Network, Policy, Stance};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -107,6 +107,22 @@ impl Engine {
         egress.enter(&id, ends, policy)?;
         self.hear_refusals();
         Ok(())
+    }
+
+    /// Others may be in the network namespace of a container that has ended (`--network container:`): they lose the link before
+    /// the policy that they had with it.
+    pub(super) fn cut_policed(&self, container: &Id, ends: &[Endpoint]) {
+        if !self.house.networks.egress.has(&container.to_string()) {
+            return;
+        }
+        for end in ends {
+            let driver = self.house.networks.of(end).and_then(|entry| entry.driver.clone());
+            if let Some(driver) = driver
+                && let Err(e) = driver.cut(end)
+            {
+                tracing::warn!("cannot remove the link of {container}: {}", base::chain(&e));
+            }
+        }
     }
 
     /// The container has left its networks: what it did is kept with it.
@@ -293,7 +309,7 @@ impl Gate for Judge {
         if judged == Err(FirstTime(true))
             && let Some(house) = self.house.upgrade()
         {
-            tell(&house, &self.container, &[("destinationName", name.to_owned())]);
+            tell(&house, &self.container, &[("destinationName", shown(name))]);
         }
         judged.is_ok()
     }
@@ -308,9 +324,11 @@ impl Gate for Judge {
             Vec::new()
         });
         let closed = found.iter().map(|(address, _)| address).filter(|address| !opened.contains(address));
-        if let Some(house) = self.house.upgrade() {
-            for address in closed {
-                let words = [("destination", address.to_string()), ("destinationName", name.to_owned())];
+        for address in closed {
+            if let Some(house) = self.house.upgrade()
+                && self.egress.may_tell(&self.container)
+            {
+                let words = [("destination", address.to_string()), ("destinationName", shown(name))];
                 tell(&house, &self.container, &words);
             }
         }
@@ -337,12 +355,21 @@ impl Drop for Still {
 impl Engine {
     /// A further end is there before its rules are: until then nobody in the container sends by it.
     pub(super) fn hold_still(&self, cell: &Cell, record: &Container, entry: &super::Entry) -> Result<Option<Still>> {
-        let is_meant = record.config.egress.is_some() || egress_of(&entry.record.options)?.is_some();
+        let has = self.house.networks.egress.has(&cell.id.to_string());
+        let is_meant = has || record.config.egress.is_some() || egress_of(&entry.record.options)?.is_some();
         if !is_meant || cell.status() != Status::Running {
             return Ok(None);
         }
-        let group = lock(&cell.live).as_ref().map(|live| live.group.clone());
-        // Without a group of its own nothing can be held.
-        Ok(group.filter(|group| group.freeze().is_ok()).map(Still))
+        let Some(group) = lock(&cell.live).as_ref().map(|live| live.group.clone()) else { return Ok(None) };
+        if let Err(e) = group.freeze() {
+            // Without a group of its own nothing can be held.
+            let why = base::chain(&e);
+            tracing::warn!(
+                "{} is not held still while its network is connected, before its policy is there: {why}",
+                cell.id
+            );
+            return Ok(None);
+        }
+        Ok(Some(Still(group)))
     }
 }

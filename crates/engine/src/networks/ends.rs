@@ -157,6 +157,7 @@ impl Engine {
 
     /// Takes a container that has ended, or does not come to start, off its networks.
     pub(crate) fn leave_networks(&self, container: &Id, ends: &[Endpoint]) {
+        self.cut_policed(container, ends);
         // Before its addresses can be another's.
         self.unpolice(container);
         for entry in self.house.networks.of_container(container) {

@@ -102,7 +102,10 @@ impl Engine {
         let told: Vec<IpAddr> = ends.iter().flat_map(|end| end.name_servers.iter().copied()).collect();
         let outside = match () {
             () if ends.iter().all(|end| end.way().is_none()) => Outside::Closed,
-            () if !config.dns.is_empty() && gate.is_some() => Outside::OwnFromHost(config.dns.clone()),
+            () if !config.dns.is_empty() && gate.is_some() => {
+                // What a container says to itself opens nothing.
+                Outside::OwnFromHost(config.dns.iter().copied().filter(|server| !server.is_loopback()).collect())
+            }
             () if !config.dns.is_empty() => Outside::Own(config.dns.clone()),
             () if !told.is_empty() => Outside::Own(told),
             () => Outside::Host,

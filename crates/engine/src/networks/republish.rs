@@ -128,6 +128,7 @@ fn check(config: &Config) -> Result<()> {
 
 /// Takes out of a configuration what is taken back, so that the next start does not publish it again; refused when nobody has it.
 fn forget(config: &mut Config, change: &Republishing, taken: &[Port]) -> Result<()> {
+    let mut told = Vec::new();
     for take in &change.take {
         let (first, last) = take.host_ports;
         let is_told = |request: &PublishRequest| {
@@ -138,7 +139,7 @@ fn forget(config: &mut Config, change: &Republishing, taken: &[Port]) -> Result<
                 && take.host_ip.is_none_or(|ip| request.host_ip == Some(ip))
         };
         let count = config.ports.len();
-        config.ports.retain(|request| !is_told(request));
+        told.extend(config.ports.extract_if(.., |request| is_told(request)));
         let is_live = taken.iter().any(|port| (Republishing { take: vec![take.clone()], add: Vec::new() }).takes(port));
         if config.ports.len() == count && !is_live {
             let range = if first == last { first.to_string() } else { format!("{first}-{last}") };
@@ -148,7 +149,19 @@ fn forget(config: &mut Config, change: &Republishing, taken: &[Port]) -> Result<
             )));
         }
     }
-    taken.iter().for_each(|port| forget_any(config, port));
+    let led_to = |request: &PublishRequest, port: &Port| {
+        request.host_ports.0 == port.host_port
+            && request.container.port == port.container_port
+            && crate::containers::protocol(request.container.protocol) == port.protocol
+    };
+    // A port of each family came of one request.
+    let mut known: Vec<(network::Protocol, u16)> = Vec::new();
+    for port in taken.iter().filter(|port| !told.iter().any(|request| led_to(request, port))) {
+        if !known.contains(&(port.protocol, port.host_port)) {
+            known.push((port.protocol, port.host_port));
+            forget_any(config, port);
+        }
+    }
     Ok(())
 }
 
@@ -214,6 +227,17 @@ mod tests {
         forget(&mut config, &take((9000, 9005)), &[live(82, 9003)]).unwrap();
         assert_eq!(config.ports, []);
         assert!(matches!(forget(&mut config, &take((1, 2)), &[]), Err(Error::NotFound(_))));
+    }
+
+    #[test]
+    fn another_request_for_the_same_port_of_the_container_stays() {
+        let ports = vec![request(80, (8080, 8080)), request(80, (0, 0)), request(80, (0, 0))];
+        let mut config = Config { ports, ..Config::default() };
+        let v6 = |port: Port| Port { host_ip: IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), ..port };
+        forget(&mut config, &take((8080, 8080)), &[live(80, 8080), v6(live(80, 8080))]).unwrap();
+        assert_eq!(config.ports, [request(80, (0, 0)), request(80, (0, 0))]);
+        forget(&mut config, &take((33_000, 33_000)), &[live(80, 33_000), v6(live(80, 33_000))]).unwrap();
+        assert_eq!(config.ports, [request(80, (0, 0))]);
     }
 
     #[test]

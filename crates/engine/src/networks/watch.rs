@@ -8,6 +8,7 @@ use std::time::Duration;
 
 /// A firewall makes its changes one after the other: they are looked at together.
 const BREATH: Duration = Duration::from_millis(20);
+const REST: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Follows the changes of this machine's rules for as long as the engine lives: a thread that sleeps while nobody changes them.
@@ -23,6 +24,10 @@ impl Engine {
                 house.networks.ground.hear(&heard);
                 house.networks.egress.hear(&heard);
                 Engine { house }.check_networks();
+                if heard.lost {
+                    // What was just made anew may be what is too much to hear: not again and again without a pause.
+                    std::thread::park_timeout(REST);
+                }
             }
         };
         let thread = std::thread::Builder::new().name("rules".into()).stack_size(512 << 10);

@@ -42,6 +42,11 @@ impl Hub {
         Arc::new(Hub::draft(key, plumbing, terminal, stdin_once))
     }
 
+    /// For a step of a build, whose output is in no log.
+    pub(crate) fn of_step(key: Id, plumbing: &Arc<Plumbing>) -> Arc<Hub> {
+        Arc::new(Hub { unlogged: true, ..Hub::draft(key, plumbing, false, false) })
+    }
+
     /// For an exec.
     pub(crate) fn of_exec(key: Id, plumbing: &Arc<Plumbing>, terminal: bool) -> Arc<Hub> {
         Arc::new(Hub { unlogged: true, ..Hub::draft(key, plumbing, terminal, true) })

@@ -14,6 +14,8 @@ const DELETE_CHAIN: u16 = SUBSYSTEM | 5;
 const DELETE_SET: u16 = SUBSYSTEM | 11;
 /// A message is one change; the kernel puts several into one datagram, up to a page.
 const BUFFER: usize = 32 << 10;
+/// What waits to be read, at most: a table that is made anew is as many messages as it has elements.
+const BACKLOG: usize = 32 << 20;
 /// `struct nlmsghdr`.
 const HEADER: usize = 16;
 /// NFTA_TABLE_NAME; chains, rules, sets and lists of elements have the name of their table under the same number.
@@ -50,6 +52,8 @@ impl News {
         let failed = |e: Errno| Error::Socket { step: "open", source: e.into() };
         let (family, kind) = (AddressFamily::NETLINK, SocketType::RAW);
         let fd = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, Some(NETFILTER)).map_err(failed)?;
+        // Without CAP_NET_ADMIN of the machine it stays as it is.
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(&fd, BACKLOG);
         rustix::net::bind(&fd, &SocketAddrNetlink::new(0, GROUP)).map_err(failed)?;
         Ok(News { fd })
     }
@@ -140,6 +144,27 @@ mod tests {
         let told = heard(&message(DELETE_ELEMENTS, &body));
         let wanted = Thinned { family: 2, table: "our".to_owned(), by: 77 };
         assert_eq!(told, Heard { thinned: BTreeSet::from([wanted]), ..Heard::default() });
+    }
+
+    #[test]
+    fn thousands_of_elements_at_once_are_not_too_much() {
+        use crate::nft::{Field, KeyedSet, Member, Sort, Transaction};
+        use std::os::fd::AsFd;
+        let netns = sys::netns::create().unwrap();
+        let heard = crate::netns::within(netns.as_fd(), || {
+            let news = News::open().unwrap();
+            let set = KeyedSet { name: "s", key: &[Field::Address], sort: Sort::Plain };
+            let address = |n: u32| (Member::new().address(std::net::Ipv4Addr::from_bits(n).into()), None);
+            let mut t = Transaction::new();
+            t.add_table("t");
+            t.add_keyed_set("t", &set);
+            t.add_members("t", &set, &(1..=10_000).map(address).collect::<Vec<_>>());
+            t.commit(&mut crate::Socket::netfilter().unwrap()).unwrap();
+            let mut heard = Heard::default();
+            news.gather(&mut heard);
+            heard
+        });
+        assert_eq!(heard.unwrap(), Heard::default());
     }
 
     #[test]

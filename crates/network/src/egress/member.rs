@@ -3,7 +3,7 @@
 use super::areas::{Area, Wanted, disjoint};
 use super::policy::{Policy, Ports, Rule, Stance, What};
 use super::rules::{Members, Name, Speaker};
-use super::usage::{Tried, merge};
+use super::usage::{Tried, merge, shown};
 use crate::Endpoint;
 use ipnet::IpNet;
 use netlink::nft::{self, Family};
@@ -21,6 +21,9 @@ const GRACE: Duration = Duration::from_secs(60);
 const MOST_PINS: usize = 4096;
 const MOST_NAMES: usize = 4096;
 const MOST_REFUSED_NAMES: usize = 256;
+/// Refusals that are told of, in this time.
+const MOST_TOLD: u32 = 100;
+const TELLING: Duration = Duration::from_secs(10);
 
 /// A container with a policy.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(super) struct Member {
     /// What was refused, and what was reached, before the tables were made anew.
     kept_refused: Vec<Tried>,
     kept_learned: Vec<Tried>,
+    /// How many refusals were told of, and since when.
+    told: Option<(Instant, u32)>,
 }
 
 /// A name that was not to be asked for.
@@ -78,6 +83,7 @@ impl Member {
             refused_names: before.map(|before| before.refused_names.clone()).unwrap_or_default(),
             kept_refused: before.map(|before| before.kept_refused.clone()).unwrap_or_default(),
             kept_learned: before.map(|before| before.kept_learned.clone()).unwrap_or_default(),
+            told: before.and_then(|before| before.told),
         }
     }
 
@@ -102,6 +108,14 @@ impl Member {
         }
         self.refused_names.insert(name.to_owned(), RefusedName { count: 1, last });
         true
+    }
+
+    /// Whether one more refusal may be told of; it counts.
+    pub(super) fn may_tell(&mut self, now: Instant) -> bool {
+        let current = self.told.filter(|(since, _)| now.saturating_duration_since(*since) < TELLING);
+        let (since, count) = current.unwrap_or((now, 0));
+        self.told = Some((since, count.saturating_add(1)));
+        count < MOST_TOLD
     }
 
     pub(super) fn kept_refused(&self) -> Vec<Tried> {
@@ -143,14 +157,14 @@ impl Member {
                 continue;
             }
             if self.names.len() < MOST_NAMES || self.names.contains_key(address) {
-                self.names.insert(*address, name.to_owned());
+                self.names.insert(*address, shown(name));
             }
             if !ports.is_empty() {
                 let holds = (*holds).clamp(SHORTEST, LONGEST) + GRACE;
                 let key = (name.to_owned(), *address);
                 let before = self.answers.get(&key).copied();
-                // Half of its time is enough: who asks again and again has not the kernel at work each time.
-                let is_good = before.is_some_and(|until| until >= now + holds / 2 && until > now + SHORTEST);
+                // The minute more is what saves work: who asks again and again has not the kernel at it each time.
+                let is_good = before.is_some_and(|until| until >= now + holds - GRACE);
                 if !is_good {
                     if before.is_none() && self.answers.len() >= MOST_PINS {
                         continue;
@@ -200,6 +214,7 @@ impl Member {
     pub(super) fn members(&self, family: Family, now: Instant) -> Members {
         let mut members = Members::new();
         let mut put = |name: Name, member: nft::Member| members.entry(name).or_default().push((member, None));
+        self.speakers.iter().for_each(|speaker| put(Name::Links, nft::Member::new().link(&speaker.link)));
         for own in self.addresses.iter().copied().filter(|own| family_of(*own) == family) {
             put(Name::Policed, nft::Member::new().address(own));
             if self.policy.stance == Stance::Allow {
@@ -307,4 +322,30 @@ fn bounds_as_numbers(net: &IpNet, family: Family) -> Option<(u128, u128)> {
 
 pub(super) fn family_of(address: IpAddr) -> Family {
     if address.is_ipv4() { Family::Ip } else { Family::Ip6 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member() -> Member {
+        let policy = Policy::read(Stance::Deny, &["a.org".to_owned()], &[], false).unwrap();
+        Member { addresses: vec![Ipv4Addr::new(10, 9, 0, 2).into()], ..Member::new(&[], Arc::new(policy), None) }
+    }
+
+    #[test]
+    fn an_address_stays_open_for_as_long_as_its_last_answer_says() {
+        let (mut member, begin) = (member(), Instant::now());
+        let five_minutes = [(IpAddr::from([192, 0, 2, 1]), Duration::from_secs(300))];
+        let mut asked = |seconds| member.answer("a.org", &five_minutes, begin + Duration::from_secs(seconds)).1.len();
+        assert_eq!([0, 59, 100, 130].map(&mut asked), [1, 0, 1, 0]);
+    }
+
+    #[test]
+    fn of_very_many_refusals_some_are_told() {
+        let (mut member, begin) = (member(), Instant::now());
+        let told = (0..1000).filter(|_| member.may_tell(begin)).count();
+        assert_eq!(told, MOST_TOLD as usize);
+        assert!(member.may_tell(begin + TELLING));
+    }
 }

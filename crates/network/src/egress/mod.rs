@@ -22,7 +22,7 @@ mod rules;
 mod usage;
 
 pub use policy::{Fault, Policy, Stance};
-pub use usage::{Pinned, Tried, Usage};
+pub use usage::{Pinned, Tried, Usage, shown};
 
 use crate::stock::Stock;
 use crate::{Endpoint, Error};
@@ -103,7 +103,9 @@ impl Egress {
             }
             return Err(e);
         }
-        if !is_new {
+        // What is connected may be older than the first policy: this container's from before, or that of another one which had its
+        // address. Before all are settled the rules are those of the earlier engine, and so are the flows.
+        if state.standing.is_some() {
             self.filters.with(|socket| socket.forget_from(&addresses))?;
         }
         Ok(())
@@ -143,9 +145,17 @@ impl Egress {
     pub fn admits(&self, container: &str, name: &str) -> Result<(), FirstTime> {
         let mut state = self.lock();
         match state.members.get_mut(container) {
-            Some(member) if !member.policy.admits(name) => Err(FirstTime(member.refuse_name(name))),
+            Some(member) if !member.policy.admits(name) => {
+                let is_first = member.refuse_name(&shown(name));
+                Err(FirstTime(is_first && member.may_tell(Instant::now())))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether one more refusal of this container's may be told of: it makes as many as it likes.
+    pub fn may_tell(&self, container: &str) -> bool {
+        self.lock().members.get_mut(container).is_some_and(|member| member.may_tell(Instant::now()))
     }
 
     /// Whether it may be asked whose an address is: of one that it may speak with.
@@ -217,7 +227,7 @@ impl Egress {
     }
 }
 
-/// A refusal, and whether it is the first of its sort.
+/// A refusal, and whether it is to be told of: the first of its sort, and not one of very many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FirstTime(pub bool);
 

@@ -273,6 +273,11 @@ fn what_of(text: &str) -> Result<What, &'static str> {
     }
 }
 
+/// Whether a list would take this for that very name.
+pub(super) fn is_name(text: &str) -> bool {
+    matches!(what_of(text), Ok(What::Name(Pattern::This(_))))
+}
+
 fn name(text: &str) -> Result<Pattern, &'static str> {
     let lower = text.trim_end_matches('.').to_ascii_lowercase();
     let (is_below, bare) = lower.strip_prefix("*.").map_or((false, lower.as_str()), |rest| (true, rest));

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! table ip dhow0-egress {                                                                     # ip6 the same
+//!   set links      { ifname }                                             # links that lead to them: packets come by bridges
 //!   set policed    { ipv4_addr }                                          # containers with a policy
 //!   set open       { ipv4_addr }                                          # those that may do what is not denied
 //!   set denied     { ipv4_addr . ipv4_addr . inet_proto . inet_service }  # container, where to: ranges
@@ -55,6 +56,7 @@ const PAIR: [Part; 2] = [Part::Source, Part::Destination];
 /// A set of a table, by its name and what it is keyed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Name {
+    Links,
     Policed,
     Open,
     Denied,
@@ -72,7 +74,8 @@ pub(super) enum Name {
     Refused,
 }
 
-const ALL: [Name; 15] = [
+const ALL: [Name; 16] = [
+    Name::Links,
     Name::Policed,
     Name::Open,
     Name::Denied,
@@ -90,6 +93,7 @@ const ALL: [Name; 15] = [
     Name::Refused,
 ];
 
+const LINK: [&[Field]; 2] = [&[Field::Link], &[Field::Link]];
 const ONE: [&[Field]; 2] = [&[Field::Address], &[Field::Address6]];
 const TWO: [&[Field]; 2] = [&[Field::Address, Field::Address], &[Field::Address6, Field::Address6]];
 const PORT: [&[Field]; 2] =
@@ -102,6 +106,7 @@ const FULL: [&[Field]; 2] = [
 impl Name {
     pub(super) fn text(self) -> &'static str {
         match self {
+            Name::Links => "links",
             Name::Policed => "policed",
             Name::Open => "open",
             Name::Denied => "denied",
@@ -122,6 +127,7 @@ impl Name {
 
     pub(super) fn set(self, family: Family) -> KeyedSet<'static> {
         let (keys, sort) = match self {
+            Name::Links => (LINK, Sort::Plain),
             Name::Policed | Name::Open | Name::Learning => (ONE, Sort::Plain),
             Name::Denied | Name::Allowed => (FULL, Sort::Ranges),
             Name::NotHost | Name::ToHost | Name::Anywhere | Name::AnywherePrivate => (PORT, Sort::Ranges),
@@ -192,6 +198,8 @@ fn rule(t: &mut Transaction, table: &str, chain: &str, write: impl FnOnce(Rule<'
 fn judgement(t: &mut Transaction, table: &str, family: Family) {
     let chain = RULES.name;
     let mut put = |write: &dyn Fn(Rule<'_, '_>)| rule(t, table, chain, write);
+    // A frame to one of the MACs that bridges keep for themselves (01-80-C2-00-00-0X) comes in by the port itself, past the guard.
+    put(&|r| r.parts_in(&[Part::InLink], Name::Links.text()).drop());
     put(&|r| r.parts_not_in(&[Part::Source], Name::Policed.text()).accept());
     if family == Family::Ip6 {
         // Neighbour discovery goes to what is on the link; a message of its that is sent elsewhere is as any other packet.
@@ -202,12 +210,16 @@ fn judgement(t: &mut Transaction, table: &str, family: Family) {
     put(&|r| r.state(CT_ESTABLISHED | CT_RELATED).accept());
     put(&|r| r.parts_in(&[Part::Source], Name::Learning.text()).by_way_of(LEARN));
     put(&|r| r.parts_in(&TO, Name::Denied.text()).go_to(REFUSE));
-    put(&|r| r.destination_is(Whose::Local).parts_in(&PORT_OF, Name::NotHost.text()).go_to(REFUSE));
+    // The machine answers at the first address of each of its IPv6 networks, too (RFC 4291: subnet-router anycast).
+    for own in [Whose::Local, Whose::Anycast] {
+        put(&|r| r.destination_is(own).parts_in(&PORT_OF, Name::NotHost.text()).go_to(REFUSE));
+    }
     put(&|r| r.parts_in(&[Part::Source], Name::Open.text()).accept());
     put(&|r| r.parts_in(&TO, Name::Allowed.text()).accept());
     put(&|r| r.destination_is(Whose::Local).parts_in(&PORT_OF, Name::ToHost.text()).accept());
-    put(&|r| r.destination_is(Whose::Local).go_to(REFUSE));
-    put(&|r| r.destination_is(Whose::Broadcast).go_to(REFUSE));
+    for near in [Whose::Local, Whose::Anycast, Whose::Broadcast] {
+        put(&|r| r.destination_is(near).go_to(REFUSE));
+    }
     put(&|r| r.parts_in(&PAIR, Name::Pins.text()).accept());
     put(&|r| r.parts_in(&TO, Name::PinsAt.text()).accept());
     put(&|r| r.parts_in(&PAIR, Name::Nearby.text()).accept());

@@ -65,8 +65,9 @@ impl Tried {
     /// As a policy names it.
     fn word(&self) -> String {
         let is_private = super::places::place(self.address) != super::places::Place::World;
-        let what = match (&self.name, self.address) {
-            (Some(name), _) => name.clone(),
+        let name = self.name.as_deref().filter(|name| super::policy::is_name(name));
+        let what = match (name, self.address) {
+            (Some(name), _) => name.to_owned(),
             (None, IpAddr::V6(address)) => format!("[{address}]"),
             (None, IpAddr::V4(address)) => address.to_string(),
         };
@@ -77,7 +78,7 @@ impl Tried {
             _ => None,
         };
         let ports = protocol.map(|protocol| format!(":{protocol}/{}", self.port)).unwrap_or_default();
-        let private = if is_private && self.name.is_some() { "@private" } else { "" };
+        let private = if is_private && name.is_some() { "@private" } else { "" };
         format!("{what}{ports}{private}")
     }
 }
@@ -98,8 +99,7 @@ impl Egress {
         let mut refused_names: Vec<_> = names.map(|(name, told)| (name.clone(), told.count, told.last)).collect();
         refused_names.sort_by_key(|(_, _, last)| std::cmp::Reverse(*last));
         let pins = member.pins(Instant::now());
-        let mut pins: Vec<_> =
-            pins.map(|(address, name, left)| Pinned { address, name: name.to_owned(), left }).collect();
+        let mut pins: Vec<_> = pins.map(|(address, name, left)| Pinned { address, name: shown(name), left }).collect();
         pins.sort_by(|a, b| (&a.name, a.address).cmp(&(&b.name, b.address)));
         Ok(Usage { refused, refused_names, learned, pins })
     }
@@ -148,6 +148,11 @@ fn read(family: Family, told: &Told, member: &Member) -> Option<Tried> {
     })
 }
 
+/// A name as people and logs are shown it: who asks chooses its bytes, and a terminal or a shell may take them for something else.
+pub fn shown(name: &str) -> String {
+    name.escape_default().to_string()
+}
+
 /// The same place once.
 pub(super) fn merge(all: &mut Vec<Tried>, more: Vec<Tried>) {
     for tried in more {
@@ -186,11 +191,17 @@ mod tests {
                 tried("10.0.0.1", 17, 53, Some("db.corp")),
                 tried("2001:db8::1", 6, 22, None),
                 tried("192.0.2.9", 1, 0, None),
+                // Names that a shell or a policy would take for something else.
+                tried("192.0.2.10", 6, 1, Some(&shown("';reboot;'.org"))),
+                tried("192.0.2.11", 6, 1, Some("*.org")),
+                tried("192.0.2.12", 6, 1, Some("host")),
             ],
             ..Usage::default()
         };
         let lesson = usage.lesson();
-        assert_eq!(lesson, ["192.0.2.9", "[2001:db8::1]:tcp/22", "a.org:tcp/443", "db.corp:udp/53@private"]);
+        let plain = ["192.0.2.10:tcp/1", "192.0.2.11:tcp/1", "192.0.2.12:tcp/1", "192.0.2.9"];
+        let others = ["[2001:db8::1]:tcp/22", "a.org:tcp/443", "db.corp:udp/53@private"];
+        assert_eq!(lesson, [&plain[..], &others].concat());
         assert!(crate::Policy::read(crate::Stance::Deny, &lesson, &[], false).is_ok());
     }
 }

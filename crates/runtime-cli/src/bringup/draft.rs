@@ -7,7 +7,7 @@ use crate::ends::Mode;
 use crate::error::{Error, Result};
 use crate::store::{Container, Fresh, Saved};
 use crate::wording::{self, Who};
-use crate::{birth, hooks, log, notify, process, streams};
+use crate::{ahead, birth, hooks, log, notify, process, streams};
 use base::Undo;
 use cgroup::{Placed, Record};
 use oci::runtime::NamespaceKind;
@@ -85,6 +85,9 @@ impl Draft {
         self.settle(request, &newborn, streams)?;
         self.save(request, pid, streams)?;
         let mut beginning = newborn.furnish().map_err(|e| wording::create(&e, Who::Init))?;
+        if let Some(process) = request.process() {
+            ahead::read(&request.bundle.path, request.spec(), process);
+        }
         let master = milestones(request, &mut beginning, signals)?;
         tell_filter(request);
         log::debug(&format!("process {pid} is ready"));

@@ -59,10 +59,13 @@ fn forget(rows: &mut HashMap<Id, Row>, all: &[Listed]) {
 
 fn put(rows: &mut HashMap<Id, Row>, listed: &Listed, now: i64, text: &mut Vec<u8>) -> serde_json::Result<()> {
     let sentence = listed.look_at_state(|own| state::sentence(own, now));
-    if let Some(row) = rows.get(&listed.id()).filter(|row| row.mark == listed.mark()) {
+    // One that changes right now is shown as it is at one instant.
+    if let Some(row) = rows.get(&listed.id()).filter(|row| row.mark == listed.mark() && !listed.has_changed()) {
         return join(&row.parts, &sentence, text);
     }
-    let row = Row { mark: listed.mark(), parts: parts(summary::of(&listed.snapshot(), now))? };
+    let whole = summary::of(&listed.snapshot(), now);
+    let sentence = whole.status.clone();
+    let row = Row { mark: listed.mark(), parts: parts(whole)? };
     join(&row.parts, &sentence, text)?;
     rows.insert(listed.id(), row);
     Ok(())

@@ -14,11 +14,16 @@ use registry::Cancel;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 
 /// Lines that a slow reader may be behind before mere numbers are left out.
 const BEHIND: usize = 32;
+/// Lines that a reader may be behind before one who tells more than anybody may keep waits for him.
+const FAR_BEHIND: usize = 256;
+/// How often he looks whether the reader has caught up or gone.
+const LOOK: Duration = Duration::from_millis(5);
 /// Bytes of a piece of an archive.
 const PIECE: usize = 64 << 10;
 /// Pieces of an archive on their way.
@@ -41,7 +46,7 @@ impl Drop for Client {
     }
 }
 
-/// Writes the lines of a progress stream. Never waits for its reader.
+/// Writes the lines of a progress stream.
 #[derive(Debug, Clone)]
 pub struct Teller {
     lines: mpsc::UnboundedSender<Bytes>,
@@ -55,6 +60,15 @@ impl Teller {
         self.begun.store(true, Ordering::Release);
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let _ = self.lines.send(super::body::line(line));
+    }
+
+    /// A line of which there may be any number: waits for a reader who is far behind, so that they do not fill the memory. Only for
+    /// blocking threads.
+    pub fn pour<T: serde::Serialize>(&self, line: &T) {
+        while self.waiting.load(Ordering::Acquire) > FAR_BEHIND && !self.lines.is_closed() {
+            std::thread::park_timeout(LOOK);
+        }
+        self.tell(line);
     }
 
     /// A line that the next one of its kind makes old: left out when the reader is behind.
@@ -253,6 +267,20 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, BEHIND + 1);
+    }
+
+    #[test]
+    fn output_without_end_waits_for_its_reader_until_he_goes() {
+        let (lines, receive) = mpsc::unbounded_channel();
+        let teller = Teller { lines, waiting: Arc::default(), begun: Arc::default() };
+        let own = teller.clone();
+        let writer = std::thread::spawn(move || (0..FAR_BEHIND + 10).for_each(|number| own.pour(&number)));
+        while teller.waiting.load(Ordering::Acquire) <= FAR_BEHIND {
+            std::thread::yield_now();
+        }
+        assert!(!writer.is_finished());
+        drop(receive);
+        writer.join().expect("ended");
     }
 
     #[test]

@@ -86,7 +86,11 @@ impl Engine {
         undo.push(move || drop(house.groups.get(&name).remove()));
         let group = self.group_ahead(&record)?;
         let own = group.clone();
-        undo.push(move || drop(own.remove()));
+        undo.push(move || {
+            // A CRIU that was killed leaves what it had made so far.
+            let _ = own.kill();
+            drop(own.remove());
+        });
         self.keep_group(cell, &group);
         let root = self.mount_root(&record)?;
         let files = self.name_files(&mut record, &[])?;
@@ -318,6 +322,7 @@ impl Way<'_> {
         let mut ends = engine.join_networks(&self.record, &mut sandbox)?;
         let (id, joined) = (self.record.id, ends.clone());
         self.undo.push(move || engine.leave_networks(&id, &joined));
+        engine.police(&self.record, &ends)?;
         if self.record.config.network != NetworkMode::Host {
             network::set_parameters(sandbox.network.as_fd(), &self.sysctls)?;
         }

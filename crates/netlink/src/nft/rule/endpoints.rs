@@ -54,6 +54,8 @@ pub enum Whose {
     Local,
     /// Of all on a network.
     Broadcast,
+    /// Of whichever is nearest: a router's own at the first address of each of its IPv6 networks.
+    Anycast,
 }
 
 impl Rule<'_, '_> {
@@ -95,8 +97,12 @@ impl Rule<'_, '_> {
             a.be32(2, FIB_ADDRESS_TYPE);
             a.be32(3, FIB_BY_DESTINATION);
         });
-        // RTN_LOCAL, RTN_BROADCAST
-        let kind: u32 = if whose == Whose::Local { 2 } else { 3 };
+        // RTN_LOCAL, RTN_BROADCAST, RTN_ANYCAST
+        let kind: u32 = match whose {
+            Whose::Local => 2,
+            Whose::Broadcast => 3,
+            Whose::Anycast => 4,
+        };
         self.compare(EQUAL, &kind.to_ne_bytes())
     }
 

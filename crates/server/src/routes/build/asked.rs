@@ -35,8 +35,12 @@ pub fn request(app: &App, version: ApiVersion, query: &Query) -> Result<Request,
         pull: if query.flag("pull") { Pulling::Always } else { Pulling::Missing },
         order: Order::InTurn,
         steps: steps(app, version, query)?,
-        // Who may speak to this socket may have a container of any kind.
-        entitlements: Entitlements { host_network: Granted::Yes, insecure: Granted::Yes },
+        // Who may speak to this socket may have a container of any kind; who wrote the Dockerfile may be somebody else, and this
+        // door has no words to grant him all rights (CVE-2024-23653).
+        entitlements: Entitlements {
+            host_network: if query.get("networkmode") == "host" { Granted::Yes } else { Granted::No },
+            insecure: Granted::No,
+        },
         squash: if query.flag("squash") { Squash::Yes } else { Squash::No },
     })
 }

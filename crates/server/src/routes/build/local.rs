@@ -47,10 +47,10 @@ pub async fn post(
         let request = request(asked::request(&own, version, &query)?, &local);
         let builder = own.builder()?;
         let client = Local::of(&local)?;
-        let watch = |event: Event| {
-            if let Some(line) = told(event) {
-                teller.tell(&line);
-            }
+        let watch = |event: Event| match told(event) {
+            Some(line @ BuildEvent::Output { .. }) => teller.pour(&line),
+            Some(line) => teller.tell(&line),
+            None => {}
         };
         match builder.build(&request, (&client, &keys), &watch, &cancel) {
             Ok(built) => teller.tell(&BuildEvent::Built { image: built.image.to_string(), names: built.names }),
@@ -172,12 +172,35 @@ impl Sources for Local {
     }
 }
 
+/// How often one who waits for an agent's answer looks whether it is still wanted.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// An agent's socket.
 struct Socket(UnixStream);
 
 impl Agent for Socket {
     fn split(self: Box<Self>) -> std::io::Result<(Box<dyn Read + Send>, Box<dyn Write + Send>)> {
-        Ok((Box::new(self.0.try_clone()?), Box::new(self.0)))
+        self.0.set_read_timeout(Some(LOOK))?;
+        Ok((Box::new(self.0.try_clone()?), Box::new(Words(self.0))))
+    }
+}
+
+/// What is said to an agent; dropped, the agent sees that nothing more comes.
+struct Words(UnixStream);
+
+impl Write for Words {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(std::net::Shutdown::Write);
     }
 }
 

@@ -5,16 +5,19 @@ use crate::stream::begun::Teller;
 use api::types::Progress;
 use build::progress::{Cached, Event, StepInfo, Watch};
 use engine::Stream;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Bytes that a quiet build keeps for the case that it fails.
+const MOST_KEPT: usize = 4 << 20;
 
 /// Writes the stream of one build.
 pub struct Tale<'a> {
     teller: &'a Teller,
     /// Nothing but the image's id is told.
     quiet: bool,
-    /// Lines that a quiet build has not told.
-    kept: Mutex<Vec<Progress>>,
+    /// What a quiet build has not told.
+    kept: Mutex<Kept>,
     state: Mutex<State>,
 }
 
@@ -30,22 +33,41 @@ struct State {
     container: HashMap<usize, String>,
 }
 
+/// The end of what could have been told.
+#[derive(Default)]
+struct Kept {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn add(&mut self, text: String) {
+        self.bytes += text.len();
+        self.lines.push_back(text);
+        while self.bytes > MOST_KEPT {
+            let Some(first) = self.lines.pop_front() else { return };
+            self.bytes -= first.len();
+        }
+    }
+}
+
 impl<'a> Tale<'a> {
     pub fn new(teller: &'a Teller, quiet: bool) -> Tale<'a> {
         Tale { teller, quiet, kept: Mutex::default(), state: Mutex::default() }
     }
 
     fn stream(&self, text: impl Into<String>) {
+        let text = text.into();
         if self.quiet {
-            lock(&self.kept).push(line(text));
+            lock(&self.kept).add(text);
         } else {
-            self.teller.tell(&line(text));
+            self.teller.pour(&line(text));
         }
     }
 
     /// What a quiet build did not say, now that something went wrong.
     pub fn confess(&self) {
-        lock(&self.kept).drain(..).for_each(|line| self.teller.tell(&line));
+        lock(&self.kept).lines.drain(..).for_each(|text| self.teller.tell(&line(text)));
     }
 
     fn title(&self, state: &mut State, step: usize) {
