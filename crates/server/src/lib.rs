@@ -21,6 +21,7 @@ mod app;
 mod auth;
 mod config_file;
 mod conn;
+mod crowd;
 mod defaults;
 mod diary;
 mod filters;

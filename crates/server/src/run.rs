@@ -268,6 +268,7 @@ async fn listen(
         router: routes::router(app.clone()),
         limits: Limits::default(),
         meter: app.meter().clone(),
+        crowd: Arc::default(),
         experimental: options.experimental,
     };
     let mut open = Open { tasks: Vec::new(), files: Files(Vec::new()) };

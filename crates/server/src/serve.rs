@@ -1,6 +1,7 @@
 //! One HTTP connection: the version is taken off the path, the body is read, the router answers, every answer gets its headers.
 
 use crate::conn::Conn;
+use crate::crowd::Crowd;
 use crate::metrics::Meter;
 use crate::routes;
 use crate::spelling;
@@ -24,7 +25,7 @@ use tower::ServiceExt;
 use tracing::Instrument;
 
 /// How long after its first request a client is watched: most are answered and gone by then.
-const SOON: Duration = Duration::from_millis(200);
+const SOON: Duration = Duration::from_millis(20);
 
 /// What one client may take of the engine before it has said anything of use.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +62,7 @@ pub struct Door {
     pub router: Router,
     pub limits: Limits,
     pub meter: Arc<Meter>,
+    pub crowd: Arc<Crowd>,
     /// Told with every answer.
     pub experimental: bool,
 }
@@ -68,6 +70,7 @@ pub struct Door {
 /// Serves one connection until it is closed or hijacked.
 pub async fn connection(conn: Conn, door: Door) {
     let limits = door.limits;
+    let _guest = door.crowd.enter();
     let asker = Asker::of(&conn);
     let (spoke, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
     let heard = (spoke.clone(), asked.clone());
@@ -235,7 +238,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let limits = Limits { header: Duration::from_millis(100), ..Limits::default() };
         let router = Router::new().route("/_ping", axum::routing::get(|| async { "OK" }));
-        let door = Door { router, limits, meter: Arc::default(), experimental: false };
+        let door = Door { router, limits, meter: Arc::default(), crowd: Arc::default(), experimental: false };
         (theirs, tokio::spawn(connection(Conn::Unix(ours), door)))
     }
 

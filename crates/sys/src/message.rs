@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -62,6 +62,15 @@ pub fn recv_with_fds(
         return Err(io::ErrorKind::InvalidData.into());
     }
     Ok(message.bytes)
+}
+
+/// Memory in bytes that what was sent takes up until the other end of a unix stream has read it (SIOCOUTQ, Linux 3.5): zero when it
+/// has read all.
+pub fn unread(socket: BorrowedFd<'_>) -> io::Result<libc::c_int> {
+    let mut waiting = 0;
+    // SAFETY: SIOCOUTQ (TIOCOUTQ) writes one int, and `waiting` is one that lives until the call is over.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut waiting) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(waiting) }
 }
 
 #[cfg(test)]

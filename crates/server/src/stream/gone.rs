@@ -2,7 +2,7 @@
 
 use crate::conn::Conn;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -28,7 +28,20 @@ impl Watch {
             self.0.forget_readiness(Interest::WRITABLE);
         }
     }
+
+    /// Returns when the client has read all that was sent, or reads nothing for a while. Over tcp only the other machine knows.
+    pub async fn has_read(&self) {
+        let Conn::Unix(socket) = &self.0 else { return };
+        let unread = || sys::message::unread(socket.as_fd()).is_ok_and(|bytes| bytes > 0);
+        let patience = tokio::time::Instant::now() + READS_NOTHING;
+        while unread() && tokio::time::Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
 }
+
+/// How long a client may leave an answer's header unread before output follows it all the same.
+const READS_NOTHING: Duration = Duration::from_secs(1);
 
 /// A client that waits for an answer, watched by a descriptor of its connection. One that closed only its sending side, as `nc`
 /// does at the end of its input, gets its answer.
@@ -95,6 +108,20 @@ mod tests {
         assert!(early.is_err(), "half-closed is not gone");
         drop(theirs);
         tokio::time::timeout(Duration::from_secs(30), watch.gone()).await.expect("gone");
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_is_read_before_more_follows() {
+        let (mut ours, mut theirs) = tokio::net::UnixStream::pair().expect("a pair");
+        ours.write_all(b"header").await.expect("sent");
+        let watch = Watch::new(&Conn::Unix(ours)).expect("a watch");
+        let reading = watch.has_read();
+        tokio::pin!(reading);
+        assert!(futures_util::poll!(&mut reading).is_pending());
+        let mut header = [0; 6];
+        tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut header).await.expect("read");
+        reading.await;
+        assert_eq!(sys::message::unread(theirs.as_fd()).expect("a number"), 0);
     }
 
     #[tokio::test]

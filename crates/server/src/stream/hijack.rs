@@ -147,7 +147,7 @@ impl Streams {
 /// Answers with 101 and goes on with what `begin` gives on the bare connection. A client that did not ask to upgrade gets 200
 /// and the output as an ordinary body: HTTP leaves no way for its input.
 ///
-/// `begin` runs after the answer: some clients throw away what arrives together with the answer's header.
+/// `begin` runs after the answer, and output waits until its header was read: some clients throw away what arrives together with it.
 pub fn answer<F>(parts: &mut Parts, version: ApiVersion, framing: Framing, begin: F) -> Response
 where
     F: Future<Output = Streams> + Send + 'static,
@@ -211,7 +211,7 @@ async fn carry(upgraded: Upgraded, streams: Streams) {
     let (read, write) = tokio::io::split(conn);
     let Streams { framing, output, input, keys, on_detach, last } = streams;
     let feed = feed(read, parts.read_buf, Typing { input, keys });
-    let show = show(write, output, framing, last);
+    let show = show(write, output, framing, last, &watch);
     tokio::pin!(feed, show);
     tokio::select! {
         write = &mut show => {
@@ -295,9 +295,18 @@ async fn feed(mut read: ReadHalf<Conn>, first: Bytes, mut typing: Typing) -> End
 }
 
 /// Writes the process's output to the client. `None`: the client is gone.
-async fn show(mut write: WriteHalf<Conn>, mut output: Source, framing: Framing, last: Last) -> Option<WriteHalf<Conn>> {
-    while let Some(bytes) = gather(&mut output, framing).await {
+async fn show(
+    mut write: WriteHalf<Conn>,
+    mut output: Source,
+    framing: Framing,
+    last: Last,
+    watch: &Watch,
+) -> Option<WriteHalf<Conn>> {
+    let mut next = gather(&mut output, framing).await;
+    watch.has_read().await;
+    while let Some(bytes) = next {
         write.write_all(&bytes).await.ok()?;
+        next = gather(&mut output, framing).await;
     }
     if let Some(bytes) = last.say() {
         write.write_all(&bytes).await.ok()?;
