@@ -9,8 +9,8 @@ cd $DATA/../cp && docker cp folder-link box:/as-link && docker cp box:/as-link -
 cd $DATA/../cp && docker cp -L folder-link box:/as-folder && docker cp box:/as-folder - | tar -t
 cd $DATA/../cp && docker cp tree/one box:/no/such/place
 cd $DATA/../cp && docker cp tree/one box:/renamed && docker cp box:/renamed - | tar -t
-cd $DATA/../cp && docker cp tree/one box:/folder/ 2>&1 | tail -1
-cd $DATA/../cp && docker cp tree box:/renamed 2>&1 | tail -1
+cd $DATA/../cp && docker cp tree/one box:/folder/ 2>&1 | grep -v ^time= | tail -1
+cd $DATA/../cp && docker cp tree box:/renamed 2>&1 | grep -v ^time= | tail -1
 cd $DATA/../cp && docker cp no-such-file box:/ 2>&1 | sed 's,/.*/cp/,,'
 cd $DATA/../cp && docker cp tree/one box:/bound
 cd $DATA/../cp && docker cp tree/one box:/vol && docker run --rm -v vol:/v busybox cat /v/one
