@@ -80,6 +80,23 @@ pub struct Image {
     pub tagged_at: String,
 }
 
+impl Image {
+    /// One of which only the id is known.
+    pub fn nameless(id: Digest) -> Image {
+        Image {
+            id,
+            manifest: id,
+            tags: Vec::new(),
+            digests: Vec::new(),
+            config: oci::image::Image::default(),
+            lowers: Vec::new(),
+            size: 0,
+            parent: None,
+            tagged_at: String::new(),
+        }
+    }
+}
+
 /// What a removal did, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removed {

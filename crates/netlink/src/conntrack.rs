@@ -110,22 +110,28 @@ impl Socket {
             if sorts.is_empty() {
                 continue;
             }
-            let mut list = Batch::new();
-            list.push("list the tracked flows", (CT_GET, DUMP), &family, |_| {});
-            let mut names = Vec::new();
-            self.ask(&mut list, |body| {
-                let flow = Reader::behind(body, HEADER);
-                if sorts.iter().any(|sort| sort.matches(flow)) {
-                    names.extend(flow.find(TUPLE_ORIG).map(<[u8]>::to_vec));
-                }
-            })?;
-            for name in names {
-                let mut batch = Batch::new();
-                batch.push("forget a flow", (CT_DELETE, 0), &family, |a| a.nest_behind(TUPLE_ORIG, &name, |_| {}));
-                match self.run(&mut batch) {
-                    Err(e) if !e.is_absent() => return Err(e),
-                    _ => {}
-                }
+            self.forget_where(family, |flow| sorts.iter().any(|sort| sort.matches(flow)))?;
+        }
+        Ok(())
+    }
+
+    /// Looks at every flow of a family, and forgets those that are meant. One that ended meanwhile is no error.
+    fn forget_where(&mut self, family: [u8; 4], is_meant: impl Fn(Reader<'_>) -> bool) -> Result<(), Error> {
+        let mut list = Batch::new();
+        list.push("list the tracked flows", (CT_GET, DUMP), &family, |_| {});
+        let mut names = Vec::new();
+        self.ask(&mut list, |body| {
+            let flow = Reader::behind(body, HEADER);
+            if is_meant(flow) {
+                names.extend(flow.find(TUPLE_ORIG).map(<[u8]>::to_vec));
+            }
+        })?;
+        for name in names {
+            let mut batch = Batch::new();
+            batch.push("forget a flow", (CT_DELETE, 0), &family, |a| a.nest_behind(TUPLE_ORIG, &name, |_| {}));
+            match self.run(&mut batch) {
+                Err(e) if !e.is_absent() => return Err(e),
+                _ => {}
             }
         }
         Ok(())

@@ -1,8 +1,8 @@
 # The classic builder: what an image is like, what goes wrong and how that is said.
-printf 'FROM busybox\nARG WHO=nobody\nENV A=b C="d e"\nWORKDIR /work\nRUN echo $WHO > made\nLABEL x=y z="1 2"\nEXPOSE 80 90/udp\nVOLUME /v\nUSER 7\nSTOPSIGNAL SIGINT\nENTRYPOINT ["cat"]\nCMD ["/work/made"]\n' | DOCKER_BUILDKIT=0 docker build -q -t one --build-arg WHO=me --label l=m - | cut -c1-7
+printf 'FROM busybox\nARG WHO=nobody\nENV A=b C="d e"\nWORKDIR /app\nRUN echo $WHO > made\nLABEL x=y z="1 2"\nEXPOSE 80 90/udp\nVOLUME /v\nUSER 7\nSTOPSIGNAL SIGINT\nENTRYPOINT ["cat"]\nCMD ["/app/made"]\n' | DOCKER_BUILDKIT=0 docker build -q -t one --build-arg WHO=me --label l=m - | cut -c1-7
 docker run --rm one
 docker image inspect -f '{{json .Config.Env}} {{.Config.WorkingDir}} {{json .Config.Labels}} {{json .Config.ExposedPorts}} {{json .Config.Volumes}} {{.Config.User}} {{.Config.StopSignal}} {{json .Config.Entrypoint}} {{json .Config.Cmd}}' one
-docker run --rm --entrypoint sh one -c 'stat -c "%a %u:%g" /work /work/made; id -u; pwd'
+docker run --rm --entrypoint sh one -c 'stat -c "%a %u:%g" /app /app/made; id -u; pwd'
 printf 'FROM one\nENTRYPOINT cat /etc/passwd | wc -l\n' | DOCKER_BUILDKIT=0 docker build -q -t two - | cut -c1-7
 docker image inspect -f '{{json .Config.Entrypoint}} {{json .Config.Cmd}}' two
 printf 'FROM busybox\nSHELL ["/bin/sh","-ec"]\nHEALTHCHECK --interval=5s --retries=2 CMD true\nRUN false || echo seen > /s\nCMD cat /s\n' | DOCKER_BUILDKIT=0 docker build -q -t three - | cut -c1-7

@@ -34,8 +34,8 @@ fn docker_build(stage: &Stage, words: &[&str]) -> it::Output {
 #[test]
 fn docker_builds_and_the_image_runs() {
     let stage = Stage::new();
-    let text = "FROM busybox AS first\nARG WHO=nobody\nWORKDIR /work\nRUN echo made for $WHO > made; echo loud >&2\n\
-        COPY . /ctx/\nFROM busybox\nCOPY --from=first /work/made /made\nCOPY --from=first --chown=7:8 /ctx /ctx\n\
+    let text = "FROM busybox AS first\nARG WHO=nobody\nWORKDIR /app\nRUN echo made for $WHO > made; echo loud >&2\n\
+        COPY . /ctx/\nFROM busybox\nCOPY --from=first /app/made /made\nCOPY --from=first --chown=7:8 /ctx /ctx\n\
         ENV A=b\nEXPOSE 80\nUSER 7\nCMD [\"cat\", \"/made\"]\n";
     let context =
         folder(&stage, "c", &[("Dockerfile", text), ("a/b.txt", "x"), ("skip.log", "x"), (".dockerignore", "*.log\n")]);

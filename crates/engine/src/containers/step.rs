@@ -44,7 +44,7 @@ impl Engine {
         settle: &dyn Fn(&std::path::Path) -> std::io::Result<()>,
     ) -> Result<StepEnd> {
         let Step { config, image, cancel } = step;
-        let id = self.create_of(None, config, &nameless(image))?.id;
+        let id = self.create_of(None, config, &image::Image::nameless(image))?.id;
         let _gone = Gone { engine: self, id };
         tell(StepNews::Begun(id));
         let name = id.to_string();
@@ -97,21 +97,6 @@ async fn unless<T>(cancel: &Cancel, coming: impl Future<Output = T>) -> Result<T
     tokio::select! {
         done = coming => Ok(done),
         () = cancel.cancelled() => Err(registry::Error::Cancelled.into()),
-    }
-}
-
-/// An image of which only the id is known.
-fn nameless(id: Digest) -> image::Image {
-    image::Image {
-        id,
-        manifest: id,
-        tags: Vec::new(),
-        digests: Vec::new(),
-        config: oci::image::Image::default(),
-        lowers: Vec::new(),
-        size: 0,
-        parent: None,
-        tagged_at: String::new(),
     }
 }
 

@@ -97,18 +97,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     fn image(digit: &str) -> Image {
-        let id: Digest = format!("sha256:{}", digit.repeat(64)).parse().expect("a digest");
-        Image {
-            id,
-            manifest: id,
-            tags: Vec::new(),
-            digests: Vec::new(),
-            config: oci::image::Image::default(),
-            lowers: Vec::new(),
-            size: 0,
-            parent: None,
-            tagged_at: String::new(),
-        }
+        Image::nameless(format!("sha256:{}", digit.repeat(64)).parse().expect("a digest"))
     }
 
     #[test]
