@@ -5,12 +5,22 @@
 //! what is around a page that is missing is read with it. A crate that is not in the list is only slower to find. Is anything missing?
 //! `perf record -e filemap:mm_filemap_add_to_page_cache` after `echo 3 >/proc/sys/vm/drop_caches` tells which parts of the file were read.
 
+mod libc_start;
+
 use std::path::PathBuf;
 use std::{env, fs};
 
 /// Objects and archives that a container's start runs through, as the linker names them.
-const START: &[&str] =
-    &["*/deps/dhow-*.rcgu.o", "*/rustlib/*", "*/libc.a*", "*/libm.a*", "*/libm-2*", "*/libgcc*", "*/crt*.o"];
+const START: &[&str] = &[
+    "*/deps/dhow-*.rcgu.o",
+    "*/rustlib/*",
+    "*/libdhow_start.a*",
+    "*/libc.a*",
+    "*/libm.a*",
+    "*/libm-2*",
+    "*/libgcc*",
+    "*/crt*.o",
+];
 
 /// And crates.
 const START_CRATES: &[&str] = &[
@@ -54,11 +64,17 @@ const REGISTER: [&str; 2] = ["__register_frame_info", "__deregister_frame_info"]
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=libc_start.rs");
     // Tried with the linker of this target alone; others keep their own layout.
     if env::var("PROFILE").as_deref() != Ok("release") || env::var("CARGO_CFG_TARGET_ARCH").as_deref() != Ok("x86_64") {
         return;
     }
-    let script = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("layout.ld");
+    let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    let is_static = env::var("CARGO_CFG_TARGET_FEATURE").is_ok_and(|all| all.split(',').any(|one| one == "crt-static"));
+    if is_static && env::var("CARGO_CFG_TARGET_ENV").as_deref() == Ok("gnu") && env::var("HOST") == env::var("TARGET") {
+        libc_start::link(&folder);
+    }
+    let script = folder.join("layout.ld");
     if let Err(e) = fs::write(&script, layout()) {
         println!("cargo::error=cannot write {}: {e}", script.display());
         return;

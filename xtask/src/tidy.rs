@@ -3,7 +3,7 @@
 use crate::suite::root;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// Crates by level: calls go down.
 const LEVELS: &[(&str, &[&str])] = &[
@@ -14,7 +14,7 @@ const LEVELS: &[(&str, &[&str])] = &[
     ),
     ("nouns", &["content", "layer", "image", "volume", "network", "container", "logs", "runtime", "keeper"]),
     ("use cases", &["engine", "build"]),
-    ("doors", &["api", "server", "cli", "registry-server", "runtime-cli"]),
+    ("doors", &["api", "buildkit", "server", "cli", "registry-server", "runtime-cli"]),
     ("outside", &["dhow", "xtask", "it", "compat", "oci-tests", "floor"]),
 ];
 
@@ -32,6 +32,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("keeper", "logs"),
     ("build", "engine"),
     ("server", "api"),
+    ("server", "buildkit"),
     ("registry-server", "api"),
     ("cli", "api"),
 ];
@@ -72,6 +73,7 @@ fn arrows() -> Result<Vec<String>, String> {
         .current_dir(root())
         .output()
         .map_err(|e| format!("cannot run cargo metadata: {e}"))?;
+    said(&output, "cargo metadata")?;
     let metadata: serde_json::Value =
         serde_json::from_slice(&output.stdout).map_err(|e| format!("cannot read cargo metadata: {e}"))?;
     let mut wrong = Vec::new();
@@ -103,8 +105,17 @@ fn files() -> Result<Vec<PathBuf>, String> {
         .current_dir(root())
         .output()
         .map_err(|e| format!("cannot run git: {e}"))?;
+    said(&output, "git ls-files")?;
     let files = String::from_utf8_lossy(&output.stdout).lines().map(PathBuf::from).collect::<Vec<_>>();
     Ok(files.into_iter().filter(|file| root().join(file).is_file()).collect())
+}
+
+/// What a program says counts only if it succeeded: an empty list would be in order.
+fn said(output: &Output, command: &str) -> Result<(), String> {
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{command} failed: {}", String::from_utf8_lossy(&output.stderr).trim_end())),
+    }
 }
 
 fn file_rules(file: &Path, text: &str) -> Vec<String> {
@@ -128,4 +139,16 @@ fn file_rules(file: &Path, text: &str) -> Vec<String> {
         wrong.push(format!("{shown}: `unsafe` stands in crates/sys only"));
     }
     wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_failed_has_said_nothing() {
+        let output = |line| Command::new("sh").args(["-c", line]).output().expect("a shell");
+        assert_eq!(said(&output("echo file.rs"), "x"), Ok(()));
+        assert_eq!(said(&output("echo no repository >&2; exit 128"), "x"), Err("x failed: no repository".to_owned()));
+    }
 }

@@ -36,7 +36,7 @@ pub use copy_in::{Destination, Renamed, Replacing, copy_in};
 pub use decompress::{Compression, Decompressed, decompress, decompress_any};
 pub use entry::{Entry, EntryKind, Extent, Sparse, Time};
 pub use extract::{Unpacked, extract};
-pub use pack::{Packing, Whiteouts, copy_out, is_made_up, pack, pack_without};
+pub use pack::{Packing, Times, Whiteouts, copy_out, is_made_up, pack, pack_chosen, pack_together, pack_without};
 pub use path::normal;
 pub use reader::Reader;
 

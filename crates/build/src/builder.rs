@@ -1,17 +1,22 @@
 //! The builder of an engine: its cache, and the way through a build.
 
-use crate::cache::{self, Prune, Pruned, Record, RecordKind, flight::Flights};
-use crate::context::{Memo, Sources};
+use crate::cache::exchange::{Asking, Taken};
+use crate::cache::{self, Disk, Layered, Prune, Pruned, Record, RecordKind, Upkeep, flight::Flights};
+use crate::context::{KeptFolder, KeptFolders, Memo, Sources};
+use crate::export::Export;
+use crate::inquire::Remarks;
+use crate::lanes;
 use crate::mounts::Mounts;
+use crate::output::{Exported, NoSink, Output, Sink};
 use crate::progress::Watch;
 use crate::request::{Keys, Request};
 use crate::solve::{Build, lock};
-use crate::{Error, Result, export};
+use crate::solved::{Solved, StoreOf};
+use crate::{Error, Result};
 use base::Digest;
-use dockerfile::{BuildArguments, Globals};
 use engine::Engine;
 use registry::Cancel;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -33,24 +38,30 @@ pub(crate) struct House {
     pub memo: Memo,
     pub flights: Flights,
     pub mounts: Mounts,
+    /// Contexts that were sent.
+    pub kept: Arc<KeptFolders>,
     /// Builds that go on.
     busy: Mutex<usize>,
-}
-
-/// What a build came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Built {
-    pub image: Digest,
-    /// The names that it got, as people write them.
-    pub names: Vec<String>,
+    upkeep: Mutex<Upkeep>,
 }
 
 /// One build that goes on.
-struct Going<'a>(&'a House);
+#[derive(Debug)]
+pub(crate) struct Going(Arc<House>);
 
-impl Drop for Going<'_> {
+impl Going {
+    fn new(house: &Arc<House>) -> Going {
+        *lock(&house.busy) += 1;
+        Going(house.clone())
+    }
+}
+
+impl Drop for Going {
     fn drop(&mut self) {
         *lock(&self.0.busy) -= 1;
+        self.0.memo.save();
+        // The cache grows with every build.
+        Builder { house: self.0.clone() }.keep_budget();
     }
 }
 
@@ -93,11 +104,13 @@ impl Builder {
         make.create(&folder).map_err(Error::io(format!("make {}", folder.display())))?;
         let house = House {
             mounts: Mounts::new(folder.join("mounts")),
+            kept: Arc::new(KeptFolders::open(folder.join("kept"))),
+            memo: Memo::at(folder.join("contents")),
             folder,
             cache: Mutex::default(),
-            memo: Memo::default(),
             flights: Flights::default(),
             busy: Mutex::default(),
+            upkeep: Mutex::default(),
             engine,
         };
         for left in [house.contexts(), house.private()] {
@@ -111,6 +124,10 @@ impl Builder {
         Ok(Builder { house: Arc::new(house) })
     }
 
+    pub(crate) fn house(&self) -> &House {
+        &self.house
+    }
+
     pub fn engine(&self) -> &Engine {
         &self.house.engine
     }
@@ -120,74 +137,140 @@ impl Builder {
         self.house.contexts()
     }
 
+    /// The folder of a context that a client sends, by what he calls it: as the last build of it left it.
+    pub fn kept(&self, key: &str, description: &str) -> Result<KeptFolder> {
+        self.house.kept.take(key, description)
+    }
+
+    /// What is known of contents.
+    pub fn memo(&self) -> &Memo {
+        &self.house.memo
+    }
+
     /// A client's repository as a context, `None` when the address is not that of one.
     pub fn repository(&self, address: &str, cancel: &Cancel) -> Result<Option<crate::context::Folder>> {
         crate::ops::repository(&self.house.contexts(), address, cancel)
     }
 
-    /// Builds an image. Not for a thread of the async runtime.
+    /// Builds, and puts the result where it is to be. Not for a thread of the async runtime.
     pub fn build(
+        &self,
+        (request, output): (&Request, &Output),
+        (sources, keys): (&dyn Sources, &dyn Keys),
+        watch: &dyn Watch,
+        cancel: &Cancel,
+    ) -> Result<Exported> {
+        let solved = self.solve(request, (sources, keys), watch, cancel)?;
+        self.export(&solved, output, (&NoSink, keys), watch, cancel)
+    }
+
+    /// Does all steps; nothing gets a name yet. Not for a thread of the async runtime.
+    pub fn solve(
         &self,
         request: &Request,
         (sources, keys): (&dyn Sources, &dyn Keys),
         watch: &dyn Watch,
         cancel: &Cancel,
-    ) -> Result<Built> {
-        let house = &*self.house;
-        let store = house.engine.image_store();
-        *lock(&house.busy) += 1;
-        let going = Going(house);
-        // What the build stands on and what it makes stays until the image has it.
-        let _held = store.hold();
+    ) -> Result<Solved> {
+        let house = &self.house;
+        let going = Going::new(house);
+        // What the build stands on and what it makes stays until something has it.
+        let held = image::Held::of(StoreOf(house.engine.clone()));
+        let mut solved = Solved::new(house, request, (going, held));
         let file = dockerfile::parse(&request.dockerfile)?;
-        let machine = image::machine_platform();
-        let arguments = BuildArguments {
-            values: request.arguments.clone(),
-            target: request.platform.clone().unwrap_or_else(|| machine.clone()),
-            build: machine,
-            stage: request.target.clone(),
-        };
-        let globals = Arc::new(Globals::new(&file, &arguments)?);
-        let build = Build::new((house, request), (&file, &globals), (sources, keys), watch, cancel)?;
-        let state = build.run()?;
-        let built = export::image(&build, &state)?;
-        drop(going);
-        self.keep_budget();
-        Ok(built)
+        let remarks = Remarks::of((house, request), &file, (sources, cancel), watch)?;
+        let watch = &remarks;
+        let (builds, steps) = Build::all((house, request), &file, (sources, keys), watch, cancel)?;
+        for (build, state) in builds.iter().zip(lanes::run(&builds, steps)?) {
+            solved.add(build, &state)?;
+        }
+        Ok(solved)
+    }
+
+    /// Puts a result somewhere; may be done several times for several outputs. Not for a thread of the async runtime.
+    pub fn export(
+        &self,
+        solved: &Solved,
+        output: &Output,
+        (sink, keys): (&dyn Sink, &dyn Keys),
+        watch: &dyn Watch,
+        cancel: &Cancel,
+    ) -> Result<Exported> {
+        Export { solved, output, sink, keys, watch, cancel }.run()
+    }
+
+    /// Takes what a build came to where other engines find it; BuildKit's answer. A client that lends no folders has no sources. Not
+    /// for a thread of the async runtime.
+    pub fn export_cache(
+        &self,
+        solved: &Solved,
+        export: &cache::Export,
+        (sources, keys): (&dyn Sources, &dyn Keys),
+        watch: &dyn Watch,
+        cancel: &Cancel,
+    ) -> Result<BTreeMap<String, String>> {
+        // It is in the images.
+        if export.kind == cache::ExchangeKind::Inline {
+            return Ok(BTreeMap::new());
+        }
+        let products = solved.results();
+        let mut seen = HashSet::new();
+        let steps = products.iter().flat_map(|product| &product.steps).filter(|step| seen.insert(step.key));
+        let steps: Vec<_> = steps.cloned().collect();
+        let far: Vec<_> = products.iter().map(|product| product.recall.far.clone()).collect();
+        let result = products.iter().flat_map(|product| product.layers.iter().copied()).collect();
+        let scratch = self.house.contexts();
+        let taken = Taken { steps: &steps, result: &result, far: &far, scratch: &scratch };
+        let asking = Asking { engine: &self.house.engine, sources, keys, cancel };
+        let store = self.house.cache()?;
+        crate::cache::exchange::export(export, &taken, (&asking, &store), watch)
     }
 
     /// What the cache keeps.
     pub fn usage(&self) -> Result<Vec<Record>> {
-        let of_images = self.house.engine.image_store().layers_of_images();
-        let layers = self.house.cache()?.layers(&of_images)?;
+        let (layers, _) = self.layers()?;
         let mut records: Vec<Record> = layers.into_iter().map(|layered| layered.record).collect();
         records.extend(self.house.mounts.records());
+        records.extend(self.house.kept.records());
         records.sort_by_key(|record| record.used_at);
         Ok(records)
+    }
+
+    /// The layers of the cache: those that are here, and those that are only named.
+    fn layers(&self) -> Result<(Vec<Layered>, Vec<Layered>)> {
+        let store = self.house.engine.image_store();
+        let all = self.house.cache()?.layers(&store.layers_of_images())?;
+        Ok(all.into_iter().partition(|layered| store.layers().has(&layered.diff_id)))
     }
 
     /// Lets go of what the cache keeps, unless a build uses it.
     pub fn prune(&self, prune: &Prune) -> Result<Pruned> {
         let busy = lock(&self.house.busy);
         let store = self.house.engine.image_store();
-        let of_images = store.layers_of_images();
         let cache = self.house.cache()?;
-        let layers = cache.layers(&of_images)?;
+        let (layers, named) = self.layers()?;
         let mut records: Vec<Record> = layers.iter().map(|layered| layered.record.clone()).collect();
         records.extend(self.house.mounts.records());
+        records.extend(self.house.kept.records());
         records.sort_by_key(|record| record.used_at);
         // Layers of a build that goes on are known to it alone.
         if *busy > 0 {
-            records.retain(|record| record.kind == RecordKind::Mount);
+            records.retain(|record| record.kind != RecordKind::Layer);
         }
-        let chosen = prune.chosen(&records);
-        let gone: Vec<Digest> = layers
+        let chosen = prune.chosen(&records, self.disk().free);
+        let mut gone: Vec<Digest> = layers
             .iter()
             .filter(|layered| chosen.contains(&layered.record.id))
             .map(|layered| layered.diff_id)
             .collect();
-        if !gone.is_empty() || (prune.all && prune.keep.is_none()) {
-            let lines = if prune.keep.is_none() { prune.unused_since } else { Some(0) };
+        // Steps that changed no file go with everything else.
+        let is_limited = prune.space != cache::Space::default() || !prune.filters.is_empty();
+        if !is_limited && *busy == 0 {
+            let is_old = |layered: &&Layered| prune.unused_since.is_none_or(|since| layered.record.used_at < since);
+            gone.extend(named.iter().filter(is_old).map(|layered| layered.diff_id));
+        }
+        if !gone.is_empty() || (prune.all && !is_limited) {
+            let lines = if is_limited { Some(0) } else { prune.unused_since };
             cache.forget_layers(&gone, lines)?;
         }
         // Layers of steps that were done anew since, and of builds that were killed before the cache had them.
@@ -201,8 +284,10 @@ impl Builder {
         store.unpin(gone.iter().copied().chain(unknown));
         let mut pruned = Pruned::default();
         for record in records.iter().filter(|record| chosen.contains(&record.id)) {
-            if record.kind == RecordKind::Mount {
-                self.house.mounts.remove(&record.id);
+            match record.kind {
+                RecordKind::Mount => self.house.mounts.remove(&record.id),
+                RecordKind::Context => self.house.kept.remove(&record.id),
+                RecordKind::Layer => {}
             }
             // The bytes of a layer that an image has stay.
             if record.shared == cache::Kept::No {
@@ -216,19 +301,36 @@ impl Builder {
 
     /// The cache grows with every build: what was not used for longest goes.
     fn keep_budget(&self) {
-        let keep = self.budget();
-        if let Err(error) = self.prune(&Prune { keep: Some(keep), ..Prune::default() }) {
-            tracing::warn!("cannot keep the build cache small: {}", base::chain(&error));
+        let disk = self.disk();
+        for prune in lock(&self.house.upkeep).prunes(self.budget(disk), disk) {
+            if let Err(error) = self.prune(&prune) {
+                tracing::warn!("cannot keep the build cache small: {}", base::chain(&error));
+            }
         }
     }
 
+    /// When the cache is made smaller by itself, from now on.
+    pub fn set_upkeep(&self, upkeep: Upkeep) {
+        *lock(&self.house.upkeep) = upkeep;
+    }
+
+    /// The rules by which it is.
+    pub fn policies(&self) -> Vec<cache::Policy> {
+        lock(&self.house.upkeep).policies(self.budget(self.disk()))
+    }
+
     /// Bytes that the cache may take up beside images: a tenth of the disk, at least 2 GB, and no more than images may.
-    fn budget(&self) -> u64 {
+    fn budget(&self, disk: Disk) -> u64 {
         const LEAST: u64 = 2 << 30;
-        let settings = self.house.engine.settings();
-        let disk =
-            rustix::fs::statvfs(&settings.data_root).map_or(0, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
-        let tenth = (disk / 10).max(LEAST);
-        settings.disk_budget.map_or(tenth, |budget| budget.min(tenth))
+        let tenth = (disk.total / 10).max(LEAST);
+        self.house.engine.settings().disk_budget.map_or(tenth, |budget| budget.min(tenth))
+    }
+
+    fn disk(&self) -> Disk {
+        let found = rustix::fs::statvfs(&self.house.engine.settings().data_root);
+        found.map_or(Disk::default(), |disk| Disk {
+            total: disk.f_blocks.saturating_mul(disk.f_frsize),
+            free: disk.f_bavail.saturating_mul(disk.f_frsize),
+        })
     }
 }

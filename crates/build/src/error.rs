@@ -34,8 +34,14 @@ pub enum Error {
     NoAgent(String),
     #[error("{0} is not allowed: the client did not grant it")]
     NotEntitled(&'static str),
+    /// A layer that a cache names and nobody has; the step that came to it is done again.
+    #[error("layer {0} of an imported cache is not to be had")]
+    Lost(base::Digest),
     #[error("the build was cancelled")]
     Cancelled,
+    /// A stage is another one for each platform. Never seen outside.
+    #[error("the stage differs between platforms")]
+    Apart,
     /// A failure at a place of the Dockerfile.
     #[error("{title}")]
     Step { title: String, lines: Lines, source: Box<Error> },
@@ -99,7 +105,12 @@ impl Kinded for Error {
             Error::NoSource { .. } | Error::NoSecret(_) | Error::NoAgent(_) => Kind::NotFound,
             Error::NotEntitled(_) => Kind::Denied,
             Error::Fetch { .. } => Kind::Unavailable,
-            Error::Exit { .. } | Error::Cache { .. } | Error::Cancelled | Error::Step { .. } => Kind::Internal,
+            Error::Exit { .. }
+            | Error::Lost(_)
+            | Error::Cache { .. }
+            | Error::Cancelled
+            | Error::Apart
+            | Error::Step { .. } => Kind::Internal,
             Error::Io { source, .. } => Kinded::kind(source),
             Error::Engine(error) => error.kind(),
             Error::Image(error) => error.kind(),

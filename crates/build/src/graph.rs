@@ -55,7 +55,8 @@ pub(crate) fn earlier_or_number(file: &Dockerfile, stage: usize, name: &str) -> 
     earlier(file, stage, name).or_else(|| name.parse().ok().filter(|number| *number < stage))
 }
 
-fn uses(file: &Dockerfile, globals: &Globals, stage: usize) -> Result<Vec<usize>> {
+/// The stages that a stage needs.
+pub(crate) fn uses(file: &Dockerfile, globals: &Globals, stage: usize) -> Result<Vec<usize>> {
     let own = &file.stages[stage];
     let mut found: Vec<usize> = earlier(file, stage, &globals.from(own)?.name).into_iter().collect();
     for step in &own.steps {
@@ -81,6 +82,7 @@ fn infos(number: usize, stage: &Stage, globals: &Globals) -> Result<Vec<StepInfo
     let info = |written: &dockerfile::Written, place: Option<usize>, title: String| StepInfo {
         stage: number,
         stage_name: stage.name.clone(),
+        platform: None,
         place: place.map(|place| (place, total)),
         title,
         code: written.code.clone(),

@@ -17,21 +17,32 @@
 //! Where to start: `builder.rs` is the way in, `solve.rs` the walk through stages and steps, `ops/` has a file for each sort of step.
 #![forbid(unsafe_code)]
 
+mod attest;
 mod builder;
-mod cache;
+pub mod cache;
 pub mod context;
 mod error;
 mod export;
+mod facts;
 mod graph;
+mod inquire;
+mod lanes;
 mod mounts;
 mod ops;
+mod output;
 pub mod progress;
+mod recall;
 pub mod request;
 mod solve;
+mod solved;
+mod squash;
 mod state;
 
-pub use builder::{Builder, Built};
-pub use cache::{Kept, Prune, Pruned, Record, RecordKind};
+pub use builder::Builder;
+pub use cache::{Kept, Prune, Pruned, Record, RecordKind, Upkeep};
 pub use context::{Folder, Sources};
 pub use error::{Error, Result};
-pub use request::{Keys, Request};
+pub use inquire::{Findings, Inquiry, inquire};
+pub use output::{Archive, Exported, NoSink, Output, OutputKind, Part, Sink};
+pub use request::{Attest, AttestKind, Keys, Request};
+pub use solved::{Product, Solved};

@@ -139,6 +139,7 @@ impl Mounts {
                 uses: 1,
                 shared: Kept::No,
                 in_use,
+                parents: Vec::new(),
             });
         }
         found.sort_by_key(|record| record.used_at);

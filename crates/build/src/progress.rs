@@ -1,9 +1,13 @@
 //! What happens in a build, as a stream of plain values: each door writes it in its own words.
 
+use crate::cache::Reason;
 use base::{Digest, Id};
 use bytes::Bytes;
 use dockerfile::Lines;
+use dockerfile::lint;
 use engine::{PullStep, Stream};
+use image::push::LayerState;
+use oci::image::Platform;
 
 /// A step of a build, by its place among all of them.
 pub type StepNumber = usize;
@@ -14,6 +18,8 @@ pub struct StepInfo {
     /// Its stage by number, and by name where it has one.
     pub stage: usize,
     pub stage_name: Option<String>,
+    /// What its stage is for, when a build is for several.
+    pub platform: Option<Platform>,
     /// The place among the steps of its stage that are counted (`[2/5]`), from 1, and how many these are; `None` of one that only
     /// changes the configuration.
     pub place: Option<(usize, usize)>,
@@ -69,10 +75,35 @@ pub enum Event {
         step: StepNumber,
         why: String,
     },
+    /// Why a step was not in the cache; before it is done.
+    WhyNot {
+        step: StepNumber,
+        reason: Reason,
+    },
+    /// Part of an export, or of what goes before the steps, called as BuildKit calls it (`exporting layers`).
+    Export {
+        task: String,
+        state: TaskState,
+    },
+    /// A layer goes to a registry; `id`: 12 digits of its diffID.
+    Pushing {
+        id: String,
+        state: LayerState,
+    },
+    /// What a check of the Dockerfile says.
+    Lint(lint::Warning),
+    /// Anything else that goes on, but not as it should.
     Warning {
         lines: Option<Lines>,
         text: String,
     },
+}
+
+/// How far a part of an export is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskState {
+    Begun,
+    Done,
 }
 
 /// Where the result of a step came from.

@@ -1,5 +1,6 @@
 //! What is asked of a build, whichever door it comes through.
 
+use crate::cache;
 use image::Reference;
 use oci::image::Platform;
 use registry::Credentials;
@@ -14,16 +15,39 @@ pub struct Request {
     pub target: Option<String>,
     pub arguments: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
-    pub names: Vec<Reference>,
-    /// This machine's unless given.
-    pub platform: Option<Platform>,
+    /// One result for each; this machine's unless given.
+    pub platforms: Vec<Platform>,
     pub cache: CacheUse,
+    /// Caches of other engines that are looked into.
+    pub cache_from: Vec<cache::Import>,
+    /// Whether the result says what its steps came to (`inline`).
+    pub inline_cache: Inline,
     pub pull: Pulling,
     pub order: Order,
     /// How the programs of `RUN` run but for what the Dockerfile says: networks, limits, hosts.
     pub steps: container::Config,
     pub entitlements: Entitlements,
     pub squash: Squash,
+    /// What is to be said of the results.
+    pub attest: Vec<Attest>,
+    /// What was asked in BuildKit's words, for the provenance; made of the rest where it is empty.
+    pub frontend_attributes: BTreeMap<String, String>,
+}
+
+impl Request {
+    /// Also by the argument that BuildKit's clients have for it.
+    pub(crate) fn wants_inline_cache(&self) -> bool {
+        let argument = self.arguments.get("BUILDKIT_INLINE_CACHE").map(String::as_str);
+        self.inline_cache == Inline::Yes || matches!(argument, Some("1" | "t" | "T" | "true" | "TRUE" | "True"))
+    }
+}
+
+/// Whether the configuration of the image tells other builders what the steps came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Inline {
+    #[default]
+    No,
+    Yes,
 }
 
 /// What of the cache may be used.
@@ -62,6 +86,22 @@ pub enum Squash {
     #[default]
     No,
     Yes,
+}
+
+/// Something to be said of a result, by who built it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attest {
+    pub kind: AttestKind,
+    /// As BuildKit has them: `mode`, `inline-only`, `generator`...
+    pub attributes: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttestKind {
+    /// How it was made.
+    Provenance,
+    /// What it consists of.
+    Sbom,
 }
 
 /// What a `RUN` may ask for beyond the ordinary.

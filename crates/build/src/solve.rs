@@ -6,20 +6,26 @@
 //! ```
 
 use crate::builder::House;
-use crate::cache::{Made, Outcome};
+use crate::cache::exchange::Noted;
+use crate::cache::{Made, Outcome, Parts};
 use crate::context::Sources;
-use crate::graph::{self, Plan};
+use crate::facts::Notes;
+use crate::graph;
+use crate::lanes::{self, Common, Lane};
 use crate::ops;
 use crate::progress::{Cached, Event, StepInfo, StepNumber, Watch};
-use crate::request::{CacheUse, Keys, Order, Request};
+use crate::recall::Recall;
+use crate::request::{CacheUse, Keys, Request};
 use crate::state::State;
 use crate::{Error, Result};
 use base::Digest;
-use dockerfile::{Dockerfile, Globals, Lines, Step};
+use dockerfile::lint;
+use dockerfile::{Dockerfile, Lines, Step};
 use layer::Adopted;
+use oci::image::Platform;
 use registry::Cancel;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// One build while it goes on.
@@ -32,15 +38,15 @@ pub(crate) struct Build<'a> {
     /// Ends with the first failure.
     pub cancel: Cancel,
     pub file: &'a Dockerfile,
-    pub globals: &'a Arc<Globals>,
-    plan: Plan,
-    slots: Vec<Slot>,
-    next_step: AtomicUsize,
-    /// Cached steps that were used.
-    used: Mutex<Vec<Digest>>,
+    /// The platform that this is the build for.
+    pub lane: Lane,
+    pub common: Arc<Common>,
+    /// Imported caches, and what is told to others.
+    pub recall: Arc<Recall>,
+    /// What it was made of.
+    pub notes: Arc<Notes>,
     /// What `CacheUse::Images` allows.
-    allowed: Option<Allowed>,
-    failure: Mutex<Option<Error>>,
+    allowed: Arc<Option<Allowed>>,
     /// `SOURCE_DATE_EPOCH`, as it stands in the image.
     pub epoch: Option<String>,
 }
@@ -52,7 +58,7 @@ struct Allowed {
 }
 
 #[derive(Default)]
-struct Slot {
+pub(crate) struct Slot {
     progress: Mutex<Progress>,
     changed: Condvar,
 }
@@ -64,6 +70,8 @@ enum Progress {
     Going,
     Done(Arc<State>),
     Failed,
+    /// Each lane has its own.
+    Apart,
 }
 
 /// What a step is made of, for the cache.
@@ -72,71 +80,93 @@ pub(crate) struct Keyed<'a> {
     /// As it is shown.
     pub title: &'a str,
     pub stage: usize,
+    pub number: StepNumber,
     /// What the history says of it.
     pub created_by: &'a str,
+    /// What the key is made of, for people.
+    pub parts: Option<&'a dyn Fn() -> Parts>,
+}
+
+impl<'a> Keyed<'a> {
+    pub fn of(key: Digest, at: ops::At<'a>, created_by: &'a str) -> Keyed<'a> {
+        Keyed { key, title: at.title, stage: at.stage, number: at.number, created_by, parts: None }
+    }
+
+    pub fn noted(&self, outcome: &Outcome) -> Noted {
+        Noted { key: self.key, title: self.title.to_owned(), outcome: outcome.clone(), alias: None }
+    }
+
+    pub fn of_parts(self, parts: &'a dyn Fn() -> Parts) -> Keyed<'a> {
+        Keyed { parts: Some(parts), ..self }
+    }
 }
 
 impl<'a> Build<'a> {
-    pub fn new(
+    /// The builds of a request, one for each platform, and all their steps.
+    pub fn all(
         (house, request): (&'a House, &'a Request),
-        (file, globals): (&'a Dockerfile, &'a Arc<Globals>),
+        file: &'a Dockerfile,
         (sources, keys): (&'a dyn Sources, &'a dyn Keys),
         watch: &'a dyn Watch,
         cancel: &Cancel,
-    ) -> Result<Build<'a>> {
-        let plan = graph::plan(file, globals, request.target.as_deref())?;
+    ) -> Result<(Vec<Build<'a>>, Vec<StepInfo>)> {
+        let (lanes, steps) = lanes::lanes(file, request, sources)?;
         let allowed = match &request.cache {
             CacheUse::Images(names) => Some(Allowed::of(house, names)),
             _ => None,
         };
-        Ok(Build {
-            slots: file.stages.iter().map(|_| Slot::default()).collect(),
-            next_step: AtomicUsize::new(plan.steps.len()),
-            cancel: cancel.child(),
-            used: Mutex::default(),
-            failure: Mutex::default(),
-            epoch: epoch(request)?,
+        let common = Arc::new(Common::default());
+        common.next_step.store(steps.len(), Ordering::Release);
+        let recall = Arc::new(Recall::of((house, request), (sources, keys), watch, cancel)?);
+        let (allowed, cancel, epoch) = (Arc::new(allowed), cancel.child(), epoch(request)?);
+        let notes = Arc::new(Notes::default());
+        let of = |lane: Lane| Build {
             house,
             request,
             sources,
             keys,
             watch,
+            cancel: cancel.clone(),
             file,
-            globals,
-            plan,
-            allowed,
-        })
+            lane,
+            common: common.clone(),
+            recall: recall.clone(),
+            notes: notes.clone(),
+            allowed: allowed.clone(),
+            epoch: epoch.clone(),
+        };
+        Ok((lanes.into_iter().map(of).collect(), steps))
     }
 
-    /// Builds all that is needed. The target's last state.
-    pub fn run(&self) -> Result<Arc<State>> {
-        self.watch.tell(Event::Planned(self.plan.steps.clone()));
-        match self.request.order {
-            Order::InTurn => {
-                self.plan.needed.iter().try_for_each(|stage| self.finished(*stage).map(drop)).unwrap_or(())
+    /// What the target came to.
+    pub fn result(&self) -> Result<Arc<State>> {
+        loop {
+            let state = self.finished(self.lane.plan.target)?;
+            match self.bring(&state.layers) {
+                Err(error) if error.is_lost() => {}
+                other => return other.map(|()| state),
             }
-            Order::Parallel => std::thread::scope(|scope| {
-                for stage in &self.plan.needed {
-                    scope.spawn(move || drop(self.finished(*stage)));
-                }
-            }),
         }
-        if let Err(error) = self.house.cache()?.used(&lock(&self.used)) {
-            tracing::warn!("{}", base::chain(&error));
-        }
-        if let Some(error) = lock(&self.failure).take() {
-            return Err(error);
-        }
-        self.finished(self.plan.target)
     }
 
     /// What a stage came to; who comes first builds it.
     pub fn finished(&self, stage: usize) -> Result<Arc<State>> {
-        let slot = &self.slots[stage];
+        let shared = &self.lane.slots[stage];
+        match self.finished_in(shared, stage)? {
+            Some(state) => Ok(state),
+            // It is another one for each platform.
+            None => self.finished_in(&self.lane.own[stage], stage)?.ok_or(Error::Cancelled),
+        }
+    }
+
+    /// `None`: the stage is not to be shared with other lanes after all.
+    fn finished_in(&self, slot: &Slot, stage: usize) -> Result<Option<Arc<State>>> {
         let mut progress = lock(&slot.progress);
         loop {
             match &*progress {
-                Progress::Done(state) => return Ok(state.clone()),
+                Progress::Done(state) if self.recall.far.has_lost(&state.layers) => break,
+                Progress::Done(state) => return Ok(Some(state.clone())),
+                Progress::Apart => return Ok(None),
                 Progress::Failed => return Err(Error::Cancelled),
                 Progress::Waiting => break,
                 Progress::Going => progress = slot.changed.wait(progress).unwrap_or_else(PoisonError::into_inner),
@@ -144,11 +174,12 @@ impl<'a> Build<'a> {
         }
         *progress = Progress::Going;
         drop(progress);
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.stage(stage)));
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.whole_stage(stage)));
         let done =
             done.unwrap_or_else(|_| Err(Error::Invalid("the builder failed; the engine's log tells more".to_owned())));
         let outcome = match done {
             Ok(state) => Progress::Done(Arc::new(state)),
+            Err(error) if matches!(error.cause(), Error::Apart) => Progress::Apart,
             Err(error) => {
                 self.failed(error);
                 Progress::Failed
@@ -157,33 +188,51 @@ impl<'a> Build<'a> {
         *lock(&slot.progress) = outcome.clone();
         slot.changed.notify_all();
         match outcome {
-            Progress::Done(state) => Ok(state),
+            Progress::Done(state) => Ok(Some(state)),
+            Progress::Apart => Ok(None),
             _ => Err(Error::Cancelled),
         }
     }
 
     /// The first failure counts; what ends because of it does not.
     fn failed(&self, error: Error) {
-        let mut failure = lock(&self.failure);
+        let mut failure = lock(&self.common.failure);
         if failure.is_none() || failure.as_ref().is_some_and(Error::is_cancelled) && !error.is_cancelled() {
             *failure = Some(error);
         }
         self.cancel.cancel();
     }
 
+    /// One that stands on a layer that an imported cache only names, and that is needed, begins anew without it.
+    fn whole_stage(&self, stage: usize) -> Result<State> {
+        loop {
+            match self.stage(stage) {
+                Err(error) if error.is_lost() => {}
+                other => return other,
+            }
+        }
+    }
+
     fn stage(&self, stage: usize) -> Result<State> {
         let own = &self.file.stages[stage];
-        let first =
-            self.plan.first[stage].unwrap_or_else(|| self.next_step.fetch_add(1 + own.steps.len(), Ordering::AcqRel));
+        let planned = self.lane.plan.first[stage];
+        let next = &self.common.next_step;
+        let first = planned.unwrap_or_else(|| next.fetch_add(1 + own.steps.len(), Ordering::AcqRel));
         let begun =
             self.placed(first, own.written.lines, || own.written.code.clone(), || ops::from::base(self, stage, first));
         let mut state = begun?;
-        for text in state.image.config.on_build.take().unwrap_or_default() {
+        let triggers = state.image.config.on_build.take().unwrap_or_default();
+        // They may ask for the platform, and copy from images for it.
+        if !triggers.is_empty() && self.is_shared(stage) {
+            return Err(Error::Apart);
+        }
+        for text in triggers {
             let step = dockerfile::parse_trigger(&text, own.written.lines)?;
-            let number = self.next_step.fetch_add(1, Ordering::AcqRel);
+            let number = next.fetch_add(1, Ordering::AcqRel);
             let info = StepInfo {
                 stage,
                 stage_name: own.name.clone(),
+                platform: if self.lane.several { Some(self.lane.platform_of(self.file, stage)?) } else { None },
                 place: None,
                 title: step.written.code.clone(),
                 code: step.written.code.clone(),
@@ -212,15 +261,32 @@ impl<'a> Build<'a> {
                 let title = state.scope.title(step, &resolved);
                 self.watch.tell(Event::Titled { step: number, title: title.clone() });
                 for name in &resolved.undefined {
-                    let text = format!("UndefinedVar: Usage of undefined variable '${name}'");
-                    self.watch.tell(Event::Warning { lines: Some(step.written.lines), text });
+                    let message = format!("Usage of undefined variable '${name}'");
+                    let warning = lint::Warning { rule: lint::Rule::UndefinedVar, message, lines: step.written.lines };
+                    self.watch.tell(Event::Lint(warning));
                 }
-                let cached = ops::perform(self, state, ops::At { stage, number, title: &title }, &resolved)?;
+                let cached = ops::perform(
+                    self,
+                    state,
+                    ops::At { stage, number, title: &title, code: &step.written.code },
+                    &resolved,
+                )?;
                 state.all_cached &= cached == Cached::Yes;
                 self.watch.tell(Event::Done { step: number, cached, image: state.id()? });
                 Ok(())
             },
         )
+    }
+
+    /// The platform that images are to be for; none is asked of them where the client asked for none.
+    pub fn wanted(&self) -> Option<Platform> {
+        (!self.request.platforms.is_empty()).then(|| self.lane.target.clone())
+    }
+
+    /// Whether other lanes take this stage for the same, and it has not turned out to be another.
+    fn is_shared(&self, stage: usize) -> bool {
+        let slot = &self.lane.slots[stage];
+        Arc::strong_count(slot) > 1 && !matches!(*lock(&slot.progress), Progress::Apart)
     }
 
     /// A failure is told where it happened.
@@ -232,7 +298,9 @@ impl<'a> Build<'a> {
         work: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         work().map_err(|source| {
-            self.watch.tell(Event::Failed { step, why: base::chain(&source) });
+            if !source.is_lost() && !matches!(source, Error::Apart) {
+                self.watch.tell(Event::Failed { step, why: base::chain(&source) });
+            }
             match source {
                 placed @ (Error::Step { .. } | Error::Cancelled) => placed,
                 source => Error::Step { title: title(), lines, source: Box::new(source) },
@@ -258,16 +326,26 @@ impl<'a> Build<'a> {
         is_so: &dyn Fn() -> Result<bool>,
     ) -> Result<(Outcome, Cached)> {
         let _flight = self.house.flights.take(keyed.key, &self.cancel).ok_or(Error::Cancelled)?;
+        let done = lock(&self.common.done).get(&keyed.key).cloned();
+        let layers = self.house.engine.image_store().layers();
+        // One whose layer is gone is done again.
+        if let Some(outcome) = done.filter(|done| done.layer.is_none_or(|made| layers.has(&made.diff_id))) {
+            return Ok((self.dated(outcome), Cached::Yes));
+        }
         if let Some(outcome) = self.known(keyed)? {
             return Ok((outcome, Cached::Yes));
         }
+        let parts = self.tell_why(keyed)?;
         let layer = make()?.map(|Adopted { diff_id, tar, bytes }| Made { diff_id, tar, bytes });
         let outcome = Outcome { layer, created: jiff::Timestamp::now().to_string() };
         if let Some(made) = &outcome.layer {
             self.house.engine.image_store().pin(&made.diff_id)?;
         }
         if is_so()? {
+            lock(&self.common.done).insert(keyed.key, outcome.clone());
             self.house.cache()?.keep(&keyed.key, keyed.title, &outcome)?;
+            self.recall.note(keyed.noted(&outcome));
+            self.remember(keyed, parts.as_ref(), &outcome)?;
         }
         Ok((self.dated(outcome), Cached::No))
     }
@@ -279,30 +357,47 @@ impl<'a> Build<'a> {
 
     /// What the cache has of a step, if it may be used.
     pub fn known(&self, keyed: &Keyed<'_>) -> Result<Option<Outcome>> {
-        let may = match &self.request.cache {
-            CacheUse::Nothing => false,
-            CacheUse::All | CacheUse::Images(_) => true,
-            CacheUse::AllBut(stages) => !stages.iter().any(|name| self.is_stage(keyed.stage, name)),
+        if !self.may_use_cache(keyed.stage) {
+            return Ok(None);
+        }
+        let here = self.here(keyed)?;
+        let (outcome, may) = match here {
+            Some(outcome) => {
+                let may = (*self.allowed).as_ref().is_none_or(|allowed| allowed.has(&outcome, keyed.created_by));
+                if may {
+                    lock(&self.common.used).push(keyed.key);
+                }
+                (outcome, may)
+            }
+            None => match self.elsewhere(keyed)? {
+                Some(outcome) => (outcome, true),
+                None => return Ok(None),
+            },
         };
-        if !may {
-            return Ok(None);
-        }
-        let Some(outcome) = self.house.cache()?.find(&keyed.key)? else { return Ok(None) };
-        let layers = self.house.engine.image_store().layers();
-        if outcome.layer.is_some_and(|made| !layers.has(&made.diff_id)) {
-            self.house.cache()?.forget(&keyed.key)?;
-            return Ok(None);
-        }
-        let may = self.allowed.as_ref().is_none_or(|allowed| allowed.has(&outcome, keyed.created_by));
         if may {
-            lock(&self.used).push(keyed.key);
+            self.recall.note(keyed.noted(&outcome));
         }
         Ok(may.then(|| self.dated(outcome)))
     }
 
-    /// Another key for what was found.
-    pub fn also(&self, key: &Digest, title: &str, outcome: &Outcome) -> Result<()> {
-        self.house.cache()?.keep(key, title, outcome)
+    /// Whether what was done before may be used in a stage.
+    pub fn may_use_cache(&self, stage: usize) -> bool {
+        match &self.request.cache {
+            CacheUse::Nothing => false,
+            CacheUse::All | CacheUse::Images(_) => true,
+            CacheUse::AllBut(stages) => !stages.iter().any(|name| self.is_stage(stage, name)),
+        }
+    }
+
+    /// What the engine's own cache has of a step. Its layer may be one that is only named.
+    fn here(&self, keyed: &Keyed<'_>) -> Result<Option<Outcome>> {
+        let cache = self.house.cache()?;
+        let Some(outcome) = cache.find(&keyed.key)? else { return Ok(None) };
+        if self.is_sound(keyed, &outcome)? {
+            return Ok(Some(outcome));
+        }
+        cache.forget(&keyed.key)?;
+        Ok(None)
     }
 
     fn is_stage(&self, stage: usize, name: &str) -> bool {
@@ -315,6 +410,11 @@ impl<'a> Build<'a> {
         self.epoch.clone().unwrap_or_else(|| jiff::Timestamp::now().to_string())
     }
 
+    /// The lines of the steps that were planned.
+    pub fn lines(&self) -> Vec<Lines> {
+        self.lane.plan.steps.iter().map(|step| step.lines).collect()
+    }
+
     /// What `--from` means: a stage, a context of the client's, or an image.
     pub fn earlier(&self, stage: usize, name: &str) -> Option<usize> {
         graph::earlier_or_number(self.file, stage, name)
@@ -322,7 +422,8 @@ impl<'a> Build<'a> {
 
     /// Whether an instruction may come from the cache though it changes no file: its line of history then keeps its time.
     pub fn line(&self, state: &State, at: &ops::At<'_>, created_by: &str) -> Result<(Outcome, Cached)> {
-        let keyed = Keyed { key: state.next_way(created_by), title: at.title, stage: at.stage, created_by };
+        let parts = || Parts { below: Some(state.way), ..state.parts(at, created_by) };
+        let keyed = Keyed::of(state.next_way(created_by), *at, created_by).of_parts(&parts);
         self.outcome(&keyed, &mut || Ok(None))
     }
 }

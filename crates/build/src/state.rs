@@ -1,8 +1,9 @@
 //! What a stage has come to after each of its steps: layers, and the configuration of the image that they would be.
 
 use crate::Result;
-use crate::cache::{Made, Outcome};
+use crate::cache::{Made, Outcome, Parts};
 use crate::context::of_texts;
+use crate::ops::At;
 use base::Digest;
 use dockerfile::{Instruction, Resolved, Scope};
 use layer::Lower;
@@ -72,6 +73,18 @@ impl State {
     /// The way on by a step.
     pub fn next_way(&self, created_by: &str) -> Digest {
         of_texts([&b"way"[..], self.way.as_bytes(), created_by.as_bytes()])
+    }
+
+    /// What decides about a step that stands on this one, without what it reads.
+    pub fn parts(&self, at: &At<'_>, text: &str) -> Parts {
+        Parts {
+            base: self.base,
+            below: Some(self.stack()),
+            parent: self.layers.get(self.base_layers..).and_then(|own| own.last().copied()),
+            code: at.code.to_owned(),
+            text: text.to_owned(),
+            ..Parts::default()
+        }
     }
 
     /// A step is done: its layer and its line of history.

@@ -1,5 +1,6 @@
 //! Who asks a registry: credentials that a login kept, and the header that carries them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use registry::Credentials;
@@ -20,6 +21,19 @@ pub fn header(session: &Session, domain: &str) -> String {
         Credentials::default()
     });
     credentials.to_header()
+}
+
+/// Carries the credentials for all registries: a build asks whichever it needs.
+pub const REGISTRIES: &str = "X-Registry-Config";
+
+/// The value of [`REGISTRIES`]: all that is kept.
+pub fn all(session: &Session) -> String {
+    let kept = open(session.config()).and_then(|keyring| keyring.all().map_err(|e| Failure::said(base::chain(&e))));
+    let kept = kept.unwrap_or_else(|why| {
+        complain(&format!("WARNING: {why}"));
+        BTreeMap::new()
+    });
+    Credentials::map_to_header(&kept)
 }
 
 /// The credentials for a registry, by its domain or the address it was logged in to; nobody's, when there are none.

@@ -35,11 +35,16 @@ fn write(folder: &Path, engine: fn() -> Command, settings: &[Setting]) -> io::Re
     std::fs::create_dir_all(folder)?;
     let page = |name: &str, section: u8, text: String| std::fs::write(folder.join(format!("{name}.{section}")), text);
     page("dhow", 1, overview())?;
-    for entry in verbs::all() {
+    for entry in told() {
         page(&format!("dhow-{}", dashed(entry.about.name)), 1, of_verb(entry))?;
     }
     page("dhow-engine", 8, of_engine(&engine()))?;
     page("dhow-daemon.json", 5, of_settings(settings))
+}
+
+/// The verbs of which there is something to be said.
+fn told() -> impl Iterator<Item = &'static Entry> {
+    verbs::all().iter().filter(|entry| !entry.about.does.is_empty())
 }
 
 fn dashed(name: &str) -> String {
@@ -61,7 +66,7 @@ fn overview() -> String {
     let mut text = title("dhow", 1);
     text.push_str(".SH NAME\ndhow \\- a small and fast container engine with docker's words\n");
     text.push_str(".SH SYNOPSIS\n.B dhow\n[OPTIONS] COMMAND [ARG...]\n.SH COMMANDS\n");
-    for entry in verbs::all() {
+    for entry in told() {
         let _ = writeln!(text, ".TP\n.B {}\n{}", plain(entry.about.name), plain(entry.about.summary()));
     }
     text.push_str(".SH SEE ALSO\n.BR dhow\\-engine (8),\n.BR dhow\\-daemon.json (5)\n");
@@ -148,7 +153,7 @@ mod tests {
         assert!(read("dhow-run.1").contains(".B \\-m, \\-\\-memory bytes\n"));
         assert!(read("dhow-engine.8").contains(".B \\-b, \\-\\-bip CIDR\nThe bridge\n"));
         assert!(read("dhow-daemon.json.5").contains(".B mtu\n(number)\nThe MTU\n"));
-        for entry in verbs::all() {
+        for entry in told() {
             assert!(read("dhow.1").contains(&plain(entry.about.name)), "{}", entry.about.name);
         }
     }

@@ -180,13 +180,15 @@ fn not_a_verb(words: &[&str]) -> Outcome {
 }
 
 /// Second spellings, and what nobody types.
-const UNLISTED: &[&str] = &["list", "ps", "remove", "dial-stdio"];
+const UNLISTED: &[&str] = &["list", "ps", "remove", "dial-stdio", "b"];
 
 /// The help of a group such as `container`; empty if there is none of that name.
 fn group(name: &str) -> String {
     let mut members: Vec<(&str, &str)> = Vec::new();
     for entry in verbs::all() {
         let found = entry.words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix(' '));
+        // What only tells that it is not there has nothing to be said about it.
+        let found = found.filter(|_| !entry.about.does.is_empty());
         members.extend(found.filter(|word| !UNLISTED.contains(word)).map(|word| (word, entry.about.summary())));
     }
     if members.is_empty() {

@@ -12,10 +12,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct Config {
     /// The image as it was asked for.
     pub image: String,
+    /// The platform that was asked for.
+    pub platform: Option<oci::image::Platform>,
     pub entrypoint: Option<Vec<String>>,
     pub cmd: Option<Vec<String>>,
     /// `KEY=value`; `KEY` alone removes what the image set.
     pub env: Vec<String>,
+    /// Further variables of its first program, which no record keeps and nobody is shown: a build's secrets.
+    #[serde(skip)]
+    pub secret_env: Vec<String>,
     pub working_dir: String,
     /// `user[:group]`, names or numbers.
     pub user: String,

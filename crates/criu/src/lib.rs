@@ -12,9 +12,11 @@
 //! It opens what the options name by number (`Options::images`) out of the process that made the socket.
 #![forbid(unsafe_code)]
 
+mod limit;
 pub mod session;
 pub mod wire;
 
+pub use limit::SILENCE;
 pub use session::{Session, pair, spawn};
 
 use std::ffi::OsStr;
@@ -39,6 +41,10 @@ pub enum Error {
     Hear(#[source] io::Error),
     #[error("criu ended without an answer")]
     Ended,
+    #[error(
+        "criu said nothing and did nothing for {seconds} s, and was ended: the container's processes may not go on"
+    )]
+    Silent { seconds: u64 },
     #[error("cannot understand criu")]
     Understand(#[source] prost::DecodeError),
     #[error("criu failed: type {kind:?} errno {errno}{told}")]

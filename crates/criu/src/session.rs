@@ -1,12 +1,14 @@
 //! One conversation with `criu swrk`: a question, points of the way that are answered, the outcome.
 
 use crate::Error;
+use crate::limit::Limit;
 use crate::wire::{Kind, Notify, Options, Request, Response};
 use prost::Message;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// The longest message of CRIU, in bytes.
 const LONGEST: usize = 64 << 10;
@@ -16,6 +18,7 @@ const LONGEST: usize = 64 << 10;
 pub struct Session {
     socket: OwnedFd,
     child: Option<Child>,
+    limit: Option<Limit>,
 }
 
 /// Both ends of a conversation: the asking one, and that for [`spawn`].
@@ -48,17 +51,22 @@ impl Session {
     pub fn start(criu: &Path, inherited: &[BorrowedFd<'_>], streams: [BorrowedFd<'_>; 3]) -> Result<Session, Error> {
         let (ours, theirs) = pair()?;
         let child = spawn(criu, theirs.as_fd(), inherited, streams)?;
-        Ok(Session { socket: ours, child: Some(child) })
+        Ok(Session { socket: ours, child: Some(child), limit: None })
     }
 
     /// With one that another process starts at the other end of a [`pair`].
     pub fn over(socket: OwnedFd) -> Session {
-        Session { socket, child: None }
+        Session { socket, child: None, limit: None }
     }
 
     /// Its process; 0 when it is another's child.
     pub fn pid(&self) -> i32 {
         self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).unwrap_or(0)
+    }
+
+    /// Ends it, a process `pid` that is alive, when it says nothing and does nothing for so long.
+    pub fn limit(&mut self, pid: i32, silence: Duration) {
+        self.limit = Limit::of(pid, silence);
     }
 
     /// Asks, and goes through all points of the way with `answer`.
@@ -96,6 +104,7 @@ impl Session {
     }
 
     fn receive(&self, fds: &mut Vec<OwnedFd>) -> Result<Response, Error> {
+        self.limit.as_ref().map_or(Ok(()), |limit| limit.wait(self.socket.as_fd()))?;
         let mut bytes = vec![0; LONGEST];
         let read = sys::recv_with_fds(self.socket.as_fd(), &mut bytes, fds, RecvFlags::empty());
         match read.map_err(Error::Hear)? {

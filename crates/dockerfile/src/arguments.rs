@@ -1,7 +1,8 @@
 //! Arguments of a build: what was given, what is predefined, what the file defines before its first `FROM`.
 
+use crate::scope::PROXIES;
 use crate::suggest::{Case, nearest};
-use crate::{Dockerfile, Env, Error, Escape, Fault, Lines, Stage, expand, platform};
+use crate::{Dockerfile, Env, Error, Escape, Fault, Instruction, Lines, Stage, expand, platform};
 use oci::image::Platform;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +42,19 @@ impl BuildArguments {
         ];
         defaults.into_iter().map(|(name, value)| (name, self.values.get(name).cloned().unwrap_or(value))).collect()
     }
+}
+
+/// Arguments that were given and that no `ARG` names, nor any program without it.
+pub fn unused<'a>(file: &Dockerfile, given: &'a BTreeMap<String, String>) -> Vec<&'a str> {
+    let steps = file.stages.iter().flat_map(|stage| &stage.steps);
+    let of_steps = steps.filter_map(|step| match &step.instruction {
+        Instruction::Arg(args) => Some(args),
+        _ => None,
+    });
+    let named: BTreeSet<&str> =
+        file.globals.iter().map(|global| &global.args).chain(of_steps).flatten().map(|arg| arg.name.as_str()).collect();
+    let is_used = |name: &str| named.contains(name) || PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name));
+    given.keys().map(String::as_str).filter(|name| !is_used(name)).collect()
 }
 
 /// The arguments that `FROM` sees.

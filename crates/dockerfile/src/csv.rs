@@ -1,7 +1,7 @@
 //! One record of comma-separated values, as the `--mount` flag has it.
 
 /// The fields: `a,"b,""c""",d`. Like Go's reader, whose errors these are.
-pub(crate) fn fields(text: &str) -> Result<Vec<String>, String> {
+pub fn fields(text: &str) -> Result<Vec<String>, String> {
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if text.is_empty() {
         return Err("EOF".to_owned());

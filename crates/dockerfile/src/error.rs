@@ -112,7 +112,7 @@ impl Kinded for Error {
 const RULE: &str = "--------------------";
 
 /// `lines` of `source`, marked, with up to two lines around them (one around an instruction of several lines).
-pub(crate) fn excerpt(source: &str, name: &str, lines: Lines) -> String {
+pub fn excerpt(source: &str, name: &str, lines: Lines) -> String {
     let text: Vec<&str> = source.split('\n').collect();
     if lines.first < 1 || lines.first > text.len() {
         return String::new();

@@ -50,10 +50,11 @@ mod sources;
 mod suggest;
 mod words;
 
-pub use arguments::{Base, BuildArguments, Globals};
+pub use arguments::{Base, BuildArguments, Globals, unused};
+pub use csv::fields as csv_fields;
 pub use directive::syntax;
 pub use env::Env;
-pub use error::Error;
+pub use error::{Error, excerpt};
 pub use fault::Fault;
 pub use model::*;
 pub use mount::{Mount, MountFlag, MountKind};

@@ -19,7 +19,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(crate) const NO_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
 /// Arguments that need no `ARG` and stay out of the history.
-const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+pub(crate) const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 /// The variables of a stage after the steps that were taken.
 #[derive(Debug, Clone)]
@@ -66,6 +66,11 @@ impl Scope {
             }
         }
         Ok(scope)
+    }
+
+    /// The same for another platform: what a stage declares from here on has its values.
+    pub fn of_globals(self, globals: &Arc<Globals>) -> Scope {
+        Scope { globals: Arc::clone(globals), ..self }
     }
 
     /// Takes a step: expands its words; what `ENV` and `ARG` set is there for the steps after.

@@ -12,7 +12,9 @@ struct Around {
 
 impl Surroundings for Around {
     fn image(&self, name: &str, _: Option<&str>) -> Option<ImageFacts> {
-        let facts = ImageFacts { env: vec!["PATH=/bin".to_owned(), "BASE=x".to_owned()], ..ImageFacts::default() };
+        let env = vec!["PATH=/bin".to_owned(), "BASE=x".to_owned()];
+        let platform = (name == "foreign").then(|| Platform { architecture: "arm64".to_owned(), ..linux() });
+        let facts = ImageFacts { env, platform, ..ImageFacts::default() };
         (name != "unknown").then_some(facts)
     }
 
@@ -220,7 +222,18 @@ fn a_warning_shows_its_place() {
 }
 
 #[test]
+fn an_image_of_another_platform_is_told() {
+    let said = told("FROM foreign\nFROM --platform=arm64 foreign\nFROM other\n", &Around::default());
+    let wanted =
+        "Base image foreign was pulled with platform \"linux/arm64\", expected \"linux/amd64\" for current build";
+    let found: Vec<&String> = said.iter().filter(|line| line.starts_with("InvalidBaseImagePlatform")).collect();
+    assert_eq!(found, [&format!("InvalidBaseImagePlatform 1: {wanted}")]);
+}
+
+#[test]
 fn every_rule_has_a_name_and_an_address() {
-    assert_eq!(Rule::all().count(), 21);
-    assert!(Rule::all().all(|rule| !rule.name().is_empty() && !rule.description().is_empty() && rule.url().len() > 50));
+    assert_eq!(Rule::all().count(), 22);
+    assert!(Rule::all().all(|rule| !rule.name().is_empty() && !rule.description().is_empty()));
+    // BuildKit explains all but this one.
+    assert!(Rule::all().all(|rule| rule == Rule::InvalidBaseImagePlatform || rule.url().len() > 50));
 }

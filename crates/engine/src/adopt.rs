@@ -9,7 +9,7 @@ use crate::shelf::{Cell, Live};
 use crate::streams::{Hub, lock};
 use base::Id;
 use container::{Container, State, Status};
-use keeper::client::Found;
+use keeper::client::{Found, Taken};
 use keeper::message::{Event, Exit};
 use network::Endpoint;
 use std::collections::{HashMap, HashSet};
@@ -137,7 +137,8 @@ fn resume(engine: &Engine, cell: &Arc<Cell>, found: Found) -> Option<(Exit, i64)
         let _ = group.thaw();
     }
     if let Some(started) = found.started {
-        *lock(&cell.live) = Some(Live { pid: started.pid, pidfd: started.pidfd, group, endpoints, names: None });
+        let (pid, pidfd, oom_seen) = (started.pid, started.pidfd, engine.watch_oom(&group));
+        *lock(&cell.live) = Some(Live { pid, pidfd, group, oom_seen, endpoints, names: None });
         serve_names_again(engine, cell);
         engine.rewire(cell);
         let target = process.log.clone();
@@ -287,8 +288,14 @@ fn boot_time() -> i64 {
     seconds.unwrap_or_default().saturating_mul(1_000_000_000)
 }
 
-/// Starts the thread that hears of ends.
+/// Starts the thread that hears of ends. Those with nothing to wait for are dealt with where they are read.
 pub(crate) fn listen(engine: &Engine, events: Receiver<Event>) -> io::Result<()> {
+    let weak = Arc::downgrade(&engine.house);
+    engine.house.keeper.listen(Box::new(move |event| {
+        let Event::Exited { key, exit, .. } = event;
+        let engine = weak.upgrade().map(|house| Engine { house });
+        engine.map_or(Taken::No, |engine| engine.take_exit(*key, *exit))
+    }));
     let engine = engine.clone();
     std::thread::Builder::new().name("listener".into()).stack_size(1 << 20).spawn(move || {
         for event in events {

@@ -254,6 +254,14 @@ impl Group {
         }
     }
 
+    /// Tells of the out-of-memory killer, where the group may be removed before its counters can be read: systemd does on v2.
+    pub(crate) fn watch_memory(&self) -> Option<Result<cgroup::OomWatch, Error>> {
+        match &self.at {
+            At::Placed(placed) if lock(placed).version() == Some(Version::V2) => Some(lock(placed).watch_memory()),
+            At::Nowhere | At::Own(_) | At::Placed(_) => None,
+        }
+    }
+
     pub(crate) fn oom_kills(&self) -> u64 {
         match &self.at {
             At::Nowhere => 0,

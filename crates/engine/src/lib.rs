@@ -19,6 +19,7 @@ mod images;
 pub mod logging;
 mod networks;
 mod overview;
+mod platforms;
 mod rootless;
 mod roots;
 mod sampler;
@@ -42,7 +43,8 @@ pub use error::Error;
 pub use events::{Event, EventKind, Subscription};
 pub use exec::{ExecCreate, ExecSnapshot, ExecStart};
 pub use images::{
-    Commit, Distribution, Pausing, Pruned, Pull, PullStep, Pulled, Push, PushStep, Registries, VolumeUsage,
+    Commit, Distribution, ImageHold, Pausing, Pruned, Pull, PullStep, Pulled, Push, PushStep, Registries, Trust,
+    VolumeUsage,
 };
 pub use layer::{Change as FileChange, ChangeKind as FileChangeKind};
 pub use networks::{Attached, Member, NetworkRequest, NetworkView, PortView, Republishing, SubnetRequest, Unpublish};

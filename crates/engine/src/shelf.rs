@@ -64,6 +64,7 @@ pub(crate) struct Live {
     pub(crate) pid: i32,
     pub(crate) pidfd: OwnedFd,
     pub(crate) group: crate::groups::Group,
+    pub(crate) oom_seen: crate::containers::OomSeen,
     /// Its ends on networks.
     pub(crate) endpoints: Vec<network::Endpoint>,
     /// The name server inside of it, where it has one.

@@ -356,7 +356,8 @@ fn networks(settings: &Settings, roots: &Roots, used: &[Endpoint]) -> Result<(Ar
     let options = settings.bridge_options(&roots.data);
     // Ports of an ordinary user's engine are sockets of the host: its rules see them anyway.
     let firewall = settings.rootless.as_ref().map_or(settings.publish_firewall, |_| network::Firewall::Open);
-    let ground = Ground::new(&options.table, outer(settings)?)?.obeying(firewall);
+    let relay = Arc::new(crate::networks::relay::Tasks(tokio_runtime()?));
+    let ground = Ground::new(&options.table, outer(settings)?)?.obeying(firewall).relaying(relay);
     let plugins = network::PluginFolders { kept: roots.data.join("cni"), run: roots.exec.join("netns") };
     let ground = Arc::new(ground.remembering(plugins));
     let records = network::Store::open(roots.data.join("networks"))?;

@@ -36,6 +36,24 @@ impl std::fmt::Debug for Hold<'_> {
     }
 }
 
+/// [`Hold`] for one who has a handle of the store of his own.
+#[derive(Debug)]
+pub struct Held<S: AsRef<Store>>(S);
+
+impl<S: AsRef<Store>> Held<S> {
+    pub fn of(store: S) -> Held<S> {
+        // Counted here, let go of by the drop.
+        std::mem::forget(store.as_ref().arrive());
+        Held(store)
+    }
+}
+
+impl<S: AsRef<Store>> Drop for Held<S> {
+    fn drop(&mut self) {
+        drop(Arrival::of_counted(self.0.as_ref()));
+    }
+}
+
 impl Store {
     pub fn hold(&self) -> Hold<'_> {
         Hold(self.arrive())

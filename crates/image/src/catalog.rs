@@ -1,11 +1,12 @@
 //! What is here and under which names: a plain value, read from and written to the layout's index.
 
+use crate::group::Group;
 use crate::reference::Reference;
 use crate::{Error, Image, Keep};
 use base::Digest;
 use layer::Lower;
 use oci::image::{Descriptor, Index, Manifest, media};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// image-spec 1.1, annotations.md.
@@ -17,6 +18,9 @@ const TAGGED_AT: &str = "dhow.image.tagged-at";
 const KEEP: &str = "dhow.image.keep";
 /// The image that a container was made from, which this one was committed from.
 const PARENT: &str = "dhow.image.parent";
+/// The index that the name stands for; the entry itself is the manifest of its image that is shown. So the layout names only what
+/// is here, also for readers that know one platform.
+pub const INDEX: &str = "dhow.image.index";
 
 /// Most bytes of a manifest, an index or a configuration.
 pub const MAX_DOCUMENT: u64 = 8 * 1024 * 1024;
@@ -29,10 +33,14 @@ pub struct Catalog {
     pub names: BTreeMap<String, Name>,
     /// What images were committed from, of those that were.
     pub parents: BTreeMap<Digest, Digest>,
+    /// Indexes, by their digests.
+    pub groups: BTreeMap<Digest, Arc<Group>>,
     /// Entries of the index that could not be read this time, and may be next time.
     pub unread: Vec<Descriptor>,
     /// Made from the rest by [`Catalog::refresh`].
     images: HashMap<Digest, Arc<Image>>,
+    /// Images that are only there as a part of an index which another image is shown for.
+    hidden: HashSet<Digest>,
 }
 
 /// One image as it lies in the stores.
@@ -54,6 +62,8 @@ pub struct Record {
 #[derive(Debug, Clone)]
 pub struct Name {
     pub id: Digest,
+    /// The index that it is a name of; `id` is then the image of it that is shown.
+    pub index: Option<Digest>,
     /// RFC 3339
     pub tagged_at: String,
 }
@@ -63,8 +73,9 @@ impl Catalog {
         self.images.get(id)
     }
 
+    /// Those that are shown.
     pub fn images(&self) -> impl Iterator<Item = &Arc<Image>> {
-        self.images.values()
+        self.images.values().filter(|image| !self.hidden.contains(&image.id))
     }
 
     /// The names of an image, sorted.
@@ -74,7 +85,7 @@ impl Catalog {
 
     /// Gives `reference` to `id`; who had it before loses it.
     pub fn name(&mut self, reference: &Reference, id: Digest, now: &str) {
-        self.names.insert(reference.to_string(), Name { id, tagged_at: now.to_owned() });
+        self.names.insert(reference.to_string(), Name { id, index: None, tagged_at: now.to_owned() });
     }
 
     /// Every blob that some image needs.
@@ -84,7 +95,8 @@ impl Catalog {
             all.extend(record.layers.iter().map(|layer| layer.digest));
             all
         };
-        self.records.values().flat_map(of).collect()
+        let groups = self.groups.values().flat_map(|group| group.blobs());
+        self.records.values().flat_map(of).chain(groups).collect()
     }
 
     /// Every layer that some image needs.
@@ -122,6 +134,18 @@ impl Catalog {
         layers.into_iter().find(|(layer, id)| *id == diff_id && layer.digest != **id).map(|(layer, _)| layer.clone())
     }
 
+    /// All blobs that images have a layer as, with OCI types.
+    pub fn blobs_of(&self, diff_id: &Digest) -> Vec<Descriptor> {
+        let layers = self.records.values().flat_map(|record| record.layers.iter().zip(&record.config.rootfs.diff_ids));
+        let mut found: Vec<Descriptor> = Vec::new();
+        for (layer, _) in layers.filter(|(_, id)| *id == diff_id) {
+            if !found.iter().any(|known| known.digest == layer.digest) {
+                found.push(Descriptor { annotations: BTreeMap::new(), ..crate::commit::as_oci(layer) });
+            }
+        }
+        found
+    }
+
     /// Whether a registry knows the image: it was pulled or pushed.
     pub fn has_digest_name(&self, id: &Digest) -> bool {
         self.names.iter().any(|(full, name)| name.id == *id && full.contains('@'))
@@ -130,11 +154,8 @@ impl Catalog {
     /// Looks up an image by name, id, prefix of an id, or `name@digest`.
     pub fn find(&self, text: &str) -> Result<Found, Error> {
         if let Ok(id) = text.parse::<Digest>() {
-            return if self.records.contains_key(&id) {
-                Ok(Found::Id(id))
-            } else {
-                Err(Error::NotFound(text.to_owned()))
-            };
+            let found = if self.records.contains_key(&id) { Some(id) } else { self.image_behind(&id) };
+            return found.map(Found::Id).ok_or_else(|| Error::NotFound(text.to_owned()));
         }
         let parsed = Reference::parse(text).map(Reference::or_latest);
         if let Ok(reference) = &parsed
@@ -177,6 +198,8 @@ impl Catalog {
 
     /// Makes the images anew after a change.
     pub fn refresh(&mut self) {
+        self.settle_groups();
+        self.hidden = self.hidden();
         let mut names: HashMap<Digest, Vec<(Reference, &str)>> = HashMap::new();
         for (full, name) in &self.names {
             if let Ok(reference) = Reference::parse(full) {
@@ -207,13 +230,23 @@ impl Catalog {
             if let Some(parent) = self.parents.get(&record.id) {
                 entry.annotations.insert(PARENT.to_owned(), parent.to_string());
             }
-            if names.is_empty() {
+            let nameless = self.nameless_groups(&record.id);
+            if names.is_empty() && nameless.is_empty() {
                 manifests.push(entry.clone());
+            }
+            for group in nameless {
+                let mut descriptor = entry.clone();
+                descriptor.annotations.insert(INDEX.to_owned(), group.to_string());
+                manifests.push(descriptor);
             }
             for full in names {
                 let mut descriptor = entry.clone();
                 let familiar = Reference::parse(&full).map(|r| r.familiar()).unwrap_or_else(|_| full.clone());
-                let tagged_at = self.names.get(&full).map(|name| name.tagged_at.clone()).unwrap_or_default();
+                let name = self.names.get(&full);
+                let tagged_at = name.map(|name| name.tagged_at.clone()).unwrap_or_default();
+                if let Some(index) = name.and_then(|name| name.index) {
+                    descriptor.annotations.insert(INDEX.to_owned(), index.to_string());
+                }
                 descriptor.annotations.insert(REF_NAME.to_owned(), familiar);
                 descriptor.annotations.insert(FULL_NAME.to_owned(), full);
                 descriptor.annotations.insert(TAGGED_AT.to_owned(), tagged_at);
@@ -231,8 +264,16 @@ impl Catalog {
         if let Some(reference) = name_in(entry) {
             let tagged_at = entry.annotations.get(TAGGED_AT).map(String::as_str).unwrap_or_default();
             self.name(&reference, id, tagged_at);
+            if let Some(name) = self.names.get_mut(&reference.to_string()) {
+                name.index = index_in(entry);
+            }
         }
     }
+}
+
+/// The index that an entry of the layout's index is shown for.
+pub fn index_in(entry: &Descriptor) -> Option<Digest> {
+    entry.annotations.get(INDEX)?.parse().ok()
 }
 
 /// What an entry says about its layers.

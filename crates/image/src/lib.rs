@@ -14,6 +14,8 @@
 //! - [`Store::load`]: docker-archive (old and new) and OCI archives. [`Store::import`]: a root file system as a tar.
 //! - [`Store::pull`] and [`Store::push`]: from and to a registry.
 //! - [`Store::save`] writes them as they came, [`Store::commit`] adds a container's changes.
+//! - An index (`group`) stands behind a name where several platforms are one image: the name is that of all of them, the image for
+//!   this machine is shown. The index is noted beside the name (`dhow.image.index`), the entry is a plain manifest.
 //! - [`upkeep`]: what all of it takes up, whether it is intact, and what goes when it is too much.
 //! - [`HOST`]: the built-in image, this machine's own root.
 //!
@@ -32,9 +34,11 @@ mod catalog;
 mod changes;
 mod commit;
 mod document;
+mod group;
 mod host;
 mod import;
 mod load;
+pub mod outbound;
 mod platform;
 pub mod pull;
 pub mod push;
@@ -46,9 +50,12 @@ mod store;
 mod taking;
 pub mod upkeep;
 
-pub use assemble::{Assembled, Hold};
+pub use assemble::{Assembled, Held, Hold};
 pub use commit::Commit;
-pub use platform::{machine_platform, parse as parse_platform};
+pub use group::{AssembledIndex, Available, Indexed, Kind, PartView};
+pub use platform::{
+    machine_platform, normal as normal_platform, parse as parse_platform, platform_of, words as platform_words,
+};
 pub use reference::Reference;
 pub use store::{Keep, Store};
 
@@ -158,6 +165,9 @@ pub enum Error {
     Ambiguous(String),
     #[error("image {id} is named {names} times: remove it by a name, or force")]
     ManyNames { id: String, names: usize },
+    /// By its short id.
+    #[error("image {0} is used by a container")]
+    InUse(String),
     #[error("the image {0:?} is built in and cannot be removed or retagged")]
     BuiltIn(String),
     #[error("not an image archive: {0}")]
@@ -178,6 +188,9 @@ pub enum Error {
     Served(String),
     #[error("failed to register layer")]
     Register(#[source] layer::Error),
+    /// The whole text, which is Docker's: a name has no image for a platform.
+    #[error("{0}")]
+    Unprovided(String),
     /// Docker's text.
     #[error("An image does not exist locally with the tag: {0}")]
     NotLocal(String),
@@ -210,6 +223,7 @@ impl base::Kinded for Error {
     fn kind(&self) -> base::Kind {
         match self {
             Error::NotFound(_)
+            | Error::Unprovided(_)
             | Error::NoMatch(_)
             | Error::NotLocal(_)
             | Error::NoTag(_)
@@ -217,7 +231,7 @@ impl base::Kinded for Error {
             | Error::ExportPlatform(_)
             | Error::ImportPlatform(_) => base::Kind::NotFound,
             Error::NotKept(_) | Error::NotExportable { .. } => base::Kind::Conflict,
-            Error::ManyNames { .. } | Error::BuiltIn(_) => base::Kind::Conflict,
+            Error::ManyNames { .. } | Error::BuiltIn(_) | Error::InUse(_) => base::Kind::Conflict,
             Error::Reference(_)
             | Error::Ambiguous(_)
             | Error::Archive(_)

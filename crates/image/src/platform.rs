@@ -79,9 +79,17 @@ pub fn runs_on(image: &Image, wanted: &Platform) -> bool {
     fitting(wanted).iter().any(|fits| same(fits, &platform))
 }
 
-fn platform_of(image: &Image) -> Platform {
+/// What an image says that it is for.
+pub fn platform_of(image: &Image) -> Platform {
     let variant = Some(image.variant.clone()).filter(|variant| !variant.is_empty());
     Platform { architecture: image.architecture.clone(), os: image.os.clone(), variant, os_version: None }
+}
+
+/// Whether an image for `own` is one for the very platform that is wanted. A variant is compared where both say one.
+pub fn is_for(own: &Platform, wanted: &Platform) -> bool {
+    let (own, wanted) = (normal(own), normal(wanted));
+    let variants = own.variant.is_none() || wanted.variant.is_none() || own.variant == wanted.variant;
+    own.os == wanted.os && own.architecture == wanted.architecture && variants
 }
 
 fn same(normal_one: &Platform, other: &Platform) -> bool {
@@ -131,6 +139,7 @@ pub fn normal(platform: &Platform) -> Platform {
     Platform { architecture, os: platform.os.to_lowercase(), variant, os_version: None }
 }
 
+/// `linux/arm/v7`
 pub fn words(platform: &Platform) -> String {
     let mut text = format!("{}/{}", platform.os, platform.architecture);
     if let Some(variant) = &platform.variant {

@@ -4,6 +4,7 @@ use crate::catalog::{Catalog, Found};
 use crate::reference::Reference;
 use crate::{Error, Force, HOST, Removed, Store};
 use base::Digest;
+use oci::image::Platform;
 use sha2::Digest as _;
 use std::collections::BTreeSet;
 
@@ -19,11 +20,41 @@ impl Store {
         }
         self.change(|catalog| remove(catalog, name, force, in_use))
     }
+
+    /// Takes the images for some platforms out of an index; with the last one go its names. An image that is in use stays.
+    pub fn remove_platforms(
+        &self,
+        name: &str,
+        platforms: &[Platform],
+        in_use: &[Digest],
+    ) -> Result<Vec<Removed>, Error> {
+        let ids = platforms.iter().map(|platform| self.get_for(name, Some(platform)).map(|image| image.id));
+        let ids = ids.collect::<Result<BTreeSet<Digest>, Error>>()?;
+        if let Some(used) = ids.iter().find(|id| in_use.contains(id)) {
+            return Err(Error::InUse(used.short()));
+        }
+        self.change(|catalog| {
+            let found = catalog.find(name)?;
+            let left =
+                catalog.group_of(&found).is_some_and(|group| group.images().any(|(_, id, _)| !ids.contains(&id)));
+            if !left {
+                return remove(catalog, &found.id().to_string(), Force::Yes, in_use);
+            }
+            let mut removed = Vec::new();
+            ids.iter().for_each(|id| delete(catalog, id, &mut removed));
+            Ok(removed)
+        })
+    }
 }
 
 fn remove(catalog: &mut Catalog, name: &str, force: Force, in_use: &[Digest]) -> Result<Vec<Removed>, Error> {
     let mut removed = Vec::new();
-    let id = match catalog.find(name)? {
+    let found = catalog.find(name)?;
+    let groups: Vec<Digest> = match &found {
+        Found::Name { .. } => catalog.group_of(&found).into_iter().map(|group| group.index.digest).collect(),
+        Found::Id(id) => catalog.groups_shown_as(id).into_iter().map(|group| group.index.digest).collect(),
+    };
+    let id = match found {
         Found::Name { full, id } => {
             untag(catalog, &full, &mut removed);
             untag_digests(catalog, &full, &id, &mut removed);
@@ -40,9 +71,20 @@ fn remove(catalog: &mut Catalog, name: &str, force: Force, in_use: &[Digest]) ->
             id
         }
     };
-    if catalog.names_of(&id).is_empty() && !in_use.contains(&id) {
+    let mut gone = BTreeSet::new();
+    for index in groups {
+        let is_named = catalog.names.values().any(|name| name.index == Some(index));
+        let in_use = catalog.groups.get(&index).is_some_and(|group| in_use.iter().any(|used| group.has(used)));
+        if !is_named && !in_use {
+            gone.append(&mut catalog.remove_group(&index));
+        }
+    }
+    gone.remove(&id);
+    let shown = catalog.groups.values().any(|group| group.face() == Some(id));
+    if catalog.names_of(&id).is_empty() && !shown && !in_use.contains(&id) {
         delete(catalog, &id, &mut removed);
     }
+    gone.iter().for_each(|part| delete(catalog, part, &mut removed));
     Ok(removed)
 }
 

@@ -1,7 +1,8 @@
 //! The store of images: opens the stores below, answers who is here, and changes names one change at a time.
 
 use crate::assemble::Pins;
-use crate::catalog::{Catalog, MAX_DOCUMENT, Record, check_layers, keep_in};
+use crate::catalog::{Catalog, MAX_DOCUMENT, Record, check_layers, index_in, keep_in};
+use crate::group::Group;
 use crate::pull::flight::Flights;
 use crate::reference::Reference;
 use crate::slots::Slots;
@@ -167,8 +168,11 @@ impl Store {
             return Err(Error::BuiltIn(crate::HOST.to_owned()));
         }
         self.change(|catalog| {
-            let id = catalog.find(source)?.id();
-            catalog.name(&target, id, &now());
+            let found = catalog.find(source)?;
+            match catalog.group_of(&found).map(|group| group.index.digest) {
+                Some(index) => catalog.name_index(&target, index, &now()),
+                None => catalog.name(&target, found.id(), &now()),
+            }
             Ok(())
         })
     }
@@ -248,6 +252,13 @@ impl Store {
     }
 }
 
+impl<'store> Arrival<'store> {
+    /// One that was counted when it began, without what it brought.
+    pub fn of_counted(store: &'store Store) -> Arrival<'store> {
+        Arrival { store, blobs: BTreeSet::new(), layers: BTreeSet::new() }
+    }
+}
+
 impl Drop for Arrival<'_> {
     fn drop(&mut self) {
         let mut changes = self.store.alone();
@@ -309,6 +320,7 @@ impl Stores {
 fn read(stores: &Stores) -> Result<(Catalog, bool), Error> {
     let mut catalog = Catalog::default();
     let mut changed = false;
+    let mut indexes = BTreeSet::new();
     for entry in stores.content.index()?.manifests {
         let known = catalog.records.values().find(|record| record.manifest.digest == entry.digest);
         let id = match known {
@@ -332,8 +344,19 @@ fn read(stores: &Stores) -> Result<(Catalog, bool), Error> {
             },
         };
         catalog.name_from(&entry, id);
+        indexes.extend(index_in(&entry));
     }
     catalog.names.remove(host::FULL_NAME);
+    for index in indexes {
+        match Group::read(stores, &index, &catalog.records) {
+            Ok(group) => drop(catalog.groups.insert(index, Arc::new(group))),
+            // The images stay, each by itself.
+            Err(error) => {
+                tracing::warn!(%index, error = base::chain(&error), "an index is gone");
+                changed = true;
+            }
+        }
+    }
     catalog.refresh();
     Ok((catalog, changed))
 }

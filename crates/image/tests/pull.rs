@@ -269,11 +269,14 @@ fn an_index_gives_the_image_of_the_platform() {
     assert_eq!((pulled.id, pulled.digest), (sha(&config_of(&[&a])), digest));
     assert_eq!(yard.store.get(&yard.name("app:1")).unwrap().manifest, ours);
     assert!(!yard.pull("app:1").unwrap().newer);
-    // Another platform of the same index takes the names.
+    // Another platform of the same index comes beside it.
     let wish = Wish { platform: Some(platform("linux/s390x")), ..Wish::default() };
     let second = yard.pull_with("app:1", &wish, &|_| {}).unwrap();
     assert_eq!((second.id, second.newer), (sha(&foreign), true));
-    assert!(yard.pull("app:1").unwrap().newer);
+    assert!(!yard.pull("app:1").unwrap().newer);
+    assert!(!yard.pull_with("app:1", &wish, &|_| {}).unwrap().newer);
+    assert_eq!(yard.store.get(&yard.name("app:1")).unwrap().id, sha(&config_of(&[&a])));
+    assert_eq!(yard.store.get_for(&yard.name("app:1"), wish.platform.as_ref()).unwrap().id, sha(&foreign));
     let wish = Wish { platform: Some(platform("linux/arm64")), ..Wish::default() };
     if machine.architecture != "arm64" {
         let error = yard.pull_with("app:1", &wish, &|_| {}).unwrap_err();

@@ -43,6 +43,7 @@ impl Yard {
         let reference = Reference::parse(&self.name(rest)).unwrap();
         let steps = Mutex::new(Vec::new());
         let push = Push {
+            platform: None,
             reference: &reference,
             registry: &self.client,
             credentials: &Credentials::default(),
@@ -190,6 +191,7 @@ fn what_is_not_here_is_not_pushed() {
     assert_eq!(error.to_string(), "cannot push a digest reference");
     let reference = Reference::parse("host").unwrap();
     let push = Push {
+        platform: None,
         reference: &reference,
         registry: &yard.client,
         credentials: &Credentials::default(),

@@ -64,8 +64,14 @@ fn images_go_to_a_real_registry_and_come_back() {
     let (credentials, cancel) = (Credentials::default(), Cancel::default());
     let push = |store: &Store, rest: &str| {
         let reference = Reference::parse(&format!("{host}/{rest}")).unwrap();
-        let push =
-            Push { reference: &reference, registry: &client, credentials: &credentials, cancel: &cancel, uploads: 5 };
+        let push = Push {
+            reference: &reference,
+            registry: &client,
+            credentials: &credentials,
+            cancel: &cancel,
+            platform: None,
+            uploads: 5,
+        };
         store.push(&push, &|_| {}).unwrap()
     };
     let pull = |store: &Store, rest: &str| {

@@ -6,6 +6,7 @@ use crate::message::{Adopted, CgroupFds, Event, Reply, Request, Stdio, Told};
 use crate::spawn;
 use base::{Id, Kind, Kinded};
 use connection::{Answered, Connection};
+pub use connection::{Ear, Taken};
 use logs::pump::Journal;
 use runtime::{Failure, ParkPlan, Plan, ProcessPlan, Step};
 use std::io::{self, ErrorKind};
@@ -167,6 +168,11 @@ impl Keeper {
     /// The journal for the engine's [`logs::pump::Pump`]. Given once: there is one pump.
     pub fn journal(&self) -> Option<Journal> {
         self.inner.journal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// From now on `ear` hears of events first; those that it does not take go into the channel that came with the connection.
+    pub fn listen(&self, ear: Ear) {
+        self.inner.connection.listen(ear);
     }
 
     /// The keeper's process id.

@@ -6,8 +6,8 @@ use crate::capture::made_in;
 use crate::lower::Ids;
 use crate::store::{Draft, fail};
 use crate::{Error, Lower, Store, Sync};
+use archive::Packing;
 use archive::pack::{At, Attributes, Look, Walk, is_gone, open_folder};
-use archive::{Packing, Whiteouts};
 use base::Digest;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
 use sha2::{Digest as _, Sha256};
@@ -93,7 +93,7 @@ impl Store {
         drop_mount_points(root.as_fd(), owner).map_err(fail("read", &diff))?;
         let bytes = settle(root.as_fd(), owner).map_err(fail("read", &diff))?;
         let mut named = Named { hash: Sha256::new(), bytes: 0 };
-        let packing = Packing { owner: 0, whiteouts: Whiteouts::Layer };
+        let packing = Packing::default();
         archive::pack(root.as_fd(), packing, &mut named).map_err(fail("read", &diff))?;
         if named.bytes == EMPTY_TAR {
             return Ok(None);

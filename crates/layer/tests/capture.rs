@@ -108,7 +108,8 @@ impl Container {
 
     fn packed(&self, owner: u32) -> Vec<u8> {
         let mut tar = Vec::new();
-        archive::pack(self.root.as_fd(), Packing { owner, whiteouts: Whiteouts::None }, &mut tar).unwrap();
+        archive::pack(self.root.as_fd(), Packing { owner, whiteouts: Whiteouts::None, ..Packing::default() }, &mut tar)
+            .unwrap();
         tar
     }
 }

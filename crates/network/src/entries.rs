@@ -3,6 +3,7 @@
 //! Ports in a row that lead to the same ports of a container are one element, however many they are.
 
 use crate::Protocol;
+use crate::ports::is_relayed;
 use crate::rules::Published;
 use netlink::nft::{Element, Family, Member};
 use std::collections::BTreeSet;
@@ -57,7 +58,7 @@ impl Entry {
 pub(crate) fn entries(ports: &[Published], direct: &[Direct]) -> BTreeSet<Entry> {
     let mut all = BTreeSet::new();
     let mut same = Vec::new();
-    for (port, container) in ports {
+    for (port, container) in ports.iter().filter(|port| !is_relayed(port)) {
         let at = (!port.host_ip.is_unspecified()).then_some(port.host_ip);
         if port.host_port == port.container_port {
             same.push((at, *container, port.protocol, port.host_port));

@@ -6,7 +6,7 @@ use crate::ports::Ports;
 use crate::rules::{Member, Rules};
 use crate::stacked::Parents;
 use crate::stock::Stock;
-use crate::{Error, Outer, PluginFolders, Pools};
+use crate::{Error, Outer, PluginFolders, Pools, Relay};
 use ipnet::{Ipv4Net, Ipv6Net};
 use netlink::nft::{Family, Heard, Transaction};
 use netlink::{Socket, link::Index};
@@ -63,6 +63,12 @@ impl Ground {
             firewall: Firewall::Open,
             plugins: None,
         })
+    }
+
+    /// With somebody who carries what comes on IPv6 to containers that have IPv4 only.
+    #[must_use]
+    pub fn relaying(self, relay: Arc<dyn Relay>) -> Ground {
+        Ground { ports: self.ports.relaying(relay), ..self }
     }
 
     /// With folders for what networks of plugins have to remember.

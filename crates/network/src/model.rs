@@ -128,6 +128,12 @@ pub struct PortRequest {
 }
 
 impl Endpoint {
+    /// The address that a port of the host's address `host_ip` leads to: where the container has none of that family, a relay takes
+    /// what comes on IPv6 to its IPv4.
+    pub(crate) fn led_to(&self, host_ip: IpAddr) -> IpAddr {
+        self.address_like(host_ip).unwrap_or(IpAddr::V4(self.address))
+    }
+
     /// Its address of the family that `like` is of.
     pub(crate) fn address_like(&self, like: IpAddr) -> Option<IpAddr> {
         match like {

@@ -4,9 +4,10 @@ use crate::entries::{Direct, Entry, entries};
 use crate::manners::{Gateway, Manners};
 use crate::reservation::{self, Reservation};
 use crate::rules::Published;
-use crate::{Endpoint, Error, Outer, OuterPort, Port, PortRequest, Protocol, owner, sysctl};
+use crate::{Endpoint, Error, Outer, OuterPort, Port, PortRequest, Protocol, Relay, owner, sysctl};
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A port of the host: the same port of all addresses lies together.
@@ -33,8 +34,13 @@ struct Holding {
 #[expect(dead_code, reason = "they hold the port as long as they live")]
 enum Held {
     Here(Reservation),
+    /// It listens, and carries what comes.
+    Relayed(Box<dyn Any + Send + Sync>),
     Outside(OuterPort),
 }
+
+/// Ports of one container above which IPv6 is not carried to it unless that is asked for: each would have a listener.
+const MOST_RELAYED: usize = 256;
 
 /// How often a free port of one family may be taken in the other before all are looked through.
 const TRIES: usize = 16;
@@ -45,6 +51,8 @@ pub(crate) struct Ports {
     table: Mutex<Table>,
     /// Whose ports they are, when not this network namespace's.
     outer: Option<Arc<dyn Outer>>,
+    /// Who carries what comes on IPv6 to containers without it.
+    relay: Option<Arc<dyn Relay>>,
 }
 
 /// Ports that are reserved and recorded; given back when dropped, unless they are kept.
@@ -70,12 +78,18 @@ impl Drop for Claim<'_> {
 
 impl Ports {
     pub(crate) fn of(outer: Option<Arc<dyn Outer>>) -> Ports {
-        Ports { table: Mutex::default(), outer }
+        Ports { table: Mutex::default(), outer, relay: None }
+    }
+
+    /// With somebody who carries what comes on IPv6 to containers without it.
+    pub(crate) fn relaying(self, relay: Arc<dyn Relay>) -> Ports {
+        Ports { relay: Some(relay), ..self }
     }
 
     /// Keeps the port `at` for `to`; with its number. `Ok(None)`: it is taken.
     fn hold(&self, protocol: Protocol, at: SocketAddr, to: SocketAddr) -> Result<Option<(u16, Held)>, Error> {
         match (&self.outer, at, to) {
+            (None, SocketAddr::V6(_), SocketAddr::V4(to)) => self.hold_relayed(protocol, at, to),
             (None, _, _) => {
                 let held = reservation::hold(protocol, at.ip(), at.port())?;
                 Ok(held.map(|held| (held.port, Held::Here(held))))
@@ -84,6 +98,17 @@ impl Ports {
                 Ok(outer.open(protocol, at, to)?.map(|held| (held.port, Held::Outside(held))))
             }
             _ => Err(Error::Invalid(format!("port {at}/{protocol}: an engine without root publishes on IPv4 only"))),
+        }
+    }
+
+    /// Keeps a port of IPv6 by listening on it, for a container that has IPv4 only.
+    fn hold_relayed(&self, protocol: Protocol, at: SocketAddr, to: SocketAddrV4) -> Result<Option<(u16, Held)>, Error> {
+        let Some(relay) = &self.relay else { return Err(Error::Invalid(no_ipv6(to.port(), protocol, at.ip()))) };
+        let Some((port, socket)) = reservation::bound(protocol, at)? else { return Ok(None) };
+        match relay.carry(protocol, socket, to) {
+            Ok(relayed) => Ok(Some((port, Held::Relayed(relayed)))),
+            Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => Ok(None),
+            Err(e) => Err(Error::Netlink { action: format!("listen on {at}/{protocol}"), source: e }),
         }
     }
 
@@ -96,12 +121,13 @@ impl Ports {
     ) -> Result<Claim<'_>, Error> {
         let mut claim = Claim { owner: self, ports: Vec::with_capacity(requests.len()) };
         for request in requests {
-            check(request, endpoint)?;
+            self.check(request, endpoint)?;
         }
+        let relays = requests.len() <= MOST_RELAYED;
         for request in requests {
             let is_routed = |ip: &IpAddr| manners.gateway(*ip) == Gateway::Routed;
             let (routed, wanted): (Vec<IpAddr>, Vec<IpAddr>) =
-                self.both(request, endpoint).into_iter().partition(is_routed);
+                self.both(request, endpoint, relays).into_iter().partition(is_routed);
             claim.ports.extend(self.open_directly(endpoint, request, &routed));
             if !wanted.is_empty() {
                 claim.ports.extend(self.claim_each(endpoint, request, &wanted)?);
@@ -126,12 +152,13 @@ impl Ports {
         opened
     }
 
-    /// The addresses of the host that a request is about.
-    fn both(&self, request: &PortRequest, endpoint: &Endpoint) -> Vec<IpAddr> {
-        let on_v6 = endpoint.ipv6.is_some() && self.outer.is_none();
+    /// The addresses of the host that a request is about; `relays`: IPv6 is carried to a container without it.
+    fn both(&self, request: &PortRequest, endpoint: &Endpoint, relays: bool) -> Vec<IpAddr> {
+        let may_relay = relays && self.relays(request.protocol) && sysctl::has_ipv6();
+        let on_v6 = endpoint.ipv6.is_some() || may_relay;
         match request.host_ip {
             Some(ip) => vec![ip],
-            None if on_v6 => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            None if on_v6 && self.outer.is_none() => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             None => vec![Ipv4Addr::UNSPECIFIED.into()],
         }
     }
@@ -139,7 +166,7 @@ impl Ports {
     /// Claims ports that a container has had since an earlier engine. What holds them on the host may be missing.
     pub(crate) fn adopt(&self, endpoint: &Endpoint, manners: &Manners) {
         for port in &endpoint.ports {
-            let Some(container) = endpoint.address_like(port.host_ip) else { continue };
+            let container = endpoint.led_to(port.host_ip);
             if manners.opens(port.host_ip) {
                 let direct = Direct { container, protocol: port.protocol, port: port.container_port };
                 self.lock().direct.insert(direct);
@@ -278,7 +305,7 @@ impl Ports {
         let mut claim = Claim { owner: self, ports: Vec::with_capacity(wanted.len()) };
         let mut number = port;
         for ip in wanted {
-            let Some(container) = endpoint.address_like(*ip) else { continue };
+            let container = endpoint.led_to(*ip);
             let to = SocketAddr::new(container, request.container_port);
             let Some(port) = self.try_claim(request.protocol, SocketAddr::new(*ip, number), to)? else {
                 return Ok(None);
@@ -309,6 +336,27 @@ impl Ports {
         let first = wanted.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let (ip, owner) = wanted.iter().find_map(|ip| owner(*ip)).unwrap_or((first, None));
         Error::PortTaken { ip, port, protocol, owner }
+    }
+
+    /// Whether IPv6 can be carried to a container without it.
+    fn relays(&self, protocol: Protocol) -> bool {
+        self.relay.is_some() && protocol != Protocol::Sctp
+    }
+
+    fn check(&self, request: &PortRequest, endpoint: &Endpoint) -> Result<(), Error> {
+        let PortRequest { container_port, protocol, host_ports: (first, last), host_ip } = *request;
+        if container_port == 0 {
+            return Err(Error::Invalid("a container's port is 1 to 65535".to_owned()));
+        }
+        if first > last || (first == 0 && last != 0) {
+            return Err(Error::Invalid(format!("{first}-{last} is no range of ports")));
+        }
+        match host_ip {
+            Some(ip) if endpoint.address_like(ip).is_none() && !self.relays(protocol) => {
+                Err(Error::Invalid(no_ipv6(container_port, protocol, ip)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -352,21 +400,15 @@ fn all_like(like: IpAddr) -> IpAddr {
     if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }
 
-fn check(request: &PortRequest, endpoint: &Endpoint) -> Result<(), Error> {
-    let (first, last) = request.host_ports;
-    if request.container_port == 0 {
-        return Err(Error::Invalid("a container's port is 1 to 65535".to_owned()));
-    }
-    if first > last || (first == 0 && last != 0) {
-        return Err(Error::Invalid(format!("{first}-{last} is no range of ports")));
-    }
-    match request.host_ip {
-        Some(ip) if endpoint.address_like(ip).is_none() => Err(Error::Invalid(format!(
-            "port {}/{} cannot be published on {ip}: the container has no IPv6 address (its network needs --ipv6)",
-            request.container_port, request.protocol
-        ))),
-        _ => Ok(()),
-    }
+fn no_ipv6(port: u16, protocol: Protocol, ip: IpAddr) -> String {
+    format!(
+        "port {port}/{protocol} cannot be published on {ip}: the container has no IPv6 address (its network needs --ipv6)"
+    )
+}
+
+/// Whether somebody carries what comes to this port: the rules know nothing of it.
+pub(crate) fn is_relayed((port, container): &Published) -> bool {
+    port.host_ip.is_ipv6() && container.is_ipv4()
 }
 
 #[cfg(test)]

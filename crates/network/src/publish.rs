@@ -2,6 +2,7 @@
 
 use crate::bridge::Bridge;
 use crate::entries::Entry;
+use crate::ports::is_relayed;
 use crate::rules::Published;
 use crate::{Endpoint, Error, Ground, Port, PortRequest, Protocol};
 use netlink::conntrack::Flows;
@@ -69,8 +70,7 @@ fn addresses(endpoint: &Endpoint) -> BTreeSet<IpAddr> {
 }
 
 fn published(endpoint: &Endpoint, ports: &[Port]) -> Vec<Published> {
-    let with_address = |port: &Port| Some((port.clone(), endpoint.address_like(port.host_ip)?));
-    ports.iter().filter_map(with_address).collect()
+    ports.iter().map(|port| (port.clone(), endpoint.led_to(port.host_ip))).collect()
 }
 
 impl Ground {
@@ -108,7 +108,8 @@ impl Ground {
     /// A UDP flow goes on where it went before its port was (un)published, as long as packets come: it must be
     /// forgotten. TCP has ends of its own. That it fails is told, not fatal.
     fn forget(&self, ports: &[Published], which: impl Fn(Flows, &Published) -> Flows) {
-        let udp = ports.iter().filter(|(port, _)| port.protocol == Protocol::Udp && port.host_port != 0);
+        let is_led = |port: &Port| port.protocol == Protocol::Udp && port.host_port != 0;
+        let udp = ports.iter().filter(|published| is_led(&published.0) && !is_relayed(published));
         let mut sorts: Vec<Flows> = Vec::new();
         for published in udp {
             let sort = which(Flows::of(published.0.protocol.number(), published.0.host_ip), published);
@@ -126,7 +127,7 @@ impl Ground {
             let to = if port.host_port == 0 { port.container_port } else { port.host_port };
             flows.sent_to((to, to))
         };
-        self.forget_or_tell(&ports.iter().map(sort).collect::<Vec<_>>());
+        self.forget_or_tell(&ports.iter().filter(|port| !is_relayed(port)).map(sort).collect::<Vec<_>>());
     }
 
     fn forget_or_tell(&self, sorts: &[Flows]) {

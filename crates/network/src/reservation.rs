@@ -44,6 +44,25 @@ pub(crate) fn hold(protocol: Protocol, ip: IpAddr, port: u16) -> Result<Option<R
     Ok(Some(Reservation { port, socket: Some(socket) }))
 }
 
+/// A socket that is bound to `at`, and the port it got: for somebody who listens on it. `Ok(None)`: it is taken.
+pub(crate) fn bound(protocol: Protocol, at: SocketAddr) -> Result<Option<(u16, OwnedFd)>, Error> {
+    let tried = || -> Result<(u16, OwnedFd), Errno> {
+        let socket = open(protocol, at.ip())?;
+        if protocol == Protocol::Tcp {
+            // Past connections of a server that has just ended; who listens has the port alone.
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+        }
+        rustix::net::bind(&socket, &at)?;
+        let name = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?;
+        Ok((name.port(), socket))
+    };
+    match tried() {
+        Ok(bound) => Ok(Some(bound)),
+        Err(Errno::ADDRINUSE) => Ok(None),
+        Err(e) => Err(Error::io(format!("bind {at}/{protocol}"), e)),
+    }
+}
+
 fn open(protocol: Protocol, ip: IpAddr) -> Result<OwnedFd, Errno> {
     let (kind, protocol) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),

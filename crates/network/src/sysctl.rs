@@ -137,6 +137,11 @@ fn read(name: &str) -> Option<String> {
     fs::read_to_string(format!("/proc/sys/net/{name}")).ok().map(|text| text.trim().to_owned())
 }
 
+/// Whether this host speaks IPv6.
+pub(crate) fn has_ipv6() -> bool {
+    read("ipv6/conf/all/disable_ipv6").is_some_and(|v| v != "1")
+}
+
 pub(crate) fn set(name: &str, value: &str) -> Result<(), Error> {
     // Without O_CREAT and O_TRUNC, which fs::write has: they cost as much as the write.
     let written = OpenOptions::new().write(true).open(format!("/proc/sys/net/{name}"));

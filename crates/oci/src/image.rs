@@ -93,6 +93,9 @@ pub struct Image {
     pub docker_version: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub comment: String,
+    /// What the steps of its build came to, for other builders: base64.
+    #[serde(rename = "moby.buildkit.cache.v0", skip_serializing_if = "Option::is_none")]
+    pub build_cache: Option<String>,
 }
 
 /// How a container of this image runs unless told otherwise.
@@ -117,6 +120,9 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub stop_signal: String,
+    /// What BuildKit writes where there is a `CMD`; it means something on Windows only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub args_escaped: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -54,15 +54,24 @@ impl Credentials {
 
     /// The value of an `X-Registry-Auth` header.
     pub fn to_header(&self) -> String {
-        let wire = Wire {
+        URL_SAFE.encode(serde_json::json!(self.wire()).to_string())
+    }
+
+    fn wire(&self) -> Wire {
+        Wire {
             username: self.username.clone(),
             password: self.password.clone(),
             auth: String::new(),
             identitytoken: self.identity_token.clone(),
             registrytoken: self.registry_token.clone(),
             serveraddress: self.server_address.clone(),
-        };
-        URL_SAFE.encode(serde_json::json!(wire).to_string())
+        }
+    }
+
+    /// Credentials by registry as an `X-Registry-Config` header.
+    pub fn map_to_header(all: &BTreeMap<String, Credentials>) -> String {
+        let wires: BTreeMap<&String, Wire> = all.iter().map(|(registry, one)| (registry, one.wire())).collect();
+        URL_SAFE.encode(serde_json::json!(wires).to_string())
     }
 
     /// What an `X-Registry-Config` header says: credentials by registry.

@@ -84,15 +84,61 @@ fn one_machine(assembler: &mut Assembler, rules: &Rules<'_>, machine: Machine, x
     assembler.load(NUMBER, search)
 }
 
+/// Numbers of one verdict, but for a few among them.
+struct Segment<'a> {
+    start: u32,
+    machine: Machine,
+    verdict: &'a Verdict,
+    exceptions: Vec<(u32, &'a Verdict)>,
+}
+
+/// Exceptions that are asked for one after the other: more of them would be slower than another comparison of ranges.
+const MOST_EXCEPTIONS: usize = 4;
+
 /// A balanced tree of comparisons over ranges, which lie in order and leave no gap.
+///
+/// The kernel reads, checks and translates a filter each time it is installed: what counts is how short it is. Most of what a
+/// profile denies are single numbers among many that it allows, each of them a test for itself instead of two bounds.
 fn search(assembler: &mut Assembler, ranges: &[(u32, Machine, Verdict)]) -> Label {
-    if let [(_, machine, verdict)] = ranges {
-        return verdict_at(assembler, *machine, verdict);
+    tree(assembler, &segments(ranges))
+}
+
+fn segments(ranges: &[(u32, Machine, Verdict)]) -> Vec<Segment<'_>> {
+    let mut segments = Vec::new();
+    let mut rest = ranges;
+    while let [(start, machine, verdict), more @ ..] = rest {
+        rest = more;
+        let mut exceptions = Vec::new();
+        while let [(one, of, other), (next, after, again), ..] = rest
+            && *next - *one == 1
+            && (of, after, again) == (machine, machine, verdict)
+            && exceptions.len() < MOST_EXCEPTIONS
+        {
+            exceptions.push((*one, other));
+            rest = &rest[2..];
+        }
+        segments.push(Segment { start: *start, machine: *machine, verdict, exceptions });
     }
-    let (low, high) = ranges.split_at(ranges.len() / 2);
-    let above = search(assembler, high);
-    let below = search(assembler, low);
-    assembler.branch(Test::GreaterOrEqual, high[0].0, above, below)
+    segments
+}
+
+fn tree(assembler: &mut Assembler, segments: &[Segment<'_>]) -> Label {
+    if let [segment] = segments {
+        return segment_at(assembler, segment);
+    }
+    let (low, high) = segments.split_at(segments.len() / 2);
+    let above = tree(assembler, high);
+    let below = tree(assembler, low);
+    assembler.branch(Test::GreaterOrEqual, high[0].start, above, below)
+}
+
+fn segment_at(assembler: &mut Assembler, segment: &Segment<'_>) -> Label {
+    let mut next = verdict_at(assembler, segment.machine, segment.verdict);
+    for (number, verdict) in segment.exceptions.iter().rev() {
+        let exception = verdict_at(assembler, segment.machine, verdict);
+        next = assembler.branch(Test::Equal, *number, exception, next);
+    }
+    next
 }
 
 fn verdict_at(assembler: &mut Assembler, machine: Machine, verdict: &Verdict) -> Label {

@@ -7,7 +7,11 @@ use crate::present::rows::Rows;
 use crate::status::Refusal;
 use build::Builder;
 use engine::Engine;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use futures_util::future::Either;
+use registry::Cancel;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
@@ -28,7 +32,24 @@ struct Shared {
     rows: Rows,
     kept: Kept,
     reads: Semaphore,
+    /// Who works on a thread that serves connections.
+    here: Semaphore,
     builder: Mutex<Option<Builder>>,
+    builds: Mutex<HashMap<String, Cancel>>,
+    build_service: OnceLock<buildkit::Service>,
+}
+
+/// An app, as long as somebody else has it.
+#[derive(Debug, Clone)]
+pub struct WeakApp {
+    engine: Engine,
+    shared: Weak<Shared>,
+}
+
+impl WeakApp {
+    pub fn upgrade(&self) -> Option<App> {
+        Some(App { engine: self.engine.clone(), shared: self.shared.upgrade()? })
+    }
 }
 
 impl App {
@@ -39,7 +60,10 @@ impl App {
             rows: Rows::default(),
             kept: Kept::default(),
             reads: Semaphore::new(READS),
+            here: Semaphore::new(1),
             builder: Mutex::default(),
+            builds: Mutex::default(),
+            build_service: OnceLock::new(),
         };
         App { engine, shared: Arc::new(shared) }
     }
@@ -51,8 +75,36 @@ impl App {
             return Ok(builder.clone());
         }
         let opened = Builder::open(self.engine.clone())?;
+        opened.set_upkeep(self.options().upkeep.clone());
         *builder = Some(opened.clone());
         Ok(opened)
+    }
+
+    /// A build that goes on can be cancelled by its id, until what is returned is dropped.
+    pub fn cancellable(&self, id: &str, cancel: Cancel) -> Cancellable {
+        self.builds().insert(id.to_owned(), cancel);
+        Cancellable { app: self.clone(), id: id.to_owned() }
+    }
+
+    /// Ends a build, if there is one of this id.
+    pub fn cancel_build(&self, id: &str) {
+        if let Some(cancel) = self.builds().get(id) {
+            cancel.cancel();
+        }
+    }
+
+    fn builds(&self) -> MutexGuard<'_, HashMap<String, Cancel>> {
+        self.shared.builds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The door of BuildKit's clients, opened when the first of them comes.
+    pub fn build_service(&self) -> buildkit::Service {
+        self.shared.build_service.get_or_init(|| crate::routes::build_service(self)).clone()
+    }
+
+    /// For those that the app itself has.
+    pub fn downgrade(&self) -> WeakApp {
+        WeakApp { engine: self.engine.clone(), shared: Arc::downgrade(&self.shared) }
     }
 
     /// What the engine was told, as it holds now.
@@ -97,6 +149,24 @@ impl App {
         }
     }
 
+    /// As [`blocking`](Self::blocking), and on this very thread if nobody else does so: to wake another one can take as long as the
+    /// work. All that this thread had to do besides is left to others meanwhile.
+    pub fn promptly<T, E, F>(&self, work: F) -> impl Future<Output = Result<T, Refusal>> + Send + use<T, E, F>
+    where
+        T: Send + 'static,
+        E: Into<Refusal> + Send + 'static,
+        F: FnOnce(&Engine) -> Result<T, E> + Send + 'static,
+    {
+        let may = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+        match self.shared.here.try_acquire() {
+            Ok(_alone) if may => {
+                let done = tokio::task::block_in_place(|| work(&self.engine));
+                Either::Left(std::future::ready(done.map_err(Into::into)))
+            }
+            _ => Either::Right(self.blocking(work)),
+        }
+    }
+
     /// As [`blocking`](Self::blocking), for what many may ask for at the same time and takes no time to speak of: a few threads
     /// do it for all of them.
     pub async fn reading<T, E, F>(&self, work: F) -> Result<T, Refusal>
@@ -121,5 +191,18 @@ impl App {
             Ok(result) => result.map_err(Into::into),
             Err(_) => Err(Refusal::internal("the engine failed in the middle of this request; its log tells more")),
         }
+    }
+}
+
+/// A build that can be cancelled.
+#[derive(Debug)]
+pub struct Cancellable {
+    app: App,
+    id: String,
+}
+
+impl Drop for Cancellable {
+    fn drop(&mut self) {
+        self.app.builds().remove(&self.id);
     }
 }

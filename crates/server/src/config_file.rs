@@ -186,7 +186,7 @@ mod tests {
             "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}], "runtimes": {"x": {"path": "/x"}}}"#;
         let options = options(&["--add-runtime", "y=/y"], file).expect("options");
         assert_eq!(options.runtimes.keys().collect::<Vec<_>>(), ["x", "y"]);
-        assert_eq!(options.idle, ["userland-proxy", "features", "builder"]);
+        assert_eq!(options.idle, ["userland-proxy", "features"]);
         assert!(options.live_restore && options.experimental);
     }
 

@@ -278,7 +278,7 @@ pub const KEYS: &[Key] = &[
             ..key("feature", Feature, "NAME[=BOOL]", "Accepted for dockerd's sake")
         },
     ),
-    Key { flag: "", ..idle("builder", Object, "the builder has no settings in this file") },
+    Key { flag: "", ..key("builder", Object, "", "What of the build cache goes by itself (builder.gc)") },
     Key { flag: "", ..key("min-api-version", Text, "VERSION", "The oldest version of the API that is spoken") },
     Key { flag: "", ..idle("deprecated-key-path", Text, "there is no such key") },
     idle("resolv-conf", Text, "the host's /etc/resolv.conf is read"),

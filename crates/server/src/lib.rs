@@ -37,6 +37,7 @@ mod present;
 mod query;
 mod registries;
 mod reload;
+mod request_line;
 mod routes;
 mod run;
 mod serve;
@@ -48,6 +49,7 @@ mod times;
 mod tls;
 mod traces;
 mod translate;
+mod upkeep;
 mod version;
 mod words;
 

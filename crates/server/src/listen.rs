@@ -106,7 +106,7 @@ impl Arrival {
             Arrival::Ready(conn) => Ok(conn),
             Arrival::Shaking(stream, acceptor) => {
                 let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
-                shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map(|tls| Conn::Tls(Box::new(tls)))
+                shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map(Conn::from)
             }
         }
     }
@@ -116,7 +116,7 @@ impl Listener {
     /// The next one who knocks.
     pub async fn accept(&self) -> io::Result<Arrival> {
         match self {
-            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| Arrival::Ready(Conn::Unix(stream))),
+            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| Arrival::Ready(stream.into())),
             Listener::Tcp(listener, tls) => {
                 let (stream, _) = listener.accept().await?;
                 // Keystrokes must not wait for company.
@@ -127,7 +127,7 @@ impl Listener {
                 rustix::net::sockopt::set_tcp_keepintvl(&stream, STILL_THERE)?;
                 Ok(match tls {
                     Some(acceptor) => Arrival::Shaking(stream, acceptor.clone()),
-                    None => Arrival::Ready(Conn::Tcp(stream)),
+                    None => Arrival::Ready(stream.into()),
                 })
             }
         }

@@ -75,6 +75,8 @@ pub struct Options {
     pub registries: RegistryOptions,
     /// Bytes.
     pub disk_budget: Option<u64>,
+    /// What of the build cache goes by itself.
+    pub upkeep: build::Upkeep,
     /// Whether containers go on when the engine ends.
     pub live_restore: bool,
     /// Seconds that they have to stop if they do not; negative: as long as they take.
@@ -156,6 +158,7 @@ pub fn of(told: &Told, usual: &Usual, file: Option<PathBuf>) -> Result<Options, 
         labels: labels(told.list("labels")?)?,
         registries: registries(&told)?,
         disk_budget: told.size("disk-budget")?,
+        upkeep: told.value("builder").map(crate::upkeep::read).transpose()?.unwrap_or_default(),
         live_restore: told.switch("live-restore").unwrap_or(true),
         shutdown_timeout: told.number("shutdown-timeout").unwrap_or(SHUTDOWN_TIMEOUT_S),
         defaults: Defaults::read(&told)?,

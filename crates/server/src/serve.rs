@@ -7,7 +7,7 @@ use crate::routes;
 use crate::spelling;
 use crate::status::Refusal;
 use crate::stream::body;
-use crate::stream::gone::Asker;
+use crate::stream::gone::Watch;
 use crate::version;
 use axum::Router;
 use axum::body::Body;
@@ -71,7 +71,7 @@ pub struct Door {
 pub async fn connection(conn: Conn, door: Door) {
     let limits = door.limits;
     let _guest = door.crowd.enter();
-    let asker = Asker::of(&conn);
+    let asker = Watch::of(&conn);
     let (spoke, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
     let heard = (spoke.clone(), asked.clone());
     let service = hyper::service::service_fn(move |request| {
@@ -104,7 +104,7 @@ async fn silent(limits: Limits, spoke: &AtomicBool) {
 }
 
 /// Returns when a client that waits for an answer has gone.
-async fn left(asker: std::io::Result<Asker>, asked: &Notify) {
+async fn left(asker: std::io::Result<Watch>, asked: &Notify) {
     asked.notified().await;
     tokio::time::sleep(SOON).await;
     let gone = async { asker?.gone().await };
@@ -239,7 +239,7 @@ mod tests {
         let limits = Limits { header: Duration::from_millis(100), ..Limits::default() };
         let router = Router::new().route("/_ping", axum::routing::get(|| async { "OK" }));
         let door = Door { router, limits, meter: Arc::default(), crowd: Arc::default(), experimental: false };
-        (theirs, tokio::spawn(connection(Conn::Unix(ours), door)))
+        (theirs, tokio::spawn(connection(ours.into(), door)))
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //!
 //! Which names there are, and below which of them keys are free (labels, options, ports), the request types themselves tell.
 
+mod merged;
 mod names;
 
 use bytes::{Bytes, BytesMut};
@@ -28,26 +29,42 @@ enum Inside {
     List,
 }
 
-/// The body with every known field as it is spelled here. One that is well spelled, as nearly all are, is only looked at; one
-/// that is no JSON stays for others to refuse.
+/// The body with every known field as it is spelled here, and once: of one that stands there twice, in whatever spelling, the last
+/// counts. One that is well spelled, as nearly all are, is only looked at; one that is no JSON stays for others to refuse.
 pub fn corrected(body: Bytes) -> Bytes {
     let names = Names::get();
-    let mut misspelled = Vec::new();
-    scan(&body, names, |at, name| misspelled.push((at, name)));
-    if misspelled.is_empty() {
-        return body;
-    }
+    let (mut misspelled, mut repeated) = (Vec::new(), false);
+    scan(&body, names, |found| match found {
+        Found::Misspelled(at, name) => misspelled.push((at, name)),
+        Found::Repeated => repeated = true,
+    });
+    let body = if misspelled.is_empty() { body } else { respelled(body, &misspelled) };
+    if repeated { merged::merged(&body).unwrap_or(body) } else { body }
+}
+
+fn respelled(body: Bytes, misspelled: &[(usize, &'static str)]) -> Bytes {
     let mut body = body.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-    for (at, name) in misspelled {
+    for &(at, name) in misspelled {
         // Names that differ in case alone are of one length.
         body[at..at + name.len()].copy_from_slice(name.as_bytes());
     }
     body.freeze()
 }
 
-/// Tells where a field is written otherwise than it is spelled.
-fn scan(text: &[u8], names: &Names, mut tell: impl FnMut(usize, &'static str)) {
+/// What is to be put right.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    /// Here stands a field that is spelled so.
+    Misspelled(usize, &'static str),
+    /// A field stands in its object again.
+    Repeated,
+}
+
+/// Tells where a field is written otherwise than it is spelled, or again.
+fn scan(text: &[u8], names: &Names, mut tell: impl FnMut(Found)) {
     let mut inside: Vec<Inside> = Vec::new();
+    // The fields of the objects that it is inside of, each with their number.
+    let mut seen: Vec<(usize, &'static str)> = Vec::new();
     // What the next object is, and whether the next text is a key.
     let (mut next, mut at_key) = (Keys::Fields, false);
     let mut at = 0;
@@ -61,8 +78,13 @@ fn scan(text: &[u8], names: &Names, mut tell: impl FnMut(usize, &'static str)) {
                         && let Some((name, below)) = names.find(&text[at + 1..end])
                     {
                         if name.as_bytes() != &text[at + 1..end] {
-                            tell(at + 1, name);
+                            tell(Found::Misspelled(at + 1, name));
                         }
+                        let here = seen.iter().rev().take_while(|(depth, _)| *depth == inside.len());
+                        if here.into_iter().any(|(_, earlier)| *earlier == name) {
+                            tell(Found::Repeated);
+                        }
+                        seen.push((inside.len(), name));
                         next = if below == Below::Free { Keys::Free } else { Keys::Fields };
                     }
                     at_key = false;
@@ -79,6 +101,7 @@ fn scan(text: &[u8], names: &Names, mut tell: impl FnMut(usize, &'static str)) {
                 next = Keys::Fields;
             }
             b'}' | b']' => {
+                while seen.pop_if(|(depth, _)| *depth >= inside.len()).is_some() {}
                 inside.pop();
                 (next, at_key) = (Keys::Fields, false);
             }
@@ -126,6 +149,26 @@ mod tests {
             (r#"{"ipam":{"config":[{"subnet":"x"}]}}"#, r#"{"IPAM":{"Config":[{"Subnet":"x"}]}}"#),
         ] {
             assert_eq!(corrected_text(written), read);
+        }
+    }
+
+    #[test]
+    fn of_a_field_that_stands_there_twice_the_last_counts() {
+        for (written, read) in [
+            (r#"{"Cmd":["a"],"cmd":["b"],"Image":"x"}"#, r#"{"Cmd":["b"],"Image":"x"}"#),
+            (r#"{"Cmd":["a"],"Cmd":null}"#, r#"{"Cmd":null}"#),
+            (
+                r#"{"hostconfig":{"Memory":9223372036854775807,"Binds":["a"]},"HostConfig":{"binds":[],"CpuShares":2}}"#,
+                r#"{"HostConfig":{"Binds":[],"CpuShares":2,"Memory":9223372036854775807}}"#,
+            ),
+            (r#"{"Labels":{"a":"1"},"labels":{"b":"2"}}"#, r#"{"Labels":{"a":"1","b":"2"}}"#),
+        ] {
+            assert_eq!(corrected_text(written), read);
+        }
+        for text in
+            [r#"{"Mounts":[{"Type":"a"},{"Type":"b"}]}"#, r#"{"Labels":{"a":"1","a":"2"}}"#, r#"{"Cmd":1,"Cmd":}"#]
+        {
+            assert_eq!(corrected_text(text), text);
         }
     }
 

@@ -51,7 +51,7 @@ pub fn read(name: &str, text: &str) -> Result<Option<i64>, Refusal> {
 }
 
 /// Nanoseconds of a Go duration: `1h30m`, `1.5s`.
-fn duration(text: &str) -> Option<i64> {
+pub fn duration(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total = 0_i64;
     while !rest.is_empty() {

@@ -97,9 +97,7 @@ impl Dockerd {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         let _ = self.daemon.wait();
-        for parent in groups(&self.group) {
-            let _ = std::fs::remove_dir(parent);
-        }
+        groups(&self.group).iter().for_each(|parent| remove(parent));
     }
 
     /// Command lines of processes of this dockerd.
@@ -150,6 +148,13 @@ fn program() -> (String, String) {
         }
         Err(_) => ("dockerd".to_owned(), search),
     }
+}
+
+/// BuildKit leaves groups in its own.
+fn remove(group: &Path) {
+    let inner = std::fs::read_dir(group).into_iter().flatten().flatten();
+    inner.filter(|entry| entry.path().is_dir()).for_each(|entry| remove(&entry.path()));
+    let _ = std::fs::remove_dir(group);
 }
 
 /// The folders of a cgroup, in each hierarchy that has it.

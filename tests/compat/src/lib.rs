@@ -6,10 +6,12 @@
 #![forbid(unsafe_code)]
 
 pub mod accepted;
+mod case;
 mod dockerd;
 mod neutral;
 mod scenario;
 
+pub use case::{Again, Case, End, Language, cases};
 pub use dockerd::{Dockerd, REGISTRY_PORT};
 pub use neutral::neutral;
 pub use scenario::{Answer, Scenario, Seat, scenarios};

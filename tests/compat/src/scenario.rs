@@ -27,14 +27,24 @@ pub struct Answer {
 }
 
 impl Seat {
+    /// The folder of docker's command line: its plugins are below it.
+    pub fn docker_config(&self) -> PathBuf {
+        self.data_root.with_file_name("docker-config")
+    }
+
     /// Runs a shell line, for half a minute at most, with `DOCKER_HOST`, `ARCHIVE` (of the test image) and `DATA` (the data root).
     pub fn run(&self, line: &str) -> Answer {
+        self.run_for("30", line)
+    }
+
+    /// The same, for so many seconds at most.
+    pub fn run_for(&self, seconds: &str, line: &str) -> Answer {
         let output = Command::new("timeout")
-            .args(["30", "sh", "-c", line])
+            .args([seconds, "sh", "-c", line])
             .env("DOCKER_HOST", &self.host)
             .env("ARCHIVE", it::busybox_archive())
             .env("DATA", &self.data_root)
-            .env("DOCKER_CONFIG", self.data_root.with_file_name("docker-config"))
+            .env("DOCKER_CONFIG", self.docker_config())
             .stdin(Stdio::null())
             .output()
             .expect("timeout(1) and sh(1) run");

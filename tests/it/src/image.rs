@@ -1,7 +1,7 @@
 //! Images made for tests from the machine's own static busybox.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::{fs, io};
 
@@ -23,13 +23,20 @@ pub fn layered_archive() -> &'static Path {
     MADE.get_or_init(|| made("layered", |folder| make_layered(folder).expect("a docker-archive can be made")))
 }
 
-/// In a temporary folder for each test program.
+/// In a temporary folder for each test program, which goes when that ends.
 fn made(name: &str, make: impl FnOnce(&Path) -> PathBuf) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("dhow-it-{name}-{}", std::process::id()));
-    // An earlier run's, of a process with this number.
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder for fixtures");
+    let folder = tempfile::Builder::new().prefix(&format!("dhow-it-{name}-")).tempdir().expect("a folder for fixtures");
+    let folder = folder.keep();
+    remove_at_end(&folder);
     make(&folder)
+}
+
+/// Nothing is dropped of what lives as long as the program. Its end, whichever it is, is the end of a pipe that somebody else reads.
+fn remove_at_end(folder: &Path) {
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP INT TERM; read -r end; rm -rf \"$1\"", "sh"]).arg(folder);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    std::mem::forget(child.expect("a shell"));
 }
 
 /// Fills `root` with busybox, its names, and a few files whose owners and modes tests look at.

@@ -31,7 +31,7 @@ fn a_container_its_log_and_its_exit_code_survive_the_engine() {
     assert_eq!(stage.dhow(["logs", "box"]).ok(), "before\nafter\n");
     assert_eq!(stage.dhow(["inspect", "-f", "{{.State.Status}}", "stays"]).ok(), "running\n");
     assert_eq!(stage.dhow(["exec", "stays", "echo", "here"]).ok(), "here\n");
-    assert_eq!(stage.dhow(["port", "stays"]).ok(), "80/tcp -> 0.0.0.0:18080\n");
+    assert_eq!(stage.dhow(["port", "stays"]).ok(), "80/tcp -> 0.0.0.0:18080\n80/tcp -> [::]:18080\n");
 }
 
 #[test]

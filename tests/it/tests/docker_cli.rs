@@ -16,7 +16,7 @@ fn docker_runs_lists_logs_execs_and_removes() {
         ])
         .ok();
     let ps = stage.docker(["ps", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.Ports}} {{.State}}"]).ok();
-    assert_eq!(ps, format!("{} web 0.0.0.0:18080->80/tcp running\n", id.trim()));
+    assert_eq!(ps, format!("{} web 0.0.0.0:18080->80/tcp, [::]:18080->80/tcp running\n", id.trim()));
     assert_eq!(stage.docker(["exec", "web", "sh", "-c", "echo in; exit 4"]).code, 4);
     assert_eq!(
         stage

@@ -31,7 +31,7 @@ fn a_published_port_answers_on_every_address_of_the_machine() {
     serve(&stage, &["-p", "18080:80"]);
     within("it answers on loopback", || fetch(&stage, "127.0.0.1:18080") == "page\n");
     assert_eq!(fetch(&stage, "10.99.0.1:18080"), "page\n");
-    assert_eq!(stage.dhow(["port", "web", "80"]).ok(), "0.0.0.0:18080\n");
+    assert_eq!(stage.dhow(["port", "web", "80"]).ok(), "0.0.0.0:18080\n[::]:18080\n");
     stage.dhow(["rm", "-f", "web"]).ok();
     assert_eq!(fetch(&stage, "127.0.0.1:18080"), "");
     stage.shell_inside("ip link del other").ok();

@@ -230,12 +230,34 @@ fn a_network_with_ipv6_has_addresses_and_ports_of_both_families() {
     assert!(there.starts_with("fd"), "{there}");
     within("it answers at its own address", || fetched(&stage, "dual", there) == "page\n");
     within("its port answers at the machine's", || from_machine(&stage, gateway, 18083) == "page\n");
-    let refused = stage.dhow(["run", "--rm", "-p", "[::]:18084:80", "busybox", "true"]);
-    assert!(refused.code == 125 && refused.err.contains("--ipv6"), "{}", refused.err);
-    let created = stage.dhow(["ps", "-aq", "-f", "status=created"]).ok();
-    let mut all = vec!["web"];
-    all.extend(created.split_whitespace());
-    stage.clear_networks(&all);
+    stage.clear_networks(&["web"]);
+}
+
+#[test]
+fn what_comes_on_ipv6_is_carried_to_a_container_that_has_ipv4_only() {
+    let mut stage = Stage::new();
+    serve(&stage, "web", &["-p", "18084:80"]);
+    serve(&stage, "own", &["-p", "[::1]:18086:80"]);
+    assert_eq!(stage.dhow(["port", "web"]).ok(), "80/tcp -> 0.0.0.0:18084\n80/tcp -> [::]:18084\n");
+    assert_eq!(stage.dhow(["port", "own"]).ok(), "80/tcp -> [::1]:18086\n");
+    within("it answers on IPv6", || from_machine(&stage, "::1", 18084) == "page\n");
+    within("so does the one on an address", || from_machine(&stage, "::1", 18086) == "page\n");
+    assert_eq!(from_machine(&stage, "127.0.0.1", 18086), "");
+    stage.dhow(["run", "-d", "--name", "echo", "-p", "18087:53/udp", "busybox", "sleep", "1000"]).ok();
+    let pid = stage.dhow(["inspect", "-f", "{{.State.Pid}}", "echo"]).ok();
+    let echo = "import socket; s = socket.socket(2, 2); s.bind(('', 53)); told = s.recvfrom(99); s.sendto(*told)";
+    let mut server = stage.inside("nsenter").args(["-t", pid.trim(), "-n", "python3", "-c", echo]).spawn().unwrap();
+    let say = "exec 3<>/dev/udp/::1/18087; echo hello >&3; timeout 1 head -n 1 <&3";
+    within("a datagram comes back", || stage.inside("bash").args(["-c", say]).output().unwrap().stdout == b"hello\n");
+    let _ = server.wait();
+    let taken = stage.dhow(["run", "--rm", "-p", "[::]:18084:80", "busybox", "true"]);
+    assert!(taken.code == 125 && taken.err.contains("18084"), "{}", taken.err);
+    stage.kill_engine();
+    stage.start_engine();
+    within("the next engine carries on", || from_machine(&stage, "::1", 18084) == "page\n");
+    stage.dhow(["rm", "-f", "web"]).ok();
+    assert_eq!(from_machine(&stage, "::1", 18084), "");
+    stage.clear_networks(&["own", "echo"]);
 }
 
 #[test]

@@ -158,6 +158,38 @@ fn a_client_that_closed_its_sending_side_gets_its_answer_and_one_that_left_is_fo
     assert!(String::from_utf8_lossy(&waiting.rest()).contains("\"StatusCode\":137"));
 }
 
+#[test]
+fn what_somebody_typed_is_taken_as_gos_server_takes_it() {
+    let stage = Stage::bare();
+    stage.dhow(["create", "--name", "one", "--label", "a=<b>", "host", "true"]).ok();
+    stage.dhow(["create", "--name", "two", "host", "true"]).ok();
+    for filter in [r#"{"name":["one"]}"#, r#"{"label":["a=<b>"]}"#, r#"{"name":{"one":true}}"#] {
+        let (code, body) = stage.ask("GET", &format!("/containers/json?all=1&filters={filter}"));
+        assert_eq!((code, body.matches("\"Names\"").count()), (200, 1), "{filter}: {body}");
+    }
+    let (code, body) = stage.ask("GET", r#"/containers/json?filters={"nosuch":["`#é"]}"#);
+    assert_eq!(code, 400);
+    assert!(body.contains("invalid filter"), "{body}");
+    // The second request of a connection, too, and nothing but request lines.
+    let mut wire = stage.wire();
+    wire.send("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!((status(&wire.head()), wire.take(2)), (200, b"OK".to_vec()));
+    wire.send("GET /v1.41/containers/json?all=1&filters={\"name\":[\"two\"]} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(status(&wire.head()), 200);
+    assert!(String::from_utf8_lossy(&wire.rest()).contains("/two"));
+    // Of a field that stands there twice the last one counts.
+    let body = r#"{"Image":"host","Cmd":["false"],"cmd":["echo","\"<x>\""],"Labels":{"a":"1"},"labels":{"b":"2"}}"#;
+    let length = body.len();
+    let mut wire = stage.wire();
+    wire.send(format!(
+        "POST /containers/create?name=twice HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    ));
+    assert_eq!(status(&wire.head()), 201);
+    let format = "{{.Config.Cmd}} {{.Config.Labels.a}} {{.Config.Labels.b}}";
+    assert_eq!(stage.dhow(["inspect", "-f", format, "twice"]).ok(), "[echo \"<x>\"] 1 2\n");
+}
+
 /// Stands for ssh(1): forgets its own options and the host, and runs the rest here.
 const SSH: &str =
     "#!/bin/sh\nwhile [ \"$1\" != -- ]; do echo \"$1\" >> \"$SSH_LOG\"; shift; done\nshift 2\nexec sh -c \"$*\"\n";

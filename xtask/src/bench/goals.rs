@@ -1,5 +1,6 @@
 //! What the numbers should be, next to what they are.
 
+use super::builds::{BUILDKIT, COMMANDS};
 use super::figures::Figure;
 use super::memory::Memory;
 use super::table::{median, percentile};
@@ -81,6 +82,13 @@ pub fn of(figures: &[Figure], memory: &[Memory]) -> Vec<Goal> {
         ("pull: of the time of docker", "x", AtMost(1.0 / 3.0), ratio("pull-200mb", "dhow", "docker")),
         ("pull: of the time of tar -xzf", "x", AtMost(1.0), ratio("pull-200mb", "dhow", "tar -xzf")),
         ("pull: ten layers, of the time of one", "x", AtMost(0.7), ten_to_one),
+        ("build, all cached: of the time of docker", "x", AtMost(FIFTH), ratio("build-cached", "dhow", "docker")),
+        ("build, all cached: of the time of buildx", "x", AtMost(FIFTH), ratio("build-cached", "dhow", BUILDKIT)),
+        ("build, RUN true: of the time of docker", "x", AtMost(0.1), ratio("build-noop", "dhow", "docker")),
+        ("build, RUN true: of the time of buildx", "x", AtMost(0.1), ratio("build-noop", "dhow", BUILDKIT)),
+        ("build, 1 GB: of the time of docker", "x", AtMost(1.0 / 3.0), ratio("build-context", "dhow", "docker")),
+        ("build, 1 GB: of the time of buildx", "x", AtMost(1.0 / 3.0), ratio("build-context", "dhow", BUILDKIT)),
+        ("build of a program: of its commands alone", "x", AtMost(1.1), ratio("build-app", "dhow", COMMANDS)),
         ("oci-warm: times as fast as crun", "x", AtLeast(2.0), ratio("oci-warm", "crun", "dhow")),
         ("oci-warm: times as fast as runc", "x", AtLeast(4.0), ratio("oci-warm", "runc", "dhow")),
         ("oci-cold: times as fast as crun", "x", AtLeast(2.0), ratio("oci-cold", "crun", "dhow")),

@@ -5,6 +5,7 @@
 //! whose speed drifts drifts for all.
 
 mod asking;
+mod builds;
 mod crowd;
 mod figures;
 mod fixture;
@@ -56,6 +57,7 @@ pub fn run(words: &[String]) -> Result<(), String> {
             .chain(traffic::NAMES)
             .chain(images::NAMES)
             .chain(oci::NAMES)
+            .chain(builds::NAMES)
             .for_each(|name| println!("{name}"));
         return Ok(());
     }
@@ -107,6 +109,7 @@ fn measure(options: &Options, folder: &Path) -> Result<(), String> {
     figures.extend(network::all(&peers, &options.only));
     figures.extend(traffic::all(&peers, &options.only));
     figures.extend(images::all(&peers, &fixture, folder, &options.only));
+    figures.extend(builds::all(&peers, &fixture, folder, &options.only));
     figures.extend(oci::all(&fixture, folder, options.runs, &options.only));
     memory::again(&peers, &mut memory);
     let versions = peers.versions();

@@ -9,6 +9,7 @@
 //! Nothing of a suite is kept in this repository. Raw output stays below `target/conformance`.
 
 mod bats;
+mod builds;
 mod compare;
 mod compose;
 mod contest;
@@ -65,7 +66,7 @@ struct Options {
 pub fn run(words: &[String]) -> Result<(), String> {
     let [suite, checkout, options @ ..] = words else {
         return Err(
-            "conformance wants a suite (runc-bats, contest, runtime-tools, docker-py, testcontainers, compose) and its folder".to_owned()
+            "conformance wants a suite (runc-bats, contest, runtime-tools, docker-py, testcontainers, compose, builds) and its folder".to_owned()
         );
     };
     if !rustix::process::geteuid().is_root() {
@@ -83,10 +84,11 @@ pub fn run(words: &[String]) -> Result<(), String> {
         "contest" => vec![Box::new(contest::Contest::prepare(&checkout)?)],
         "docker-py" => vec![Box::new(docker_py::DockerPy::prepare(&checkout)?)],
         "testcontainers" => vec![Box::new(testcontainers::Testcontainers::prepare(&checkout)?)],
+        "builds" => vec![Box::new(builds::Builds::prepare(&checkout)?)],
         "runtime-tools" => vec![Box::new(runtime_tools::RuntimeTools::prepare(&checkout)?)],
         other => {
             return Err(format!(
-                "no suite {other}: there are runc-bats, contest, runtime-tools, docker-py, testcontainers and compose"
+                "no suite {other}: there are runc-bats, contest, runtime-tools, docker-py, testcontainers, compose and builds"
             ));
         }
     };

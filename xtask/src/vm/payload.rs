@@ -9,6 +9,7 @@ use std::process::Command;
 
 const SCRIPTS: &[(&str, &str)] = &[
     ("suites.sh", include_str!("guest/suites.sh")),
+    ("expect.sh", include_str!("guest/expect.sh")),
     ("runtime.sh", include_str!("guest/runtime.sh")),
     ("engine.sh", include_str!("guest/engine.sh")),
     ("checkpoints.sh", include_str!("guest/checkpoints.sh")),

@@ -80,6 +80,28 @@ impl Answer<'_> {
         }
     }
 
+    /// The next `length` bytes of the body, piece by piece: what follows a line that announced them.
+    pub async fn exactly<E: From<Error>>(
+        &mut self,
+        mut length: usize,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while length > 0 {
+            if self.rest.is_empty() {
+                match self.chunk().await? {
+                    Some(bytes) => self.rest.extend_from_slice(&bytes),
+                    None => return Err(Error::Stream(std::io::ErrorKind::UnexpectedEof.into()).into()),
+                }
+                continue;
+            }
+            let now = length.min(self.rest.len());
+            take(&self.rest[..now])?;
+            self.rest.drain(..now);
+            length -= now;
+        }
+        Ok(())
+    }
+
     /// The whole body.
     pub async fn bytes(mut self) -> Result<Vec<u8>, Error> {
         let mut all = Vec::new();

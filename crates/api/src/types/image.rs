@@ -29,6 +29,50 @@ wire! {
         #[serde(rename = "RootFS")]
         pub root_fs: ImageRootFs,
         pub metadata: ImageMetadata,
+        /// Of the manifest or index; only where the manifests are asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub descriptor: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub manifests: Option<Vec<ImageManifest>>,
+    }
+
+    /// One manifest of an image.
+    pub struct ImageManifest {
+        #[serde(rename = "ID")]
+        pub id: String,
+        pub descriptor: Option<Value>,
+        pub available: bool,
+        pub size: ManifestSize,
+        /// `image`, `attestation` or `unknown`
+        pub kind: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub image_data: Option<ManifestImage>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub attestation_data: Option<ManifestAttestation>,
+    }
+
+    /// Bytes of a manifest's blobs, and with what was unpacked of them.
+    pub struct ManifestSize {
+        pub content: u64,
+        pub total: u64,
+    }
+
+    pub struct ManifestImage {
+        pub platform: Value,
+        pub size: ManifestUnpacked,
+        /// Those that stand on it.
+        pub containers: Vec<String>,
+    }
+
+    /// Bytes.
+    pub struct ManifestUnpacked {
+        pub unpacked: u64,
+    }
+
+    pub struct ManifestAttestation {
+        /// The digest of the manifest that it is about.
+        #[serde(rename = "For")]
+        pub about: String,
     }
 
     /// How containers of an image run unless told otherwise.
@@ -48,6 +92,8 @@ wire! {
         pub cmd: Option<Vec<String>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub healthcheck: Option<Value>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        pub args_escaped: bool,
         pub image: String,
         pub volumes: Option<Keys>,
         pub working_dir: String,
@@ -89,6 +135,11 @@ wire! {
         /// Only before API 1.44.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub virtual_size: Option<u64>,
+        /// Of the manifest or index; only where the manifests are asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub descriptor: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub manifests: Option<Vec<ImageManifest>>,
     }
 
     /// One step of a removal.

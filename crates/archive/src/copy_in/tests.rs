@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const PLAIN: Packing = Packing { owner: 0, whiteouts: Whiteouts::None };
+const PLAIN: Packing = Packing { owner: 0, whiteouts: Whiteouts::None, times: crate::pack::Times::AsTheyAre };
 
 fn path_fd(path: &Path) -> OwnedFd {
     rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).unwrap()

@@ -30,6 +30,8 @@ pub struct Look {
     /// Bytes that have room on the disk.
     pub stored: u64,
     pub modified: Time,
+    /// When anything of it changed, its attributes included.
+    pub changed: Time,
     /// What two names of one file have in common.
     pub inode: (u32, u32, u64),
     pub device: (u32, u32),
@@ -71,6 +73,7 @@ impl From<Statx> for Look {
             size: stat.stx_size,
             stored: stat.stx_blocks.saturating_mul(512),
             modified: Time { seconds: stat.stx_mtime.tv_sec, nanoseconds: stat.stx_mtime.tv_nsec },
+            changed: Time { seconds: stat.stx_ctime.tv_sec, nanoseconds: stat.stx_ctime.tv_nsec },
             inode: (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino),
             device: (stat.stx_rdev_major, stat.stx_rdev_minor),
             is_mount_point: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),

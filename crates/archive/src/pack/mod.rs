@@ -38,6 +38,17 @@ pub struct Packing {
     /// they are.
     pub owner: u32,
     pub whiteouts: Whiteouts,
+    pub times: Times,
+}
+
+/// When files are said to be of; seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Times {
+    #[default]
+    AsTheyAre,
+    /// What is younger is of then.
+    NoLaterThan(i64),
+    All(i64),
 }
 
 /// What overlayfs' marks become.
@@ -66,15 +77,54 @@ pub fn pack_without(
     left_out: &[&[u8]],
     sink: &mut dyn Write,
 ) -> io::Result<()> {
-    let mut packer = Packer::new(packing, Mounts::Stay, sink);
+    pack_chosen(root, (packing, Mounts::Stay), &|step| !left_out.contains(&&step.path[..]), sink)
+}
+
+/// [`pack`], of what is chosen: what is below a folder that is not is not asked for. Enters other mounts where the second of `manner`
+/// says so.
+pub fn pack_chosen(
+    root: BorrowedFd<'_>,
+    manner: (Packing, Mounts),
+    is_chosen: &dyn Fn(&Step) -> bool,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
+    let (packing, mounts) = manner;
+    let mut packer = Packer::new(packing, mounts, sink);
     packer.root(root)?;
-    let mut walk = Walk::new(root)?;
+    let mut walk = Walk::across(root, mounts)?;
     while let Some(step) = walk.next_step()? {
-        if left_out.contains(&&step.path[..]) {
+        if !is_chosen(&step) {
             continue;
         }
         if let Some(folder) = packer.step(&step)? {
             walk.enter(&step.path, folder).map_err(|e| at(&step.path, e))?;
+        }
+    }
+    packer.stream.finish()
+}
+
+/// Several trees as one tar, each at the top or below a folder that is named for it (`linux_amd64`). No two may have the same file.
+pub fn pack_together(
+    trees: &[(Option<&str>, BorrowedFd<'_>)],
+    packing: Packing,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
+    let mut packer = Packer::new(packing, Mounts::Stay, sink);
+    for (name, root) in trees {
+        let below = name.map(|name| [name.as_bytes(), b"/"].concat()).unwrap_or_default();
+        if below.is_empty() {
+            packer.root(*root)?;
+        } else {
+            let look = Look::of_open(&open_folder(*root, c".")?)?.counted_from(packing.owner);
+            packer.head(&below, EntryType::Directory, &look, b"", &Xattrs::new())?;
+        }
+        let mut walk = Walk::new(*root)?;
+        while let Some(mut step) = walk.next_step()? {
+            let path = step.path.clone();
+            step.path = [&below[..], &path].concat();
+            if let Some(folder) = packer.step(&step)? {
+                walk.enter(&path, folder).map_err(|e| at(&step.path, e))?;
+            }
         }
     }
     packer.stream.finish()
@@ -258,12 +308,20 @@ impl<'a> Packer<'a> {
             uid: look.uid,
             gid: look.gid,
             size: if kind == EntryType::Regular { look.size } else { 0 },
-            modified: look.modified,
+            modified: self.modified(look),
             link,
             device: if matches!(kind, EntryType::Char | EntryType::Block) { look.device } else { (0, 0) },
             xattrs,
         };
         self.stream.put(&header::blocks(&head)?)
+    }
+
+    fn modified(&self, look: &Look) -> Time {
+        match self.packing.times {
+            Times::All(seconds) => Time { seconds, nanoseconds: 0 },
+            Times::NoLaterThan(seconds) if look.modified.seconds >= seconds => Time { seconds, nanoseconds: 0 },
+            _ => look.modified,
+        }
     }
 
     fn looked(&self, look: io::Result<Look>) -> Result<Look, Failed> {

@@ -398,3 +398,42 @@ fn a_failed_sink_and_a_path_that_is_too_long_are_told_apart() {
     let error = pack(root.as_fd(), Packing::default(), &mut io::sink()).unwrap_err();
     assert!(error.to_string().contains("longer than 4094 bytes"), "{error}");
 }
+
+#[test]
+fn times_can_be_clamped_or_set() {
+    let yard = Yard::new();
+    yard.write("new", b"n");
+    yard.write("old", b"o");
+    set_time(&yard.at("new"), 2000, 5);
+    set_time(&yard.at("old"), 1000, 7);
+    let times = |times| {
+        let tar = yard.pack(Packing { times, ..Packing::default() });
+        let mut reader = crate::Reader::new(&tar[..]);
+        let mut found = Vec::new();
+        while let Some(entry) = reader.next().unwrap() {
+            found.push((entry.modified.seconds, entry.modified.nanoseconds));
+        }
+        found
+    };
+    assert_eq!(times(super::Times::AsTheyAre), [(2000, 5), (1000, 7)]);
+    assert_eq!(times(super::Times::NoLaterThan(1500)), [(1500, 0), (1000, 7)]);
+    assert_eq!(times(super::Times::All(1500)), [(1500, 0), (1500, 0)]);
+}
+
+#[test]
+fn several_trees_become_one_tar() {
+    let (one, two) = (Yard::new(), Yard::new());
+    one.write("a/f", b"1");
+    fs::hard_link(one.at("a/f"), one.at("a/g")).unwrap();
+    two.write("a/f", b"2");
+    let open = |yard: &Yard| std::fs::File::open(yard.at(".")).unwrap();
+    let (first, second) = (open(&one), open(&two));
+    let mut tar = Vec::new();
+    let trees = [(Some("x"), first.as_fd()), (None, second.as_fd())];
+    super::pack_together(&trees, Packing::default(), &mut tar).unwrap();
+    let listed = listing(&tar);
+    let found: Vec<&str> = listed.iter().map(|(path, _, _)| path.as_str()).collect();
+    assert_eq!(found[..4], ["x/", "x/a/", "x/a/f", "x/a/g"]);
+    assert_eq!(listed[3].2, "x/a/f");
+    assert_eq!(found[found.len() - 1], "a/f");
+}

@@ -2,41 +2,19 @@
 //!
 //! Contents are remembered by what stat(2) says of a file, so that a context of many files is read once, not at each build.
 
-use super::select::{Chosen, Each, Scope};
+use super::memo::{Memo, Stamp};
+use super::select::{Chosen, Each, Scope, joined};
 use crate::{Error, Result};
 use archive::pack::{At, Attributes, Look};
 use base::Digest;
 use rustix::fs::{FileType, Mode, OFlags};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::sync::{Mutex, PoisonError};
 
-/// Files that are remembered at most.
-const MOST_KNOWN: usize = 1 << 20;
 /// A file that changed this short ago may change again without its times telling so (the kernel's clock ticks every 4 ms at best).
 const FRESH_SECONDS: i64 = 2;
 const BUFFER: usize = 256 * 1024;
-
-/// Contents of files that were read before.
-#[derive(Debug, Default)]
-pub struct Memo {
-    known: Mutex<HashMap<(u32, u32, u64), Known>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    modified: (i64, u32),
-    changed: (i64, u32),
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    stamp: Stamp,
-    digest: [u8; 32],
-}
 
 /// Whether owners count: they do in a stage, and mean nothing in a client's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +27,32 @@ pub(crate) enum Ids {
 pub(crate) struct Hashing<'a> {
     pub memo: &'a Memo,
     pub ids: Ids,
+    /// All that was added, for people.
+    pub seen: Vec<Seen>,
     buffer: Vec<u8>,
+}
+
+/// One file, and what tells it from others of its name.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub path: Vec<u8>,
+    /// Of its kind, mode and content; good enough for people, not for keys.
+    pub digest: u64,
+}
+
+impl Seen {
+    fn of(path: Vec<u8>, content: &[u8], look: &Look) -> Seen {
+        // FNV-1a.
+        let meta = [look.kind.as_raw_mode(), look.mode];
+        let bytes = meta.iter().flat_map(|number| number.to_le_bytes()).chain(content.iter().copied());
+        let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Seen { path, digest: bytes.fold(0xcbf2_9ce4_8422_2325, mix) }
+    }
 }
 
 impl<'a> Hashing<'a> {
     pub fn new(memo: &'a Memo, ids: Ids) -> Hashing<'a> {
-        Hashing { memo, ids, buffer: vec![0; BUFFER] }
+        Hashing { memo, ids, seen: Vec::new(), buffer: vec![0; BUFFER] }
     }
 
     /// Adds a chosen source, with all that counts of it, to `sum`.
@@ -62,10 +60,8 @@ impl<'a> Hashing<'a> {
         let mut attributes = Attributes::new(0);
         let top = chosen.file.as_fd();
         if chosen.look.kind != FileType::Directory {
-            if scope.leaves_out(chosen) {
-                return Ok(());
-            }
             let content = self.content(&chosen.look, &chosen.path, || open_again(top))?;
+            self.seen.push(Seen::of(chosen.path.clone(), &content, &chosen.look));
             return self.one((b"", &content), &chosen.look, (&mut attributes, At::Path(top)), sum);
         }
         self.one((b"", b""), &chosen.look, (&mut attributes, At::Path(top)), sum)?;
@@ -81,6 +77,9 @@ impl<'a> Hashing<'a> {
                     rustix::fs::openat(folder, name, flags, Mode::empty()).map(std::fs::File::from)
                 })?,
             };
+            if entry.look.kind != FileType::Directory {
+                self.seen.push(Seen::of(joined(&chosen.path, &entry.path), &content, &entry.look));
+            }
             let at = At::Name(folder, name);
             self.one((&entry.path, &content), &entry.look, (&mut attributes, at), sum)?;
         }
@@ -123,18 +122,14 @@ impl<'a> Hashing<'a> {
         if look.kind != FileType::RegularFile || look.size == 0 {
             return Ok(Vec::new());
         }
-        // The time of change is not in a look that was made for tars: the memo asks for it with the file open.
+        // One that is known needs not be opened.
+        if let Some(known) = self.memo.find(look.inode, Stamp::seen(look)) {
+            return Ok(known.to_vec());
+        }
         let failed = || format!("read {}", String::from_utf8_lossy(path));
         let mut file = open().map_err(Error::errno(failed()))?;
         let stat = rustix::fs::fstat(&file).map_err(Error::errno(failed()))?;
-        let stamp = Stamp {
-            size: look.size,
-            modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
-            changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
-        };
-        if let Some(known) = self.memo.find(look.inode, stamp) {
-            return Ok(known.to_vec());
-        }
+        let stamp = Stamp::of(look, &stat);
         let mut sum = Sha256::new();
         loop {
             match file.read(&mut self.buffer) {
@@ -146,7 +141,7 @@ impl<'a> Hashing<'a> {
         }
         let digest: [u8; 32] = sum.finalize().into();
         if jiff::Timestamp::now().as_second() - stamp.changed.0 > FRESH_SECONDS {
-            self.memo.keep(look.inode, Known { stamp, digest });
+            self.memo.keep(look.inode, stamp, digest);
         }
         Ok(digest.to_vec())
     }
@@ -157,25 +152,6 @@ fn open_again(file: BorrowedFd<'_>) -> rustix::io::Result<std::fs::File> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map(std::fs::File::from)
-}
-
-fn nanoseconds(value: impl TryInto<u32>) -> u32 {
-    value.try_into().unwrap_or_default()
-}
-
-impl Memo {
-    fn find(&self, inode: (u32, u32, u64), stamp: Stamp) -> Option<[u8; 32]> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&inode).filter(|known| known.stamp == stamp).map(|known| known.digest)
-    }
-
-    fn keep(&self, inode: (u32, u32, u64), found: Known) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_KNOWN {
-            known.clear();
-        }
-        known.insert(inode, found);
-    }
 }
 
 /// The digest of a list of texts, none of which can be taken for two.

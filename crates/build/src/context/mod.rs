@@ -2,14 +2,19 @@
 
 mod digest;
 mod glob;
+mod kept;
+mod memo;
 mod select;
 mod unpack;
 
-pub use digest::Memo;
-pub(crate) use digest::{Hashing, Ids, of_texts};
+pub(crate) use digest::{Hashing, Ids, Seen, of_texts};
+pub use kept::KeptFolder;
+pub(crate) use kept::KeptFolders;
+pub use memo::Memo;
 pub(crate) use select::{Chosen, Deep, Each, Entry, Pattern, Scope, choose, cleaned, joined};
 pub use unpack::{Unpacked, unpack};
 
+use crate::cache::Blobs;
 use crate::{Error, Result};
 use dockerfile::ignore::Ignore;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
@@ -34,14 +39,38 @@ pub trait Sources: Sync {
         None
     }
 
+    /// What [`MAIN`] leaves out, where that is known before a file of it is asked for.
+    fn ignore(&self) -> Option<Ignore> {
+        None
+    }
+
     fn secret(&self, _id: &str) -> Result<Option<Vec<u8>>> {
         Ok(None)
+    }
+
+    /// A folder of the client's for caches, by the path that he gave.
+    fn blobs(&self, _folder: &str) -> Result<Option<Arc<dyn Blobs>>> {
+        Ok(None)
+    }
+
+    /// A `RUN` has failed. Who wants to look around where it stood does so now: the build goes on to its end afterwards.
+    fn examine(&self, _stopped: Stopped<'_>) -> Result<()> {
+        Ok(())
     }
 
     /// A connection to the client's agent of keys.
     fn agent(&self, _id: &str) -> Result<Option<Box<dyn Agent>>> {
         Ok(None)
     }
+}
+
+/// A step that failed, with its mounts still there.
+#[derive(Debug)]
+pub struct Stopped<'a> {
+    /// A shell on the layers below the step.
+    pub step: engine::Step,
+    pub title: &'a str,
+    pub why: &'a Error,
 }
 
 /// What a named context is.

@@ -300,10 +300,9 @@ impl<'a> Track<'a> {
 }
 
 impl Scope<'_> {
-    /// Whether a source that is a file is left out by its own name.
-    pub fn leaves_out(&self, chosen: &Chosen) -> bool {
-        let name = chosen.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let excluded = |exclude: &Ignore| exclude.excludes(&String::from_utf8_lossy(name));
+    /// Whether a source that is a file is left out by its path.
+    pub fn leaves_out(&self, chosen: &Chosen, path: &[u8]) -> bool {
+        let excluded = |exclude: &Ignore| exclude.excludes(&String::from_utf8_lossy(path));
         chosen.look.kind != FileType::Directory && self.exclude.is_some_and(excluded)
     }
 }

@@ -5,7 +5,7 @@ use super::origin::{Tree, origin};
 use super::place;
 use super::transfer::{Wanted, keep};
 use super::{git, mode};
-use crate::context::{Chosen, Hashing, Unpacked, cleaned};
+use crate::context::{Chosen, Hashing, Seen, Unpacked, cleaned};
 use crate::progress::StepNumber;
 use crate::solve::Build;
 use crate::{Error, Result};
@@ -94,7 +94,9 @@ fn fetched_file(build: &Build<'_>, add: &Add, url: &str) -> Result<(Tree, String
         }
     }
     let actual: [u8; 32] = sum.finalize().into();
-    check(add, &base::Digest::from_bytes(actual).to_string())?;
+    let actual = base::Digest::from_bytes(actual);
+    check(add, &actual.to_string())?;
+    build.notes.fetched(url, actual);
     // What a server says of the time is not asked for: the same bytes are the same file.
     file.set_modified(std::time::UNIX_EPOCH).map_err(Error::io("keep what is fetched"))?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(Error::io("keep what is fetched"))?;
@@ -122,7 +124,8 @@ fn file_name(url: &str) -> String {
 fn fetched_repository(build: &Build<'_>, add: &Add, text: &str) -> Result<Tree> {
     let keep_git_dir = add.keep_git_dir.unwrap_or(false);
     let wanted = git::Wanted { checksum: add.checksum.as_deref(), metadata: keep_git_dir.then_some(git::Metadata) };
-    let folder = git::fetch(&build.house.contexts(), text, &wanted, &build.cancel)?;
+    let (folder, commit) = git::fetch(&build.house.contexts(), text, &wanted, &build.cancel)?;
+    build.notes.repository(text, &commit);
     Ok(Tree::Client(Arc::new(folder)))
 }
 
@@ -131,7 +134,7 @@ impl Source {
         self.tree.may_change()
     }
 
-    pub fn add_to(&self, build: &Build<'_>, exclude: Option<&Ignore>, sum: &mut Sha256) -> Result<()> {
+    pub fn add_to(&self, build: &Build<'_>, exclude: Option<&Ignore>, sum: &mut Sha256) -> Result<Vec<Seen>> {
         let scope = self.tree.scope(exclude);
         let mut hashing = Hashing::new(&build.house.memo, self.tree.ids());
         for chosen in &self.chosen {
@@ -140,7 +143,7 @@ impl Source {
             sum.update([u8::from(self.unpack == Unpack::Archives)]);
             hashing.add(scope, chosen, sum)?;
         }
-        Ok(())
+        Ok(hashing.seen)
     }
 
     pub fn place(

@@ -37,6 +37,7 @@ fn apply(state: &mut State, resolved: &Resolved) {
         }
         Instruction::Cmd(command) => {
             config.cmd = Some(argv(command, &shell));
+            config.args_escaped = true;
             state.has_cmd = true;
         }
         Instruction::Entrypoint(command) => {

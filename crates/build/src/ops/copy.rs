@@ -67,7 +67,11 @@ pub(crate) fn copy(
         buffer: Vec::new(),
         late: Vec::new(),
     };
-    for source in chosen.iter().filter(|source| !scope.leaves_out(source)) {
+    // A file that is named itself is meant, whatever `--exclude` says; with `--parents` it is one of a tree.
+    let is_left_out = |source: &Chosen| {
+        manner.parents == Parents::Yes && scope.leaves_out(source, without_first(&source.path, *pivot))
+    };
+    for source in chosen.iter().filter(|source| !is_left_out(source)) {
         copying.source(scope, source, *pivot, destination)?;
     }
     Ok(())
@@ -141,20 +145,21 @@ impl Copying<'_> {
         self.manner.chmod.as_ref().map_or(look.mode, |chmod| chmod.apply(look.mode, is_folder))
     }
 
+    /// The mode of folders that are made on the way: numbers of `--chmod` count for them, words do not.
+    fn mode_above(&self) -> u32 {
+        match &self.manner.chmod {
+            Some(Chmod::Bits(bits)) => bits & 0o777,
+            _ => 0o755,
+        }
+    }
+
     /// What is in a folder, into another, which is made when it is missing.
     fn tree(&mut self, scope: Scope<'_>, source: &Chosen, base: &[u8]) -> Result<()> {
         let owner = self.manner.owner.unwrap_or_default();
-        let is_new = place::find(self.root, base, OFlags::PATH | OFlags::DIRECTORY)?.is_none();
-        let top = place::folder(self.root, base, owner, 0o755)?;
-        if is_new {
-            // A new one has the time of the source, but its mode only when one is asked for.
-            if let Some(chmod) = &self.manner.chmod {
-                let mode = Mode::from_raw_mode(chmod.apply(source.look.mode, true));
-                rustix::fs::fchmod(&top, mode).map_err(Error::errno("set the mode of a folder"))?;
-            }
-            let again = top.try_clone().map_err(Error::io("keep a folder open"))?;
-            self.late.push((again, source.look));
-        }
+        let top = place::folder(self.root, base, owner, self.mode_above())?;
+        // It has the time of the source, new or not, and never its mode.
+        let again = top.try_clone().map_err(Error::io("keep a folder open"))?;
+        self.late.push((again, source.look));
         self.links.clear();
         let mut folders: Vec<(Vec<u8>, OwnedFd)> = vec![(Vec::new(), top)];
         let mut each = Each::new(scope, source)?;
@@ -242,7 +247,7 @@ impl Copying<'_> {
 
     /// A source that is no folder, under a name in a folder.
     fn file(&mut self, source: &Chosen, base: &[u8], name: &[u8]) -> Result<()> {
-        let folder = place::folder(self.root, base, self.manner.owner.unwrap_or_default(), 0o755)?;
+        let folder = place::folder(self.root, base, self.manner.owner.unwrap_or_default(), self.mode_above())?;
         if name.is_empty() {
             return Err(Error::Invalid("a file cannot take the place of the root".to_owned()));
         }

@@ -29,6 +29,8 @@ pub(crate) struct At<'a> {
     pub stage: usize,
     pub number: StepNumber,
     pub title: &'a str,
+    /// As it is written.
+    pub code: &'a str,
 }
 
 /// Does one step; the state is then that after it.
@@ -47,5 +49,5 @@ pub(crate) fn repository(parent: &Path, address: &str, cancel: &Cancel) -> Resul
     if !git::is_repository(address) {
         return Ok(None);
     }
-    git::fetch(parent, address, &git::Wanted::default(), cancel).map(Some)
+    git::fetch(parent, address, &git::Wanted::default(), cancel).map(|(folder, _)| Some(folder))
 }

@@ -58,12 +58,13 @@ pub(crate) fn origin(
 
 fn client(build: &Build<'_>, name: &str, wanted: &[String]) -> Result<Origin> {
     let folder = build.sources.folder(name, wanted)?;
+    build.notes.folder(name);
     let none = || Error::Invalid("there is no build context: files can only come from stages and images".to_owned());
     folder.map(Origin::Client).ok_or_else(none)
 }
 
 fn image_layers(build: &Build<'_>, name: &str, number: StepNumber) -> Result<Origin> {
-    let image = from::resolve(build, name, build.request.platform.as_ref(), number)?;
+    let image = from::resolve(build, name, build.wanted().as_ref(), number)?;
     if image.config.rootfs.diff_ids.is_empty() && !image.lowers.is_empty() {
         return Err(Error::Invalid(format!(
             "files cannot be copied from the image {name:?}: it is this machine itself"
@@ -83,6 +84,7 @@ impl Origin {
                 Ok(Tree::Layers(open.map_err(Error::errno("open an empty folder"))?))
             }
             Origin::Layers(layers) => {
+                build.bring(layers)?;
                 let store = build.house.engine.image_store().layers();
                 Ok(Tree::Layers(store.image_view(&state::lowers(layers), None, 0)?))
             }

@@ -5,7 +5,8 @@ use super::origin::{Origin, origin};
 use super::stubs::Stubs;
 use super::workdir::absolute;
 use super::{At, copy, place, transfer};
-use crate::context::{Unpacked, of_texts};
+use crate::cache::Parts;
+use crate::context::{Stopped, Unpacked, of_texts};
 use crate::mounts::{Beginning, Fresh, Taken};
 use crate::progress::{Cached, Event};
 use crate::request::Granted;
@@ -57,13 +58,29 @@ pub(crate) fn run(
     let shown: Vec<Shown<'_>> = shown.collect::<Result<_>>()?;
     let meaning = meaning(build, state, run, (&invocation, &shown));
     let key = of_texts([&b"run"[..], state.stack().as_bytes(), meaning.as_bytes()]);
-    let keyed = Keyed { key, title: at.title, stage: at.stage, created_by: &created_by };
+    note(build, run, &shown);
+    let parts = || parts(build, state, (&at, run), (&invocation, &shown));
+    let keyed = Keyed::of(key, at, &created_by).of_parts(&parts);
     let (outcome, cached) = {
         let running = Running { build, state, at, run, invocation: &invocation, shown: &shown };
         build.outcome(&keyed, &mut || running.go())?
     };
     state.advance(created_by, &outcome);
     Ok(cached)
+}
+
+/// What of a step its provenance tells, whether it runs now or ran before.
+fn note(build: &Build<'_>, run: &Run, shown: &[Shown<'_>]) {
+    for shown in shown {
+        match &shown.mount.kind {
+            MountKind::Secret(secret) => build.notes.secret(&secret.id, !secret.required),
+            MountKind::Ssh(ssh) => build.notes.agent(&ssh.id, !ssh.required),
+            _ => {}
+        }
+    }
+    if run.network != Network::None {
+        build.notes.network();
+    }
 }
 
 /// All that decides what a program finds, but for its layers. Proxies are left out: they are ways, and change nothing.
@@ -83,6 +100,32 @@ fn meaning(build: &Build<'_>, state: &State, run: &Run, (invocation, shown): (&I
         "devices": run.devices.iter().map(|device| &device.name).collect::<Vec<_>>(),
     })
     .to_string()
+}
+
+/// The same, one by one.
+fn parts(
+    build: &Build<'_>,
+    state: &State,
+    (at, run): (&At<'_>, &Run),
+    (invocation, shown): (&Invocation, &[Shown<'_>]),
+) -> Parts {
+    let request = &build.request.steps;
+    let file = invocation.file.as_ref().map(|file| file.content.as_str()).unwrap_or_default();
+    let mut parts = state.parts(at, &format!("{}{file}", invocation.argv.join(" ")));
+    for word in state.scope.variables().words() {
+        parts.variable(&word);
+    }
+    let mut set = |name: &str, value: String| parts.settings.insert(name.to_owned(), value);
+    set("the user", state.image.config.user.clone());
+    set("the working directory", state.working_dir());
+    set("the network", format!("{:?} {:?}", run.network, request.network));
+    set("what it is allowed", format!("{:?} {:?} {:?}", run.security, request.seccomp, request.apparmor));
+    set("further hosts", format!("{:?}", request.extra_hosts));
+    set("the host name", format!("{:?}", request.hostname));
+    for shown in shown {
+        set(&format!("the mount at {}", shown.target), shown.meaning.clone());
+    }
+    parts
 }
 
 fn show<'a>(build: &Build<'_>, at: At<'_>, mount: &'a Mount, working_dir: &str) -> Result<Shown<'a>> {
@@ -118,11 +161,21 @@ struct Running<'a> {
     shown: &'a [Shown<'a>],
 }
 
+/// The name of a cache mount: builds of one engine can be kept apart by a namespace (BuildKit's argument).
+fn mount_id(build: &Build<'_>, cache: &Cache) -> String {
+    match build.request.arguments.get("BUILDKIT_CACHE_MOUNT_NS").filter(|space| !space.is_empty()) {
+        Some(space) => format!("{}/{}", space.trim_end_matches('/'), cache.id.trim_start_matches('/')),
+        None => cache.id.clone(),
+    }
+}
+
 /// What a step needs while it runs: mounts, variables, and what holds them.
 #[derive(Default)]
 struct Needs<'a> {
     mounts: Vec<MountRequest>,
     env: Vec<String>,
+    /// What no record may keep.
+    secret_env: Vec<String>,
     /// Cache mounts in use, by their names.
     taken: BTreeMap<String, Taken<'a>>,
     /// What is written into binds, and thrown away.
@@ -167,6 +220,7 @@ impl Running<'_> {
 
     fn in_container(&self, needs: Needs<'_>) -> Result<Option<Adopted>> {
         let build = self.build;
+        build.bring(&self.state.layers)?;
         let targets: Vec<&str> = needs.mounts.iter().map(|mount| mount.target.as_str()).collect();
         let stubs = self.stubs(&targets)?;
         let step = Step { config: self.config(&needs), image: self.state.id()?, cancel: build.cancel.clone() };
@@ -177,11 +231,36 @@ impl Running<'_> {
                 build.watch.tell(Event::Output { step: number, stream: chunk.stream, bytes: chunk.bytes });
             }
         };
-        let end = build.house.engine.run_step(step, &mut tell, &|upper| stubs.clear(upper))?;
+        let ended = build.house.engine.run_step(step, &mut tell, &|upper| stubs.clear(upper));
+        let end = ended.map_err(|error| self.foreign(error))?;
         if end.exit_code != 0 {
-            return Err(Error::Exit { command: self.invocation.argv.join(" "), code: end.exit_code });
+            let failed = Error::Exit { command: self.invocation.argv.join(" "), code: end.exit_code };
+            self.examine(&needs, &failed)?;
+            return Err(failed);
         }
         Ok(end.layer)
+    }
+
+    /// A program that the kernel does not know how to run may be one for another platform.
+    fn foreign(&self, error: engine::Error) -> Error {
+        let why = self.build.house.engine.why_foreign(&error, &self.state.image);
+        why.map_or_else(|| error.into(), Error::Invalid)
+    }
+
+    /// Lets the client look around where the step stood, with all that it had.
+    fn examine(&self, needs: &Needs<'_>, why: &Error) -> Result<()> {
+        let shell = self.state.shell().first().cloned().unwrap_or_else(|| "/bin/sh".to_owned());
+        let config = Config { cmd: Some(vec![shell]), ..self.config(needs) };
+        let cancel = self.build.cancel.clone();
+        let stopped = Stopped { step: Step { config, image: self.state.id()?, cancel }, title: self.at.title, why };
+        match self.build.sources.examine(stopped) {
+            Err(error) if !error.is_cancelled() => {
+                let text = format!("no shell for the step that failed: {}", base::chain(&error));
+                self.build.watch.tell(Event::Warning { lines: None, text });
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// What the mounts need to be mounted on, and the tree does not have.
@@ -209,6 +288,7 @@ impl Running<'_> {
             entrypoint: Some(Vec::new()),
             cmd: Some(self.invocation.argv.clone()),
             env,
+            secret_env: needs.secret_env.clone(),
             working_dir: self.state.working_dir(),
             user: image.user.clone(),
             mounts: needs.mounts.clone(),
@@ -224,7 +304,10 @@ impl Running<'_> {
     fn bind(&self, shown: &Shown<'_>, source: &str, needs: &mut Needs<'_>) -> Result<()> {
         let Some(origin) = &shown.origin else { return Ok(()) };
         let (layers, subpath) = match origin {
-            Origin::Layers(layers) => (layers.clone(), crate::context::cleaned(source)),
+            Origin::Layers(layers) => {
+                self.build.bring(layers)?;
+                (layers.clone(), crate::context::cleaned(source))
+            }
             Origin::Client(_) => self.snapshot(origin, source)?,
         };
         if layers.is_empty() {
@@ -253,7 +336,7 @@ impl Running<'_> {
         let digest = tree.digest_of(build, source)?;
         let key = of_texts([&b"snapshot"[..], digest.as_bytes()]);
         let title = format!("load build context {source}");
-        let keyed = Keyed { key, title: &title, stage: self.at.stage, created_by: "" };
+        let keyed = Keyed::of(key, At { title: &title, ..self.at }, "");
         let scope = tree.scope(None);
         let chosen = copy::sources(scope, source, copy::Parents::No)?;
         let is_folder = chosen.1.first().is_some_and(|chosen| chosen.look.kind == rustix::fs::FileType::Directory);
@@ -300,7 +383,12 @@ impl Running<'_> {
         for cache in wanted {
             let (mode, uid, gid) = (cache.mode.unwrap_or(0o755), cache.uid.unwrap_or(0), cache.gid.unwrap_or(0));
             let mounts = &self.build.house.mounts;
-            let mount = mounts.take(&cache.id, cache.sharing, Beginning { mode, uid, gid }, &self.build.cancel)?;
+            let mount = mounts.take(
+                &mount_id(self.build, cache),
+                cache.sharing,
+                Beginning { mode, uid, gid },
+                &self.build.cancel,
+            )?;
             taken.insert(cache.id.clone(), mount);
         }
         Ok(taken)
@@ -337,7 +425,7 @@ impl Running<'_> {
             return if secret.required { Err(Error::NoSecret(secret.id.clone())) } else { Ok(()) };
         };
         if let Some(name) = &secret.env {
-            needs.env.push(format!("{name}={}", String::from_utf8_lossy(&value)));
+            needs.secret_env.push(format!("{name}={}", String::from_utf8_lossy(&value)));
         }
         if let Some(target) = &secret.target {
             write(place, &value, (secret.mode, secret.uid, secret.gid))?;

@@ -6,17 +6,20 @@ use super::origin::{Tree, origin};
 use super::place::Owner;
 use super::workdir::absolute;
 use super::{At, add};
-use crate::context::{Chosen, Hashing, Ids, of_texts};
+use crate::cache::Parts;
+use crate::context::{Chosen, Hashing, Ids, Seen, of_texts};
 use crate::progress::Cached;
 use crate::solve::{Build, Keyed};
 use crate::state::State;
 use crate::{Error, Result};
 use base::Digest;
+use container::user::UserError;
 use dockerfile::ignore::Ignore;
 use dockerfile::{Add, Copy, InlineFile, Resolved};
 use layer::Lower;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 
 /// What both have in common.
@@ -56,7 +59,6 @@ pub(crate) fn copy(
         exclude: &copy.exclude,
         link: copy.link,
     };
-    check(&wanted, "COPY")?;
     let created_by = state.created_by(resolved);
     let exclude = exclusion(wanted.exclude)?;
     let open = || -> Result<Option<Sourced>> {
@@ -78,16 +80,18 @@ pub(crate) fn copy(
     let below = below(state, &wanted);
     let quick = quick.map(|name| of_texts([&b"copy of"[..], below.as_bytes(), meaning.as_bytes(), name.as_bytes()]));
     if let Some(key) = quick {
-        let keyed = Keyed { key, title: at.title, stage: at.stage, created_by: &created_by };
+        let keyed = Keyed::of(key, at, &created_by);
         if let Some(outcome) = build.known(&keyed)? {
+            build.found_quickly(&keyed, &outcome)?;
             state.advance(created_by, &outcome);
             return Ok(Cached::Yes);
         }
     }
     let sourced = open()?;
-    let content = content(build, sourced.as_ref(), exclude.as_ref())?;
+    let (content, seen) = content(build, sourced.as_ref(), exclude.as_ref())?;
     let key = of_texts([&b"copy"[..], below.as_bytes(), meaning.as_bytes(), content.as_bytes()]);
-    let keyed = Keyed { key, title: at.title, stage: at.stage, created_by: &created_by };
+    let parts = || Parts { files: named(&seen), ..state.parts(&at, &meaning) };
+    let keyed = Keyed::of(key, at, &created_by).of_parts(&parts);
     let lowers = lowers(state, &wanted);
     let mut make = || {
         layered(build, &lowers, &wanted, &mut |root, manner| {
@@ -100,11 +104,11 @@ pub(crate) fn copy(
     };
     let is_so = || -> Result<bool> {
         let may_change = sourced.as_ref().is_some_and(|sourced| sourced.tree.may_change());
-        Ok(!may_change || self::content(build, sourced.as_ref(), exclude.as_ref())? == content)
+        Ok(!may_change || self::content(build, sourced.as_ref(), exclude.as_ref())?.0 == content)
     };
     let (outcome, cached) = build.outcome_if(&keyed, &mut make, &is_so)?;
     if let Some(key) = quick {
-        build.also(&key, at.title, &outcome)?;
+        build.also(&key, &keyed, &outcome)?;
     }
     state.advance(created_by, &outcome);
     Ok(cached)
@@ -126,27 +130,29 @@ pub(crate) fn add(
         exclude: &add.exclude,
         link: add.link,
     };
-    check(&wanted, "ADD")?;
     let created_by = state.created_by(resolved);
     let exclude = exclusion(wanted.exclude)?;
     let sources = add::sources(build, (at.stage, at.number), (add, wanted.paths), exclude.as_ref())?;
-    let content = || -> Result<[u8; 32]> {
-        let mut sum = Sha256::new();
-        sources.iter().try_for_each(|source| source.add_to(build, exclude.as_ref(), &mut sum))?;
-        Ok(sum.finalize().into())
+    let content = || -> Result<([u8; 32], Vec<Seen>)> {
+        let (mut sum, mut seen) = (Sha256::new(), Vec::new());
+        for source in &sources {
+            seen.append(&mut source.add_to(build, exclude.as_ref(), &mut sum)?);
+        }
+        Ok((sum.finalize().into(), seen))
     };
-    let before = content()?;
+    let (before, seen) = content()?;
     let below = below(state, &wanted);
     let meaning = format!("{}{:?}", meaning(&wanted, false), add.unpack);
     let key = of_texts([&b"add"[..], below.as_bytes(), meaning.as_bytes(), &before[..]]);
-    let keyed = Keyed { key, title: at.title, stage: at.stage, created_by: &created_by };
+    let parts = || Parts { files: named(&seen), ..state.parts(&at, &meaning) };
+    let keyed = Keyed::of(key, at, &created_by).of_parts(&parts);
     let lowers = lowers(state, &wanted);
     let mut make = || {
         layered(build, &lowers, &wanted, &mut |root, manner| {
             sources.iter().try_for_each(|source| source.place(root, &wanted, exclude.as_ref(), manner))
         })
     };
-    let is_so = || -> Result<bool> { Ok(!sources.iter().any(add::Source::may_change) || content()? == before) };
+    let is_so = || -> Result<bool> { Ok(!sources.iter().any(add::Source::may_change) || content()?.0 == before) };
     let (outcome, cached) = build.outcome_if(&keyed, &mut make, &is_so)?;
     state.advance(created_by, &outcome);
     Ok(cached)
@@ -159,6 +165,7 @@ fn layered(
     wanted: &Wanted<'_>,
     fill: &mut dyn FnMut(BorrowedFd<'_>, &Manner) -> Result<()>,
 ) -> Result<Option<layer::Adopted>> {
+    build.bring_lowers(lowers)?;
     let layers = build.house.engine.image_store().layers();
     let work = layers.begin(lowers)?;
     let manner = Manner {
@@ -200,16 +207,6 @@ fn destination(state: &State, text: &str) -> String {
     if is_folder && path != "/" { format!("{path}/") } else { path }
 }
 
-fn check(wanted: &Wanted<'_>, name: &str) -> Result<()> {
-    let count = wanted.paths.len() + wanted.inline.len();
-    if count > 1 && !wanted.destination.ends_with('/') {
-        return Err(Error::Invalid(format!(
-            "When using {name} with more than one source file, the destination must be a directory and end with a /"
-        )));
-    }
-    Ok(())
-}
-
 fn exclusion(patterns: &[String]) -> Result<Option<Ignore>> {
     if patterns.is_empty() {
         return Ok(None);
@@ -233,9 +230,14 @@ fn meaning(wanted: &Wanted<'_>, from_stage: bool) -> String {
     .to_string()
 }
 
+/// Files by their names.
+fn named(seen: &[Seen]) -> BTreeMap<String, u64> {
+    seen.iter().map(|seen| (String::from_utf8_lossy(&seen.path).into_owned(), seen.digest)).collect()
+}
+
 /// The digest of all that was chosen, with the names that it is copied under.
-fn content(build: &Build<'_>, sourced: Option<&Sourced>, exclude: Option<&Ignore>) -> Result<Digest> {
-    let Some(sourced) = sourced else { return Ok(of_texts([&b"nothing"[..]])) };
+fn content(build: &Build<'_>, sourced: Option<&Sourced>, exclude: Option<&Ignore>) -> Result<(Digest, Vec<Seen>)> {
+    let Some(sourced) = sourced else { return Ok((of_texts([&b"nothing"[..]]), Vec::new())) };
     let mut sum = Sha256::new();
     let mut hashing = Hashing::new(&build.house.memo, sourced.tree.ids());
     for chosen in sourced.chosen.iter().flat_map(|(_, chosen)| chosen) {
@@ -243,10 +245,11 @@ fn content(build: &Build<'_>, sourced: Option<&Sourced>, exclude: Option<&Ignore
         sum.update(&chosen.path);
         hashing.add(sourced.tree.scope(exclude), chosen, &mut sum)?;
     }
-    Ok(Digest::from_bytes(sum.finalize().into()))
+    Ok((Digest::from_bytes(sum.finalize().into()), hashing.seen))
 }
 
 /// Names are those of the tree that is written into. A number alone is user and group; a name alone has the group of its user.
+/// What nobody there is called is root's, as BuildKit has it.
 pub(crate) fn owner(root: BorrowedFd<'_>, text: &str) -> Result<Owner> {
     let (user, group) = text.split_once(':').unwrap_or((text, ""));
     let is_number = !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_digit());
@@ -255,6 +258,11 @@ pub(crate) fn owner(root: BorrowedFd<'_>, text: &str) -> Result<Owner> {
         "" => user.to_owned(),
         _ => text.to_owned(),
     };
-    let found = container::user::lookup(root, &whole, &[]).map_err(engine::Error::from)?;
-    Ok(Owner { uid: found.uid, gid: found.gid })
+    match container::user::lookup(root, &whole, &[]) {
+        Ok(found) => Ok(Owner { uid: found.uid, gid: found.gid }),
+        Err(UserError::NoUser(_)) if group.is_empty() => Ok(Owner::default()),
+        Err(UserError::NoUser(_)) => owner(root, &format!("0:{group}")),
+        Err(UserError::NoGroup(_)) => owner(root, user),
+        Err(error) => Err(engine::Error::from(error).into()),
+    }
 }

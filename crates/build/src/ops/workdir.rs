@@ -1,7 +1,7 @@
 //! `WORKDIR`: a folder that is made where it is missing, and that later paths begin at.
 
 use super::At;
-use super::place::{self, Owner};
+use super::{place, transfer};
 use crate::Result;
 use crate::context::{cleaned, of_texts};
 use crate::progress::Cached;
@@ -23,13 +23,17 @@ pub(crate) fn workdir(
         state.advance(created_by, &outcome);
         return Ok(cached);
     }
-    let key = of_texts([&b"workdir"[..], state.stack().as_bytes(), path.as_bytes()]);
-    let keyed = Keyed { key, title: at.title, stage: at.stage, created_by: &created_by };
+    let user = state.image.config.user.clone();
+    let key = of_texts([&b"workdir"[..], state.stack().as_bytes(), path.as_bytes(), user.as_bytes()]);
+    let parts = || state.parts(&at, &path);
+    let keyed = Keyed::of(key, at, &created_by).of_parts(&parts);
     let lowers = state.lowers();
     let (outcome, cached) = build.outcome(&keyed, &mut || {
+        build.bring_lowers(&lowers)?;
         let layers = build.house.engine.image_store().layers();
         let work = layers.begin(&lowers)?;
-        place::folder(work.root(), cleaned(&path).as_bytes(), Owner::default(), 0o755)?;
+        let owner = transfer::owner(work.root(), &user)?;
+        place::folder(work.root(), cleaned(&path).as_bytes(), owner, 0o755)?;
         Ok(layers.finish(work)?)
     })?;
     state.advance(created_by, &outcome);

@@ -2,6 +2,7 @@
 
 mod attach;
 mod build;
+mod buildx;
 mod checkpoint;
 mod commit;
 mod completion;
@@ -61,7 +62,7 @@ pub fn all() -> &'static [Entry] {
     const ALL: &[Entry] = &[
         entry::<run::Run>(&["run", "container run"]),
         entry::<exec::Exec>(&["exec", "container exec"]),
-        entry::<build::Build>(&["build", "image build", "builder build"]),
+        entry::<build::Build>(&["build", "image build", "builder build", "buildx build", "buildx b"]),
         entry::<ps::Ps>(&["ps", "container ls", "container list", "container ps"]),
         entry::<create::Create>(&["create", "container create"]),
         entry::<start::Start>(&["start", "container start"]),
@@ -105,7 +106,21 @@ pub fn all() -> &'static [Entry] {
         entry::<version::Version>(&["version"]),
         entry::<prune::Containers>(&["container prune"]),
         entry::<prune::Images>(&["image prune"]),
-        entry::<prune::Builder>(&["builder prune"]),
+        entry::<prune::Builder>(&["builder prune", "buildx prune"]),
+        entry::<buildx::List>(&["buildx ls"]),
+        entry::<buildx::Inspect>(&["buildx inspect"]),
+        entry::<buildx::DiskUsage>(&["buildx du", "builder du"]),
+        offline::<buildx::Version>(&["buildx version"]),
+        offline::<buildx::Other>(&[
+            "buildx bake",
+            "buildx create",
+            "buildx rm",
+            "buildx stop",
+            "buildx use",
+            "buildx imagetools",
+            "buildx history",
+            "buildx dial-stdio",
+        ]),
         entry::<prune::System>(&["system prune"]),
         entry::<df::Df>(&["system df"]),
         entry::<volume::Create>(&["volume create"]),

@@ -59,8 +59,18 @@ impl Sink {
     /// Writes an answer's body to its end.
     pub async fn take(mut self, mut answer: Answer<'_>) -> Result<(), Failure> {
         while let Some(bytes) = answer.chunk().await? {
-            write_all(self.fd(), &bytes)?;
+            self.write(&bytes)?;
         }
+        self.whole()
+    }
+
+    /// Writes the next bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        write_all(self.fd(), bytes)
+    }
+
+    /// All is written: the file gets its name.
+    pub fn whole(mut self) -> Result<(), Failure> {
         if let Sink::File { under, path, whole, .. } = &mut self {
             std::fs::rename(under, path)?;
             *whole = true;

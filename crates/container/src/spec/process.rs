@@ -112,7 +112,8 @@ fn environment(container: &Container, tty: bool, extra: &[String], user: &user::
     if tty {
         defaults.push("TERM=xterm".to_owned());
     }
-    let mut env = overlay([&defaults, &container.config.env, extra]);
+    let own = [&container.config.env[..], &container.config.secret_env[..]].concat();
+    let mut env = overlay([&defaults, &own, extra]);
     if !env.iter().any(|entry| entry.strip_prefix("HOME=").is_some_and(|home| !home.is_empty())) {
         env.retain(|entry| !entry.starts_with("HOME="));
         env.push(format!("HOME={}", user.home));

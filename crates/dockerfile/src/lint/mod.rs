@@ -11,6 +11,7 @@ pub use rule::Rule;
 use crate::error::excerpt;
 use crate::ignore::Ignore;
 use crate::{BuildArguments, Dockerfile, Error, Globals, Lines, Written};
+use oci::image::Platform;
 use std::sync::Arc;
 
 /// One thing that was found.
@@ -47,6 +48,8 @@ pub struct ImageFacts {
     /// Whether it has a `Shell`.
     pub has_shell: bool,
     pub on_build: Vec<String>,
+    /// What it is for, if that is known.
+    pub platform: Option<Platform>,
 }
 
 impl Report {
@@ -74,7 +77,11 @@ impl Warning {
     pub fn text(&self, source: &str, name: &str) -> String {
         let rule = self.rule;
         let place = excerpt(source, name, self.lines);
-        format!("\nWARNING: {} - {}\n{}\n{place}", rule.name(), rule.url(), self.message)
+        let url = match rule.url() {
+            url if url.is_empty() => url,
+            url => format!(" - {url}"),
+        };
+        format!("\nWARNING: {}{url}\n{}\n{place}", rule.name(), self.message)
     }
 }
 
@@ -122,7 +129,7 @@ impl Checker<'_> {
     }
 
     fn tell(&mut self, rule: Rule, message: String, (lines, comments): (Lines, &[String])) {
-        if self.options.with_comments(comments).wants(rule) {
+        if self.options.wants_at(rule, comments) {
             self.report.warnings.push(Warning { rule, message, lines });
         }
     }

@@ -83,6 +83,11 @@ impl Options {
         Ok(options)
     }
 
+    /// Whether a rule counts for an instruction with these comments above it.
+    pub fn wants_at(&self, rule: Rule, comments: &[String]) -> bool {
+        self.with_comments(comments).wants(rule)
+    }
+
     pub(super) fn wants(&self, rule: Rule) -> bool {
         if rule.is_experimental() { self.experimental.has(rule) } else { !self.skip.has(rule) }
     }

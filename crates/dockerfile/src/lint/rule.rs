@@ -16,6 +16,7 @@ pub enum Rule {
     UndefinedVar,
     MultipleInstructionsDisallowed,
     LegacyKeyValueFormat,
+    InvalidBaseImagePlatform,
     RedundantTargetPlatform,
     SecretsUsedInArgOrEnv,
     InvalidDefaultArgInFrom,
@@ -29,7 +30,7 @@ pub enum Rule {
 use Rule::*;
 
 /// Rule, name, last part of its address, sentence.
-const RULES: [(Rule, &str, &str, &str); 21] = [
+const RULES: [(Rule, &str, &str, &str); 22] = [
     (StageNameCasing, "StageNameCasing", "stage-name-casing", "Stage names should be lowercase"),
     (FromAsCasing, "FromAsCasing", "from-as-casing", "The 'as' keyword should match the case of the 'from' keyword"),
     (
@@ -77,6 +78,12 @@ const RULES: [(Rule, &str, &str, &str); 21] = [
         "LegacyKeyValueFormat",
         "legacy-key-value-format",
         "Legacy key/value format with whitespace separator should not be used",
+    ),
+    (
+        InvalidBaseImagePlatform,
+        "InvalidBaseImagePlatform",
+        "",
+        "Base image platform does not match expected target platform",
     ),
     (
         RedundantTargetPlatform,
@@ -149,9 +156,12 @@ impl Rule {
         self.entry().2
     }
 
-    /// Where it is explained.
+    /// Where it is explained; empty of one that nobody explains.
     pub fn url(self) -> String {
-        format!("https://docs.docker.com/go/dockerfile/rule/{}/", self.entry().1)
+        match self.entry().1 {
+            "" => String::new(),
+            page => format!("https://docs.docker.com/go/dockerfile/rule/{page}/"),
+        }
     }
 
     /// Whether it is told only to who asks for it.

@@ -7,7 +7,7 @@ use crate::quote::quoted;
 use crate::suggest::{Case, nearest};
 use crate::{
     Base, Command, Error, Globals, Instruction, Lines, Resolved, Scope, Sources, Stage, Step, Written, graph,
-    parse_trigger,
+    parse_trigger, platform,
 };
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Checker<'_> {
         let mut states: Vec<State> = Vec::new();
         for (at, (stage, base)) in file.stages.iter().zip(bases).enumerate() {
             let below = graph::exactly(file, &base.name, at).and_then(|below| states.get(below));
-            let mut state = self.begin(globals, base, below)?;
+            let mut state = self.begin(globals, (base, &stage.written), below)?;
             if wanted.as_ref().is_none_or(|wanted| wanted.order.contains(&at)) {
                 self.stage(stage, &mut state)?;
             }
@@ -49,7 +49,12 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn begin(&self, globals: &Arc<Globals>, base: &Base, below: Option<&State>) -> Result<State, Error> {
+    fn begin(
+        &mut self,
+        globals: &Arc<Globals>,
+        (base, written): (&Base, &Written),
+        below: Option<&State>,
+    ) -> Result<State, Error> {
         if let Some(below) = below {
             let scope = Scope::of_stage(&below.scope)?;
             return Ok(State { scope, cmd: None, entrypoint: None, healthcheck: None, ..below.clone() });
@@ -60,6 +65,7 @@ impl Checker<'_> {
         };
         let known = facts.is_some();
         let facts = facts.unwrap_or_default();
+        self.fits(base, &facts, written);
         Ok(State {
             scope: Scope::of_image(globals, &facts.env)?,
             has_shell: facts.has_shell,
@@ -70,6 +76,25 @@ impl Checker<'_> {
             entrypoint: None,
             healthcheck: None,
         })
+    }
+
+    /// Whether an image is for what the stage is for.
+    fn fits(&mut self, base: &Base, facts: &ImageFacts, written: &Written) {
+        let Some(actual) = &facts.platform else { return };
+        let target = &self.arguments.target;
+        let named = base.platform.as_deref().and_then(|text| platform::named(text, &self.arguments.build));
+        let (os, architecture) = named.unwrap_or_else(|| (target.os.clone(), target.architecture.clone()));
+        if os.is_empty() || (&actual.os, &actual.architecture) == (&os, &architecture) {
+            return;
+        }
+        let wanted = base.platform.clone().unwrap_or_else(|| platform::text(target));
+        let text = format!(
+            "Base image {} was pulled with platform {}, expected {} for current build",
+            base.name,
+            quoted(&platform::text(actual)),
+            quoted(&wanted)
+        );
+        self.warn(Rule::InvalidBaseImagePlatform, text, written);
     }
 
     fn stage(&mut self, stage: &Stage, state: &mut State) -> Result<(), Error> {

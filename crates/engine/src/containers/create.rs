@@ -23,7 +23,7 @@ impl Engine {
     pub fn create(&self, name: Option<&str>, config: Config) -> Result<Created> {
         let house = &self.house;
         // Until the container is on the shelf, nothing else tells that the image is used.
-        let (image, _held) = house.holds.hold(|| house.images.get(&config.image))?;
+        let (image, _held) = house.holds.hold(|| house.images.get_for(&config.image, config.platform.as_ref()))?;
         house.images.touch(&image.id);
         self.create_of(name, config, &image)
     }

@@ -10,6 +10,7 @@ use crate::streams::lock;
 use crate::{Engine, exec};
 use base::Id;
 use container::{PidMode, Status};
+use keeper::client::Taken;
 use keeper::message::Exit;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,6 +43,20 @@ impl Engine {
         }
     }
 
+    /// An end that nobody has to be waited for: that of an exec whose output was all given, while no output is on its way to a log.
+    ///
+    /// For the thread that reads what the keeper says, which others wait for.
+    pub(crate) fn take_exit(&self, key: Id, exit: Exit) -> Taken {
+        let exec = lock(&self.house.execs).get(&key).cloned();
+        match exec.filter(|exec| exec.is_drained() && self.house.plumbing.is_still()) {
+            Some(exec) => {
+                self.exec_ended(&exec, exit);
+                Taken::Yes
+            }
+            None => Taken::No,
+        }
+    }
+
     /// An end is handled on a thread of its own: it waits for output and for the kernel.
     pub(crate) fn spawn_exited(&self, cell: Arc<Cell>, exit: Exit, at: i64) {
         let engine = self.clone();
@@ -70,8 +85,8 @@ impl Engine {
 
     pub(crate) fn exited(&self, cell: &Arc<Cell>, exit: Exit, at: i64) {
         // Before anything that waits: systemd removes the group of a unit without processes, and its counters with it.
-        let oom_seen =
-            lock(&cell.live).as_ref().is_some_and(|live| live.group.is_placed() && live.group.oom_kills() > 0);
+        let killed = |live: &Live| live.oom_seen.get() || live.group.is_placed() && live.group.oom_kills() > 0;
+        let oom_seen = lock(&cell.live).as_ref().is_some_and(killed);
         // A very short run ends before its start has returned: its streams are connected once the start gives its turn back.
         drop(lock(&cell.turn));
         health::unwatch(cell);
@@ -83,7 +98,8 @@ impl Engine {
             return;
         }
         let live = lock(&cell.live).take();
-        let oom_killed = oom_seen || live.as_ref().is_some_and(|live| live.group.oom_kills() > 0);
+        let counted = |live: &Live| live.oom_seen.get() || live.group.oom_kills() > 0;
+        let oom_killed = oom_seen || live.as_ref().is_some_and(counted);
         let record = cell.record();
         let code = exit.shell_code();
         let mut restart = None;

@@ -59,6 +59,7 @@ impl Engine {
                 Ok(())
             }
             Err(e) => {
+                let e = self.explained(&cell.record().image_id, e);
                 self.start_failed(cell, &e);
                 Err(e)
             }
@@ -178,7 +179,8 @@ impl Engine {
         let pid = started.pid;
         let kept = endpoints.iter().filter_map(|end| serde_json::to_value(end).ok()).collect();
         let record = cell.record();
-        *lock(&cell.live) = Some(Live { pid, pidfd: started.pidfd, group, endpoints, names });
+        let oom_seen = self.watch_oom(&group);
+        *lock(&cell.live) = Some(Live { pid, pidfd: started.pidfd, group, oom_seen, endpoints, names });
         cell.change(|state| {
             state.status = Status::Running;
             state.pid = pid;
@@ -400,6 +402,7 @@ pub(crate) fn failure_code(error: &Error) -> i32 {
     match (failure.step, failure.errno) {
         (runtime::Step::LookPath | runtime::Step::Execve, e) if e == rustix::io::Errno::NOENT.raw_os_error() => 127,
         (runtime::Step::LookPath | runtime::Step::Execve, _) => 126,
+        (_, e) if e == rustix::io::Errno::NOEXEC.raw_os_error() => 126,
         _ => 128,
     }
 }

@@ -66,6 +66,17 @@ impl Engine {
         Ok(StepEnd { exit_code, layer })
     }
 
+    /// A container as a step's, for people: `tell` gets its id, and who attaches to it starts it. Returns when its program has ended or
+    /// it is gone; then nothing of it is left. Not for a thread of the async runtime.
+    pub fn look_around(&self, step: Step, tell: &mut dyn FnMut(Id)) -> Result<()> {
+        let Step { config, image, cancel } = step;
+        let id = self.create_of(None, config, &image::Image::nameless(image))?.id;
+        let _gone = Gone { engine: self, id };
+        let ended = self.wait(&id.to_string(), WaitCondition::NextExit)?;
+        tell(id);
+        self.house.runtime.block_on(unless(&cancel, ended)).map(drop)
+    }
+
     /// The images and layers that a build reads and adds to.
     pub fn image_store(&self) -> &image::Store {
         &self.house.images

@@ -5,6 +5,7 @@
 //!   leave  images that nobody holds are marked as going; the others count as used
 //! ```
 
+use crate::Engine;
 use base::Digest;
 use image::Image;
 use std::collections::{HashMap, HashSet};
@@ -21,6 +22,8 @@ pub(crate) struct Holds {
 struct State {
     held: HashMap<Digest, usize>,
     going: HashMap<Digest, usize>,
+    /// Held, and somebody wanted them to go meanwhile.
+    unwanted: HashSet<Digest>,
 }
 
 /// An image that stays while this lives.
@@ -63,14 +66,64 @@ impl Holds {
         going
     }
 
+    /// Holds an image for one who keeps no reference: [`Holds::release`] ends it.
+    fn hold_on<E>(&self, look: impl Fn() -> Result<Image, E>) -> Result<Image, E> {
+        let (image, held) = self.hold(look)?;
+        std::mem::forget(held);
+        Ok(image)
+    }
+
+    /// Ends [`Holds::hold_on`]. Whether it was the last hold of an image that somebody wanted to go.
+    fn release(&self, id: &Digest) -> bool {
+        let mut state = self.lock();
+        release(&mut state.held, id);
+        !state.held.contains_key(id) && state.unwanted.remove(id)
+    }
+
+    /// Somebody wants an image to go that is held.
+    pub(crate) fn unwant(&self, id: &Digest) {
+        let mut state = self.lock();
+        if state.held.contains_key(id) {
+            state.unwanted.insert(*id);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// An image that a build stands on. It may lose its names meanwhile; one that somebody wanted to go goes in the end.
+#[derive(Debug)]
+pub struct ImageHold {
+    engine: Engine,
+    id: Digest,
+}
+
+impl Engine {
+    /// An image by its name, which stays while the hold lives.
+    pub fn hold_image(&self, name: &str) -> crate::Result<(Image, ImageHold)> {
+        let image = self.house.holds.hold_on(|| self.house.images.get(name))?;
+        let hold = ImageHold { engine: self.clone(), id: image.id };
+        Ok((image, hold))
+    }
+}
+
+impl Drop for ImageHold {
+    fn drop(&mut self) {
+        let is_unwanted = self.engine.house.holds.release(&self.id);
+        let id = self.id.to_string();
+        let nameless = |image: &Image| image.tags.is_empty() && image.digests.is_empty();
+        if is_unwanted && self.engine.image(&id).is_ok_and(|image| nameless(&image)) {
+            // A container that stands on it by now keeps it.
+            let _ = self.engine.image_remove(&id, image::Force::No);
+        }
+    }
+}
+
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        release(&mut self.holds.lock().held, &self.id);
+        self.holds.release(&self.id);
     }
 }
 

@@ -18,11 +18,12 @@ mod usage;
 pub use commit::{Commit, Pausing};
 pub use distribution::Distribution;
 pub(crate) use holds::Holds;
+pub use holds::ImageHold;
 pub use prune::Pruned;
 pub use pull::{Pull, PullStep, Pulled};
 pub use push::{Push, PushStep};
 pub(crate) use registries::Exchange;
-pub use registries::Registries;
+pub use registries::{Registries, Trust};
 pub use usage::VolumeUsage;
 
 use crate::{Engine, Result};
@@ -31,6 +32,21 @@ use std::path::PathBuf;
 impl Engine {
     pub fn image(&self, name: &str) -> Result<image::Image> {
         Ok(self.house.images.get(name)?)
+    }
+
+    /// Of a name for several platforms the image for `platform`, this machine's unless given.
+    pub fn image_for(&self, name: &str, platform: Option<&oci::image::Platform>) -> Result<image::Image> {
+        Ok(self.house.images.get_for(name, platform)?)
+    }
+
+    /// What a name stands for in a registry: an index, or a manifest.
+    pub fn image_target(&self, name: &str) -> Option<oci::image::Descriptor> {
+        self.house.images.target_of(name)
+    }
+
+    /// What an image consists of, for every platform.
+    pub fn image_parts(&self, image: &image::Image) -> Vec<image::PartView> {
+        self.house.images.parts_of(&image.id)
     }
 
     /// All images, the newest first.

@@ -23,7 +23,15 @@ impl Engine {
             if built_in || used.contains(&image.id) || spare(&image) {
                 continue;
             }
-            let layers: Vec<_> = image.config.rootfs.diff_ids.iter().copied().zip(self.layer_sizes(&image)).collect();
+            let others = self.house.images.members_of(&image.id);
+            if others.iter().any(|id| used.contains(id)) {
+                continue;
+            }
+            let others = others.iter().filter_map(|id| self.image(&id.to_string()).ok());
+            let layers: Vec<_> = std::iter::once(image.clone())
+                .chain(others)
+                .flat_map(|image| image.config.rootfs.diff_ids.clone().into_iter().zip(self.layer_sizes(&image)))
+                .collect();
             // One that is used again meanwhile is left alone.
             if let Ok(removed) = self.image_remove(&image.id.to_string(), Force::Yes) {
                 pruned.removed.extend(removed);

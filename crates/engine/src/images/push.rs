@@ -3,6 +3,7 @@
 use crate::{Engine, Error, Result};
 use image::Reference;
 use image::push::{LayerState, Step};
+use oci::image::Platform;
 use registry::{Cancel, Credentials};
 
 /// What is pushed, and by whom.
@@ -10,6 +11,8 @@ use registry::{Cancel, Credentials};
 pub struct Push {
     /// Without a tag: every tag of the repository that is here.
     pub reference: Reference,
+    /// Of a name for several platforms only this one.
+    pub platform: Option<Platform>,
     pub credentials: Credentials,
     pub cancel: Cancel,
 }
@@ -74,6 +77,7 @@ impl Engine {
             registry: &house.exchange.client,
             credentials: &push.credentials,
             cancel: &push.cancel,
+            platform: push.platform.as_ref(),
             uploads: house.exchange.told().uploads,
         };
         let pushed = house.images.push(&wanted, &|Step::Layer { id, state }| tell(PushStep::Layer { id, state }))?;

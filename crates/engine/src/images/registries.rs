@@ -1,7 +1,8 @@
 //! How registries are reached, which may change while the engine runs; and what is asked of them without an image.
 
 use crate::{Engine, Result};
-use registry::{Cancel, Client, Credentials, Hit, Login};
+use image::Reference;
+use registry::{Cancel, Client, Credentials, Hit, Login, Repository};
 use std::io::Read;
 use std::sync::{PoisonError, RwLock};
 
@@ -20,6 +21,13 @@ impl Default for Registries {
     fn default() -> Registries {
         Registries { access: registry::Settings::default(), downloads: 3, uploads: 5 }
     }
+}
+
+/// Whether a registry may speak plain HTTP or show any certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    AsConfigured,
+    Any,
 }
 
 /// The client of registries, and what it was told.
@@ -48,6 +56,25 @@ impl Engine {
     pub fn set_registries(&self, registries: Registries) {
         self.house.exchange.client.set(registries.access.clone());
         *self.house.exchange.told.write().unwrap_or_else(PoisonError::into_inner) = registries;
+    }
+
+    /// The repository of a reference, as one asker sees it.
+    pub fn repository(&self, reference: &Reference, credentials: &Credentials, cancel: &Cancel) -> Repository {
+        self.house.exchange.client.repository(&reference.domain, &reference.path, credentials, cancel)
+    }
+
+    /// The client that asks the registry of a reference, and how many layers it uploads at once.
+    pub fn registry_client(&self, reference: &Reference, trust: Trust) -> (Client, usize) {
+        let told = self.house.exchange.told();
+        let client = match trust {
+            Trust::AsConfigured => self.house.exchange.client.clone(),
+            Trust::Any => {
+                let mut access = told.access;
+                access.insecure.push(reference.domain.clone());
+                Client::new(access)
+            }
+        };
+        (client, told.uploads)
     }
 
     /// The content behind any http or https address.

@@ -8,9 +8,11 @@ impl Engine {
     /// Docker's rules; an image that a container stands on is refused, by force only its names go.
     pub fn image_remove(&self, name: &str, force: image::Force) -> Result<Vec<image::Removed>> {
         let wanted = self.house.images.get(name)?;
-        let going = self.house.holds.leave([wanted.id]);
+        // With a name for several platforms go all of them.
+        let all = [vec![wanted.id], self.house.images.members_of(&wanted.id)].concat();
+        let going = self.house.holds.leave(all.iter().copied());
         let users: Vec<_> =
-            self.house.shelf.all().into_iter().filter(|cell| cell.record().image_id == wanted.id).collect();
+            self.house.shelf.all().into_iter().filter(|cell| all.contains(&cell.record().image_id)).collect();
         let last_name = wanted.tags.len() <= 1 || wanted.id.to_string() == name || wanted.id.hex().starts_with(name);
         if let Some(cell) = users.first()
             && last_name
@@ -22,13 +24,35 @@ impl Engine {
         }
         let used = [going.held.clone(), self.images_in_use()].concat();
         let removed = self.house.images.remove(name, force, &used)?;
+        going.held.iter().for_each(|id| self.house.holds.unwant(id));
         for step in &removed {
             match step {
                 // As in Docker these are named by the image's id.
                 image::Removed::Untagged(_) => self.tell_image("untag", Subject::of(&wanted)),
-                image::Removed::Deleted(digest) if *digest == wanted.id => self.tell_deleted(digest),
+                image::Removed::Deleted(digest) if all.contains(digest) => self.tell_deleted(digest),
                 // Layers: an event is about an image.
                 image::Removed::Deleted(_) => {}
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes the images of a name for these platforms, and leaves the others.
+    pub fn image_remove_platforms(
+        &self,
+        name: &str,
+        platforms: &[oci::image::Platform],
+    ) -> Result<Vec<image::Removed>> {
+        let wanted = self.house.images.get(name)?;
+        let all = [vec![wanted.id], self.house.images.members_of(&wanted.id)].concat();
+        let going = self.house.holds.leave(all.iter().copied());
+        let used = [going.held.clone(), self.images_in_use()].concat();
+        let removed = self.house.images.remove_platforms(name, platforms, &used)?;
+        for step in &removed {
+            if let image::Removed::Deleted(digest) = step
+                && all.contains(digest)
+            {
+                self.tell_deleted(digest);
             }
         }
         Ok(removed)

@@ -4,6 +4,7 @@
 //! - `egress`: what containers may reach outside.
 //! - `ends`: a container's ends while it starts, runs and ends; `connect`: changing them meanwhile.
 //! - `republish`: other published ports for a container.
+//! - `relay`: IPv6 to published ports of containers that have IPv4 only.
 //! - `watch`: rules that other programs took away are put back.
 //! - `names`: what the name server of containers is told.
 
@@ -16,6 +17,7 @@ mod manners;
 mod names;
 mod plan;
 mod prune;
+pub(crate) mod relay;
 mod remove;
 mod republish;
 mod show;

@@ -65,6 +65,11 @@ impl Plumbing {
         }
     }
 
+    /// Whether no output moves right now.
+    pub(crate) fn is_still(&self) -> bool {
+        self.pump.try_lock().is_ok()
+    }
+
     /// Does `work` while no output moves.
     pub(super) fn while_still<T>(&self, work: impl FnOnce() -> T) -> T {
         let _pump = lock(&self.pump);

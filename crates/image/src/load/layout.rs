@@ -1,7 +1,7 @@
 //! OCI layouts: `index.json`, indexes within it, manifests by digest (image-spec 1.1, image-layout.md and
 //! image-index.md).
 
-use super::{Arrived, Contents, digest, record_is_image};
+use super::{Arrived, Contents, digest, indexes, record_is_image};
 use crate::catalog::name_in;
 use crate::platform::{machine_platform, runs_on, words};
 use crate::reference::Reference;
@@ -12,7 +12,8 @@ use oci::image::{Descriptor, Index, Manifest, Platform, media};
 /// How deep an index may stand in an index.
 const MAX_DEPTH: usize = 4;
 
-/// All images, of each index the one for `wanted` (else for this machine); with `wanted`, only those that run there.
+/// All images that stand in the layout's index by themselves; with `wanted`, only those that run there. Those of an index within it
+/// only where that index cannot be kept: then the one for `wanted`, else for this machine.
 pub fn images(contents: &mut Contents, wanted: Option<&Platform>) -> Result<Vec<Arrived>, Error> {
     let index: Index = parse("index.json", contents.document(b"index.json")?)?;
     if index.manifests.is_empty() {
@@ -20,6 +21,9 @@ pub fn images(contents: &mut Contents, wanted: Option<&Platform>) -> Result<Vec<
     }
     let mut images: Vec<(Descriptor, Arrived)> = Vec::new();
     for entry in &index.manifests {
+        if indexes::is_plain(contents, entry) {
+            continue;
+        }
         let name = name_in(entry);
         if let Some((_, known)) = images.iter_mut().find(|(other, _)| other.digest == entry.digest) {
             known.names.extend(name);
@@ -118,7 +122,7 @@ fn best(
     })
 }
 
-fn image(contents: &mut Contents, entry: &Descriptor, name: Option<Reference>) -> Result<Arrived, Error> {
+pub fn image(contents: &mut Contents, entry: &Descriptor, name: Option<Reference>) -> Result<Arrived, Error> {
     let bytes = blob(contents, entry)?.to_vec();
     let what = name.as_ref().map_or_else(|| entry.digest.to_string(), Reference::familiar);
     let manifest: Manifest = parse(&what, &bytes)?;
@@ -146,12 +150,12 @@ fn image(contents: &mut Contents, entry: &Descriptor, name: Option<Reference>) -
     })
 }
 
-fn path(entry: &Descriptor) -> Vec<u8> {
+pub fn path(entry: &Descriptor) -> Vec<u8> {
     format!("blobs/sha256/{}", entry.digest.hex()).into_bytes()
 }
 
 /// The bytes of a document, verified.
-fn blob<'a>(contents: &'a Contents, entry: &Descriptor) -> Result<&'a [u8], Error> {
+pub fn blob<'a>(contents: &'a Contents, entry: &Descriptor) -> Result<&'a [u8], Error> {
     let bytes = contents.document(&path(entry))?;
     let actual = digest(bytes);
     if actual != entry.digest {
@@ -163,10 +167,10 @@ fn blob<'a>(contents: &'a Contents, entry: &Descriptor) -> Result<&'a [u8], Erro
     Ok(bytes)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Error> {
+pub fn parse<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Error> {
     document::parse(what, bytes).map_err(Error::Archive)
 }
 
-fn check_type(entry: &Descriptor, inside: Option<&str>) -> Result<(), Error> {
+pub fn check_type(entry: &Descriptor, inside: Option<&str>) -> Result<(), Error> {
     document::check_type(&entry.digest, inside, &entry.media_type).map_err(Error::Archive)
 }

@@ -12,10 +12,13 @@
 //! 25.0, and ours): then the layout's manifest is kept as it is.
 
 mod docker;
+mod indexes;
 mod layout;
 mod read;
 
 use crate::admit::{self, Documents, descriptor};
+use crate::catalog::Record;
+use crate::group::Group;
 use crate::reference::Reference;
 use crate::store::{Arrival, check_free, now};
 use crate::taking::Taken;
@@ -39,22 +42,32 @@ pub(crate) struct Contents {
 
 /// An image of the archive, every digest verified.
 pub(crate) struct Arrived {
-    manifest: Vec<u8>,
-    media_type: String,
-    config: Vec<u8>,
-    names: Vec<Reference>,
+    pub manifest: Vec<u8>,
+    pub media_type: String,
+    pub config: Vec<u8>,
+    pub names: Vec<Reference>,
     /// Of one that was committed.
-    parent: Option<Digest>,
+    pub parent: Option<Digest>,
+}
+
+/// An index of the archive, every digest verified.
+pub(crate) struct ArrivedIndex {
+    index: Vec<u8>,
+    /// Those that are in the archive.
+    images: Vec<Arrived>,
+    /// Of attestations.
+    documents: Vec<Vec<u8>>,
+    names: Vec<Reference>,
 }
 
 impl Store {
-    /// Loads all images of an archive, which may be compressed as a whole with gzip or zstd. Of an index, the image for this
-    /// machine.
+    /// Loads all images of an archive, which may be compressed as a whole with gzip or zstd. Of an index, all that the archive
+    /// has.
     pub fn load(&self, archive: &mut dyn std::io::Read, progress: &mut dyn FnMut(Progress)) -> Result<(), Error> {
         self.load_for(archive, None, progress)
     }
 
-    /// As [`Store::load`]; with a platform, only the images that are for it, of an index the best.
+    /// As [`Store::load`]; with a platform, only the images that are for it.
     pub fn load_for(
         &self,
         archive: &mut dyn std::io::Read,
@@ -63,11 +76,10 @@ impl Store {
     ) -> Result<(), Error> {
         let mut arrival = self.arrive();
         let mut contents = read::read(self, archive, &mut arrival, progress)?;
-        let images = contents.images(platform)?;
-        for image in &images {
-            image.names.iter().try_for_each(check_free)?;
-        }
-        let done = self.add(images, &mut arrival)?;
+        let (images, indexes) = contents.images(platform)?;
+        let names = images.iter().flat_map(|image| &image.names);
+        names.chain(indexes.iter().flat_map(|index| &index.names)).try_for_each(check_free)?;
+        let done = self.add_all(images, indexes, &mut arrival)?;
         drop(arrival);
         self.stores.sync_in_background();
         done.into_iter().for_each(progress);
@@ -76,17 +88,34 @@ impl Store {
 
     /// Puts images into the index, all at once.
     pub(crate) fn add(&self, images: Vec<Arrived>, arrival: &mut Arrival<'_>) -> Result<Vec<Progress>, Error> {
+        self.add_all(images, Vec::new(), arrival)
+    }
+
+    fn add_all(
+        &self,
+        images: Vec<Arrived>,
+        indexes: Vec<ArrivedIndex>,
+        arrival: &mut Arrival<'_>,
+    ) -> Result<Vec<Progress>, Error> {
         let mut done = Vec::new();
         let mut records = Vec::new();
         for image in images {
-            let (manifest, media_type) = (&image.manifest[..], &image.media_type[..]);
-            let documents = Documents { manifest, media_type, config: &image.config };
-            let record = admit::write(&self.stores, &documents, arrival)?;
+            let record = self.keep_image(&image, arrival)?;
             if image.names.is_empty() {
                 done.push(Progress::LoadedUntagged { id: record.id });
             }
             done.extend(image.names.iter().map(|name| Progress::Loaded { tag: name.familiar() }));
             records.push((record, image.names, image.parent));
+        }
+        let mut groups = Vec::new();
+        for arrived in indexes {
+            let (index, parts) = self.keep_index(&arrived, arrival)?;
+            if arrived.names.is_empty() {
+                done.extend(parts.first().map(|part| Progress::LoadedUntagged { id: part.id }));
+            }
+            done.extend(arrived.names.iter().map(|name| Progress::Loaded { tag: name.familiar() }));
+            records.extend(parts.into_iter().map(|record| (record, Vec::new(), None)));
+            groups.push((index, arrived.names));
         }
         self.change(|catalog| {
             let now = now();
@@ -100,9 +129,30 @@ impl Store {
                 catalog.records.entry(id).or_insert_with(|| Arc::new(record));
                 names.iter().for_each(|name| catalog.name(name, id, &now));
             }
+            for (index, names) in groups {
+                let group = Group::read(&self.stores, &index, &catalog.records)?;
+                catalog.groups.insert(index, Arc::new(group));
+                names.iter().for_each(|name| catalog.name_index(name, index, &now));
+            }
             Ok(())
         })?;
         Ok(done)
+    }
+
+    fn keep_image(&self, image: &Arrived, arrival: &mut Arrival<'_>) -> Result<Record, Error> {
+        let (manifest, media_type) = (&image.manifest[..], &image.media_type[..]);
+        admit::write(&self.stores, &Documents { manifest, media_type, config: &image.config }, arrival)
+    }
+
+    fn keep_index(&self, arrived: &ArrivedIndex, arrival: &mut Arrival<'_>) -> Result<(Digest, Vec<Record>), Error> {
+        let parts =
+            arrived.images.iter().map(|image| self.keep_image(image, arrival)).collect::<Result<Vec<_>, _>>()?;
+        for document in &arrived.documents {
+            arrival.blobs.insert(self.stores.content.put(document)?);
+        }
+        let index = self.stores.content.put(&arrived.index)?;
+        arrival.blobs.insert(index);
+        Ok((index, parts))
     }
 }
 
@@ -132,23 +182,35 @@ impl Arrived {
 }
 
 impl Contents {
-    fn images(&mut self, platform: Option<&Platform>) -> Result<Vec<Arrived>, Error> {
+    fn images(&mut self, wanted: Option<&Platform>) -> Result<(Vec<Arrived>, Vec<ArrivedIndex>), Error> {
         let (docker, layout) = (self.has(b"manifest.json"), self.has(b"index.json"));
         if !docker && !layout {
             return Err(Error::Archive("neither manifest.json nor index.json is in it".to_owned()));
         }
-        let Some(wanted) = platform else {
-            return if docker { docker::images(self) } else { layout::images(self, None) };
+        let mut indexes = match indexes::indexes(self, wanted) {
+            // What is wrong with an index does not matter where `manifest.json` tells all.
+            Err(error) if docker => {
+                tracing::debug!(error = base::chain(&error), "an index in an archive is left aside");
+                Vec::new()
+            }
+            read => read?,
         };
-        // An index may have what `manifest.json`, which knows no platforms, does not name.
-        let mut images = if docker { docker::images_for(self, wanted)? } else { Vec::new() };
+        let mut images = match (docker, wanted) {
+            (true, None) => docker::images(self)?,
+            (true, Some(wanted)) => docker::images_for(self, wanted)?,
+            (false, _) => Vec::new(),
+        };
+        // `manifest.json` knows no platforms, and an index may have what it does not name.
         if images.is_empty() && layout {
-            images = layout::images(self, Some(wanted))?;
+            images = layout::images(self, wanted)?;
         }
-        if images.is_empty() {
-            return Err(Error::ImportPlatform(platform::words(&platform::normal(wanted))));
+        indexes::unite(&mut images, &mut indexes);
+        match wanted {
+            Some(wanted) if images.is_empty() && indexes.is_empty() => {
+                Err(Error::ImportPlatform(platform::words(&platform::normal(wanted))))
+            }
+            _ => Ok((images, indexes)),
         }
-        Ok(images)
     }
 
     fn has(&self, path: &[u8]) -> bool {

@@ -10,7 +10,8 @@ mod resolve;
 mod stream;
 
 use crate::admit::{self, Documents};
-use crate::catalog::{Catalog, Record};
+use crate::catalog::{Catalog, Name, Record};
+use crate::group::Group;
 use crate::reference::Reference;
 use crate::store::{Arrival, check_free, now};
 use crate::{Error, Keep, Store, load, platform};
@@ -116,20 +117,19 @@ impl Store {
         let by_digest = by_digest(reference, found.digest);
         let machine = platform::machine_platform();
         let wanted = pull.platform.unwrap_or(&machine);
-        let record = self.look(|catalog| catalog.records.get(&named(catalog, &by_digest)?).cloned());
-        let Some(record) = record else { return Ok(None) };
-        let is_it = record.manifest.digest == found.digest || platform::is_best(&record.config, wanted);
-        if !is_it || !self.is_complete(&record) {
+        let known = self.look(|catalog| wanted_of(catalog, &by_digest, wanted, &found.digest));
+        let Some((name, record)) = known else { return Ok(None) };
+        if !self.is_complete(&record) {
             return Ok(None);
         }
-        let Some(newer) = self.rename(reference, record.id)? else { return Ok(None) };
+        let Some(newer) = self.rename(reference, record.id, name)? else { return Ok(None) };
         Ok(Some(Pulled { id: record.id, digest: found.digest, newer }))
     }
 
-    /// Gives a tag to an image that has its digest name. `None`: it is gone.
-    fn rename(&self, reference: &Reference, id: Digest) -> Result<Option<bool>, Error> {
+    /// Gives a reference what its digest name stands for. `None`: it is gone.
+    fn rename(&self, reference: &Reference, id: Digest, meant: Name) -> Result<Option<bool>, Error> {
         let (here, before) = self.look(|catalog| (catalog.records.contains_key(&id), named(catalog, reference)));
-        if !here || before == Some(id) {
+        if !here || before.is_some_and(|before| (before.id, before.index) == (meant.id, meant.index)) {
             return Ok(here.then_some(false));
         }
         self.change(|catalog| {
@@ -137,7 +137,10 @@ impl Store {
                 return Ok(None);
             }
             let name = reference.digest.map_or_else(|| reference.clone(), |digest| by_digest(reference, digest));
-            catalog.name(&name, id, &now());
+            match meant.index.filter(|index| catalog.groups.contains_key(index)) {
+                Some(index) => catalog.name_index(&name, index, &now()),
+                None => catalog.name(&name, id, &now()),
+            }
             Ok(Some(true))
         })
     }
@@ -156,17 +159,28 @@ impl Store {
         let documents =
             Documents { manifest: &manifest.bytes, media_type: &manifest.media_type, config: &image.config };
         let record = admit::write(&self.stores, &documents, arrival)?;
+        let index = image.index.as_ref().map(|index| self.stores.content.put(&index.bytes)).transpose()?;
+        arrival.blobs.extend(index);
         let id = record.id;
         let newer = self.change(|catalog| {
             let before = named(catalog, pull.reference);
             let now = now();
+            let is_new = !catalog.records.contains_key(&id);
             // The manifest of the registry takes the place of one that says the same in other words (of an archive).
             catalog.records.insert(id, Arc::new(record));
-            catalog.name(&by_digest(pull.reference, image.named), id, &now);
-            if pull.reference.digest.is_none() {
-                catalog.name(pull.reference, id, &now);
+            let mut names = vec![by_digest(pull.reference, image.named)];
+            names.extend(pull.reference.digest.is_none().then(|| pull.reference.clone()));
+            match index {
+                Some(index) => {
+                    let group = Group::read(&self.stores, &index, &catalog.records)?;
+                    catalog.groups.insert(index, Arc::new(group));
+                    names.iter().for_each(|name| catalog.name_index(name, index, &now));
+                }
+                None => names.iter().for_each(|name| catalog.name(name, id, &now)),
             }
-            Ok(before != Some(id))
+            let after = named(catalog, pull.reference);
+            let same = before.zip(after).is_some_and(|(a, b)| (a.id, a.index) == (b.id, b.index));
+            Ok(is_new || !same)
         })?;
         Ok(Pulled { id, digest: image.named, newer })
     }
@@ -186,10 +200,29 @@ pub(crate) fn by_digest(reference: &Reference, digest: Digest) -> Reference {
 }
 
 /// What a reference means; one with a digest means that, whatever its tag.
-fn named(catalog: &Catalog, reference: &Reference) -> Option<Digest> {
+fn named(catalog: &Catalog, reference: &Reference) -> Option<Name> {
     let full = match reference.digest {
         Some(digest) => by_digest(reference, digest),
         None => reference.clone(),
     };
-    catalog.names.get(&full.to_string()).map(|name| name.id)
+    catalog.names.get(&full.to_string()).cloned()
+}
+
+/// What a digest name has for a platform, if nothing better could come from the registry.
+fn wanted_of(
+    catalog: &Catalog,
+    by_digest: &Reference,
+    wanted: &Platform,
+    served: &Digest,
+) -> Option<(Name, Arc<Record>)> {
+    let name = named(catalog, by_digest)?;
+    let record = match name.index.and_then(|index| catalog.groups.get(&index)) {
+        Some(group) => catalog.records.get(&group.choice(wanted)?)?,
+        None => {
+            let record = catalog.records.get(&name.id)?;
+            let is_it = record.manifest.digest == *served || platform::is_best(&record.config, wanted);
+            Some(record).filter(|_| is_it)?
+        }
+    };
+    Some((name, Arc::clone(record)))
 }

@@ -16,6 +16,8 @@ const MAX_DEPTH: usize = 4;
 pub struct Resolved {
     /// Of the manifest or index that the reference names.
     pub named: Digest,
+    /// The index that the reference names, if it lists the manifest.
+    pub index: Option<Document>,
     pub manifest: Document,
     pub config: Vec<u8>,
     /// Lowest first; a blob that stands there several times stands here once.
@@ -52,23 +54,25 @@ pub fn resolve(repository: &Repository, pull: &Pull<'_>) -> Result<Resolved, Err
         check_digest("manifest", &expected, &top.bytes)?;
     }
     let named = top.digest;
-    let manifest = descend(repository, pull, top)?;
+    let (index, manifest) = descend(repository, pull, top)?;
     let what = pull.reference.familiar();
     let parsed: Manifest = document::parse(&what, &manifest.bytes).map_err(Error::Served)?;
     check_config_type(&parsed.config.media_type)?;
     parsed.layers.iter().try_for_each(check_layer_type)?;
     let config = config(repository, &parsed.config)?;
     let layers = layers(&what, &parsed, &config)?;
-    Ok(Resolved { named, manifest, config, layers })
+    Ok(Resolved { named, index, manifest, config, layers })
 }
 
-/// Follows indexes down to a manifest.
-fn descend(repository: &Repository, pull: &Pull<'_>, top: Document) -> Result<Document, Error> {
+/// Follows indexes down to a manifest. The index is that which lists it, if the reference names that one.
+fn descend(repository: &Repository, pull: &Pull<'_>, top: Document) -> Result<(Option<Document>, Document), Error> {
     let mut at = top;
     let mut entry = None;
+    let mut above = Vec::new();
     for _ in 0..=MAX_DEPTH {
         if let Kind::Manifest = kind_of(pull, &at, entry.as_ref())? {
-            return Ok(at);
+            let only = if above.len() == 1 { above.pop() } else { None };
+            return Ok((only, at));
         }
         let index: Index = document::parse(&at.digest.to_string(), &at.bytes).map_err(Error::Served)?;
         let machine = platform::machine_platform();
@@ -76,7 +80,8 @@ fn descend(repository: &Repository, pull: &Pull<'_>, top: Document) -> Result<Do
         let Some(chosen) = platform::choose(&index.manifests, wanted) else {
             return Err(Error::NoMatch(platform::words(&platform::normal(wanted))));
         };
-        at = repository.manifest(&chosen.digest.to_string())?;
+        let next = repository.manifest(&chosen.digest.to_string())?;
+        above.push(std::mem::replace(&mut at, next));
         check_digest("manifest", &chosen.digest, &at.bytes)?;
         check_size(chosen, at.bytes.len() as u64)?;
         entry = Some(chosen.clone());

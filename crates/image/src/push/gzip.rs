@@ -16,7 +16,7 @@ const WINDOW: usize = 32 * 1024;
 /// Measured on 126 MB of programs and texts, one core: level 1 170 MB/s (50 % of the size), 2 101 (41.3), 3 89 (39.8), 4 78
 /// (39.2), 5 70 (38.7), 6 61 (38.6). A layer is compressed once and then stored and pulled: 3 costs 3 % of size against
 /// the 6 of Docker, and a third less time; 1 and 2 would make every pull slower.
-const LEVEL: u32 = 3;
+pub const LEVEL: u32 = 3;
 /// RFC 1952, 2.3: deflate, no name, no time, no hint, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
@@ -28,14 +28,14 @@ struct Job {
 }
 
 /// Compresses `source` into `sink` with as many threads as `workers` says.
-pub fn compress(source: &mut dyn Read, sink: &mut dyn Write, workers: usize) -> io::Result<()> {
+pub fn compress(source: &mut dyn Read, sink: &mut dyn Write, level: u32, workers: usize) -> io::Result<()> {
     let workers = workers.max(1);
     std::thread::scope(|scope| {
         let (jobs, queue) = sync_channel::<Job>(workers);
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..workers {
             let queue = Arc::clone(&queue);
-            scope.spawn(move || work(&queue));
+            scope.spawn(move || work(&queue, level));
         }
         drop(queue);
         Blocks { source, sink, jobs, waiting: VecDeque::new(), most: workers * 2 }.run()
@@ -102,19 +102,19 @@ fn gone() -> io::Error {
     io::Error::other("a compressing thread is gone")
 }
 
-fn work(queue: &Mutex<Receiver<Job>>) {
+fn work(queue: &Mutex<Receiver<Job>>, level: u32) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        let result = deflate_block(&job);
+        let result = deflate_block(&job, level);
         // Nobody waits any more after an error.
         let _ = job.done.send(result);
     }
 }
 
-fn deflate_block(job: &Job) -> io::Result<Vec<u8>> {
+fn deflate_block(job: &Job, level: u32) -> io::Result<Vec<u8>> {
     // A fresh one: after a reset, zlib-rs 0.6.8 gives bytes that depend on what it compressed before.
-    let mut deflate = Compress::new(Compression::new(LEVEL), false);
+    let mut deflate = Compress::new(Compression::new(level), false);
     if let Some(before) = &job.before {
         let window = &before[before.len().saturating_sub(WINDOW)..];
         deflate.set_dictionary(window).map_err(io::Error::other)?;
@@ -159,7 +159,7 @@ mod tests {
 
     fn packed(bytes: &[u8], workers: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        compress(&mut &bytes[..], &mut out, workers).unwrap();
+        compress(&mut &bytes[..], &mut out, LEVEL, workers).unwrap();
         out
     }
 
@@ -203,7 +203,7 @@ mod tests {
                 Ok(())
             }
         }
-        let error = compress(&mut &text(BLOCK)[..], &mut Full, 2).unwrap_err();
+        let error = compress(&mut &text(BLOCK)[..], &mut Full, LEVEL, 2).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 }

@@ -4,16 +4,19 @@
 //!   tag --prepare--> compressed layers, manifest --upload--> blobs, configuration, manifest by tag --> name@digest
 //! ```
 
-mod gzip;
+pub(crate) mod gzip;
+mod index;
 mod prepare;
-mod upload;
+pub(crate) mod upload;
 
-use crate::catalog::Record;
+use crate::catalog::{Found, Record};
+use crate::group::{Group, unprovided};
 use crate::pull::by_digest;
 use crate::reference::Reference;
 use crate::store::now;
-use crate::{Error, Store};
+use crate::{Error, Store, platform};
 use base::Digest;
+use oci::image::{Descriptor, Platform};
 use std::sync::Arc;
 
 /// What is pushed, by whom.
@@ -24,6 +27,8 @@ pub struct Push<'a> {
     pub registry: &'a registry::Client,
     pub credentials: &'a registry::Credentials,
     pub cancel: &'a registry::Cancel,
+    /// Of a name for several platforms only this one.
+    pub platform: Option<&'a Platform>,
     /// Layers that upload at once.
     pub uploads: usize,
 }
@@ -61,10 +66,24 @@ pub struct Pushed {
     pub digest: Digest,
     /// Bytes of the manifest.
     pub size: u64,
+    /// The index that it is of, and itself: not all of that index is here.
+    pub instead_of: Option<Box<(Descriptor, Descriptor)>>,
+}
+
+/// What a name stands for when it is pushed.
+enum Meant {
+    Image(Arc<Record>),
+    /// One of an index, by the manifest that it has there.
+    Part {
+        index: Descriptor,
+        record: Arc<Record>,
+    },
+    /// All of an index.
+    Index(Arc<Group>),
 }
 
 impl Store {
-    /// Pushes one image under one name. Layers that are kept as plain tars are compressed (gzip) first, for good: the
+    /// Pushes one image under one name; an index when all that it lists is here, else the image that is shown for it. Layers that are kept as plain tars are compressed (gzip) first, for good: the
     /// image's manifest then names the compressed blobs. An image that a registry knows already is sent as it is, byte
     /// for byte.
     pub fn push(&self, push: &Push<'_>, tell: &(dyn Fn(Step) + Sync)) -> Result<Pushed, Error> {
@@ -78,11 +97,20 @@ impl Store {
         let push = &Push { reference: &reference, ..push.clone() };
         // While it lives no blob goes, even if the image is removed.
         let mut arrival = self.arrive();
-        let record = self.tagged(&reference)?;
+        let meant = self.meant(push)?;
+        let (index, record) = match meant {
+            Meant::Index(group) => return index::push(self, push, (&group, &mut arrival), tell),
+            Meant::Part { index, record } => (Some(index), record),
+            Meant::Image(record) => (None, record),
+        };
         for diff_id in upload::top_first(&record) {
             tell(Step::Layer { id: diff_id.short(), state: LayerState::Preparing });
         }
-        let record = prepare::prepare(self, &record.id, push.cancel, &mut arrival)?;
+        let record = match &index {
+            // The index knows it by its manifest.
+            Some(_) if index::has_blobs(self, &record) => record,
+            _ => prepare::prepare(self, &record.id, push.cancel, &mut arrival)?,
+        };
         let digest = upload::upload(self, push, &record, tell)?;
         self.change(|catalog| {
             if catalog.records.contains_key(&record.id) {
@@ -90,7 +118,37 @@ impl Store {
             }
             Ok(())
         })?;
-        Ok(Pushed { digest, size: record.manifest.size })
+        let instead_of =
+            index.filter(|_| push.platform.is_none()).map(|index| Box::new((index, record.manifest.clone())));
+        Ok(Pushed { digest, size: record.manifest.size, instead_of })
+    }
+
+    /// What of a name is pushed (moby, daemon/containerd/image_push.go, `getPushDescriptor`).
+    fn meant(&self, push: &Push<'_>) -> Result<Meant, Error> {
+        let reference = push.reference;
+        let record = self.tagged(reference)?;
+        let full = reference.to_string();
+        self.look(|catalog| {
+            let group = catalog.group_of(&Found::Name { full, id: record.id }).cloned();
+            let Some(group) = group else {
+                return match push.platform {
+                    Some(wanted) if !platform::is_for(&platform::platform_of(&record.config), wanted) => {
+                        Err(unprovided(&reference.familiar(), wanted))
+                    }
+                    _ => Ok(Meant::Image(record)),
+                };
+            };
+            let part = match push.platform {
+                None if group.is_complete() => return Ok(Meant::Index(group)),
+                None => group.images().find(|(_, id, _)| *id == record.id).map(|(part, id, _)| (part, id)),
+                Some(wanted) => group.exactly(wanted),
+            };
+            let wanted = push.platform.cloned().unwrap_or_else(platform::machine_platform);
+            let (part, id) = part.ok_or_else(|| unprovided(&reference.familiar(), &wanted))?;
+            let own = catalog.records.get(&id).and_then(|record| part.record(record));
+            let record = own.ok_or_else(|| Error::NotFound(id.to_string()))?;
+            Ok(Meant::Part { index: group.index.clone(), record: Arc::new(record) })
+        })
     }
 
     fn tagged(&self, reference: &Reference) -> Result<Arc<Record>, Error> {

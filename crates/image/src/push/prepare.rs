@@ -80,7 +80,7 @@ fn packed(store: &Store, diff_id: &Digest, cancel: &registry::Cancel) -> Result<
     let mut source = Watched { inner: open(store, diff_id)?, hash: Sha256::new(), cancel };
     let mut ingest = store.stores.content.ingest()?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let written = gzip::compress(&mut source, &mut ingest, workers);
+    let written = gzip::compress(&mut source, &mut ingest, gzip::LEVEL, workers);
     if cancel.is_cancelled() {
         return Err(registry::Error::Cancelled.into());
     }

@@ -17,11 +17,12 @@ const MOST_MOUNTS: usize = 4;
 const REPORT: Duration = Duration::from_millis(100);
 
 /// What all threads of one push share.
-struct Uploading<'a> {
+pub struct Uploading<'a> {
     store: &'a Store,
     push: &'a Push<'a>,
-    record: &'a Record,
-    repository: Repository,
+    /// The image that the layers are of.
+    id: Digest,
+    pub repository: Repository,
     tell: &'a (dyn Fn(Step) + Sync),
     failed: AtomicBool,
     error: Mutex<Option<Error>>,
@@ -40,19 +41,27 @@ pub fn top_first(record: &Record) -> Vec<Digest> {
 
 /// Returns the digest of the manifest, which has the tag now.
 pub fn upload(store: &Store, push: &Push<'_>, record: &Record, tell: &(dyn Fn(Step) + Sync)) -> Result<Digest, Error> {
-    let reference = push.reference;
-    let repository = push.registry.repository(&reference.domain, &reference.path, push.credentials, push.cancel);
-    let uploading =
-        Uploading { store, push, record, repository, tell, failed: AtomicBool::new(false), error: Mutex::new(None) };
-    uploading.layers()?;
-    uploading.documents()
+    let uploading = Uploading::new(store, push, record.id, tell);
+    uploading.layers(blobs_of(record))?;
+    uploading.documents(record, push.reference.tag.as_deref().unwrap_or("latest"))
 }
 
-impl Uploading<'_> {
-    fn layers(&self) -> Result<(), Error> {
-        let pairs: Vec<_> = self.record.config.rootfs.diff_ids.iter().zip(&self.record.layers).collect();
-        let blob = |diff_id: Digest| pairs.iter().find(|(id, _)| **id == diff_id).map(|(_, blob)| (diff_id, *blob));
-        let queue: VecDeque<(Digest, &Descriptor)> = top_first(self.record).into_iter().filter_map(blob).collect();
+/// The layers of an image as they are pushed, each once.
+pub fn blobs_of(record: &Record) -> VecDeque<(Digest, &Descriptor)> {
+    let pairs: Vec<_> = record.config.rootfs.diff_ids.iter().zip(&record.layers).collect();
+    let blob = |diff_id: Digest| pairs.iter().find(|(id, _)| **id == diff_id).map(|(_, blob)| (diff_id, *blob));
+    top_first(record).into_iter().filter_map(blob).collect()
+}
+
+impl<'a> Uploading<'a> {
+    pub fn new(store: &'a Store, push: &'a Push<'a>, id: Digest, tell: &'a (dyn Fn(Step) + Sync)) -> Uploading<'a> {
+        let reference = push.reference;
+        let repository = push.registry.repository(&reference.domain, &reference.path, push.credentials, push.cancel);
+        Uploading { store, push, id, repository, tell, failed: AtomicBool::new(false), error: Mutex::new(None) }
+    }
+
+    /// Layers by their diffIDs, in the order in which they are shown.
+    pub fn layers(&self, queue: VecDeque<(Digest, &Descriptor)>) -> Result<(), Error> {
         let workers = self.push.uploads.clamp(1, queue.len().max(1));
         queue.iter().skip(workers).for_each(|(diff_id, _)| self.say(diff_id, LayerState::Waiting));
         let queue = Mutex::new(queue);
@@ -96,7 +105,7 @@ impl Uploading<'_> {
     /// Which repository of the same registry gave its blob.
     fn mount(&self, blob: &Digest) -> Result<Option<String>, Error> {
         let reference = self.push.reference;
-        let known = self.store.look(|catalog| catalog.repositories_with(blob, &reference.domain, &self.record.id));
+        let known = self.store.look(|catalog| catalog.repositories_with(blob, &reference.domain, &self.id));
         for from in known.into_iter().filter(|path| *path != reference.path).take(MOST_MOUNTS) {
             match self.repository.mount_blob(blob, &from) {
                 Ok(true) => return Ok(Some(from)),
@@ -128,21 +137,31 @@ impl Uploading<'_> {
         Ok(self.repository.push_blob(blob, &open, &sent)?)
     }
 
-    /// The configuration, then the manifest by its tag.
-    fn documents(&self) -> Result<Digest, Error> {
+    /// The configuration, then the manifest by a tag or its digest.
+    pub fn documents(&self, record: &Record, word: &str) -> Result<Digest, Error> {
         self.check()?;
-        let content = &self.store.stores.content;
-        let entry = &self.record.manifest;
-        let bytes = content.read(&entry.digest, MAX_DOCUMENT)?;
+        let entry = &record.manifest;
+        let bytes = self.store.stores.content.read(&entry.digest, MAX_DOCUMENT)?;
         let broken = |e: serde_json::Error| Error::Archive(format!("a manifest is broken: {e}"));
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(broken)?;
-        if !self.repository.has_blob(&manifest.config.digest)? {
-            let open = || std::fs::File::open(content.path(&manifest.config.digest));
-            self.repository.push_blob(&manifest.config, &open, &|_| {})?;
-        }
+        self.document(&manifest.config)?;
         self.check()?;
-        let tag = self.push.reference.tag.as_deref().unwrap_or("latest");
-        let named = self.repository.push_manifest(tag, &entry.media_type, &bytes)?;
+        self.manifest(word, entry)
+    }
+
+    /// A small blob, if the repository does not have it.
+    pub fn document(&self, blob: &Descriptor) -> Result<(), Error> {
+        if self.repository.has_blob(&blob.digest)? {
+            return Ok(());
+        }
+        let open = || std::fs::File::open(self.store.stores.content.path(&blob.digest));
+        Ok(self.repository.push_blob(blob, &open, &|_| {})?)
+    }
+
+    /// A manifest or an index, by a tag or by its digest.
+    pub fn manifest(&self, word: &str, entry: &Descriptor) -> Result<Digest, Error> {
+        let bytes = self.store.stores.content.read(&entry.digest, MAX_DOCUMENT)?;
+        let named = self.repository.push_manifest(word, &entry.media_type, &bytes)?;
         if named != entry.digest {
             let sent = entry.digest;
             return Err(Error::Served(format!("the registry took the manifest {sent} for {named}")));
@@ -155,7 +174,7 @@ impl Uploading<'_> {
     }
 
     /// Whether to go on.
-    fn check(&self) -> Result<(), Error> {
+    pub fn check(&self) -> Result<(), Error> {
         if self.push.cancel.is_cancelled() || self.failed.load(Ordering::Relaxed) {
             return Err(registry::Error::Cancelled.into());
         }

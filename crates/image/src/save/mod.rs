@@ -14,14 +14,16 @@
 //!
 //! The same images make the same archive: no times, and an order that only the names decide.
 
+mod index;
 mod names;
-mod tar;
+pub(crate) mod tar;
 
 use crate::admit::descriptor;
 use crate::catalog::{FULL_NAME, MAX_DOCUMENT, REF_NAME, Record};
 use crate::commit::as_oci;
+use crate::group::Group;
 use crate::reference::Reference;
-use crate::{Error, Store, platform, taking};
+use crate::{Error, Store, taking};
 use base::Digest;
 use oci::image::{Descriptor, Index, Manifest, Platform, media};
 use serde::Serialize;
@@ -40,6 +42,8 @@ const PIECE: usize = 1024 * 1024;
 /// An image that is saved.
 struct Wanted {
     record: Arc<Record>,
+    /// The index that it is shown for.
+    group: Option<Arc<Group>>,
     /// With tags, as they were asked for.
     names: Vec<Reference>,
 }
@@ -80,17 +84,19 @@ struct Plan {
 
 impl Store {
     /// Writes the named images (names, ids, `name@digest`; a name without a tag means all its tags) as one archive that
-    /// `docker load`, podman and skopeo read. `platform`: refuse an image that is for another.
+    /// `docker load`, podman and skopeo read. Of an index with `platform` only the image for it, and refuse an image that is for
+    /// another.
     pub fn save(&self, names: &[String], platform: Option<&Platform>, sink: &mut dyn Write) -> Result<(), Error> {
         // While it lives nothing is removed: what is planned stays until it is written.
         let _arrival = self.arrive();
         let wanted = names::wanted(self, names)?;
         let mut plan = Plan::default();
-        for image in &wanted {
-            if let Some(platform) = platform.filter(|wanted| !platform::is_best(&image.record.config, wanted)) {
-                return Err(Error::ExportPlatform(platform::words(platform)));
+        for image in wanted {
+            match (&image.group, platform) {
+                (Some(group), None) => self.plan_index(&image, group, &mut plan)?,
+                (_, None) => self.plan(&image, &mut plan)?,
+                (_, Some(platform)) => self.plan(&self.only(image, platform)?, &mut plan)?,
             }
-            self.plan(image, &mut plan)?;
         }
         self.write(&plan, sink)
     }
@@ -127,7 +133,8 @@ impl Store {
             }
         };
         plan.documents.insert(record.id, config);
-        plan.name(image, &manifest.0, layers.iter().map(|(_, name)| path(name)).collect());
+        plan.entries(image, &manifest.0);
+        plan.item(image, layers.iter().map(|(_, name)| path(name)).collect());
         plan.documents.insert(manifest.0.digest, manifest.1);
         Ok(())
     }
@@ -203,19 +210,26 @@ impl Plan {
         }
     }
 
-    fn name(&mut self, image: &Wanted, manifest: &Descriptor, layers: Vec<String>) {
+    /// What the layout's index says of an image: its names stand at `target`.
+    fn entries(&mut self, image: &Wanted, target: &Descriptor) {
+        for name in &image.names {
+            let mut entry = target.clone();
+            entry.annotations.insert(FULL_NAME.to_owned(), name.to_string());
+            entry.annotations.insert(REF_NAME.to_owned(), name.tag.clone().unwrap_or_default());
+            self.index.push(entry);
+        }
+        if image.names.is_empty() {
+            self.index.push(target.clone());
+        }
+    }
+
+    /// What `manifest.json` says of it.
+    fn item(&mut self, image: &Wanted, layers: Vec<String>) {
         let top = image.record.config.rootfs.diff_ids.last().map(Digest::hex).unwrap_or_default();
         for name in &image.names {
             let tag = name.tag.clone().unwrap_or_default();
-            let mut entry = manifest.clone();
-            entry.annotations.insert(FULL_NAME.to_owned(), name.to_string());
-            entry.annotations.insert(REF_NAME.to_owned(), tag.clone());
-            self.index.push(entry);
             let bare = Reference { tag: None, digest: None, ..name.clone() };
             self.repositories.entry(bare.familiar()).or_default().insert(tag, top.clone());
-        }
-        if image.names.is_empty() {
-            self.index.push(manifest.clone());
         }
         let tags: Vec<String> = image.names.iter().map(Reference::familiar).collect();
         let repo_tags = if tags.is_empty() { None } else { Some(tags) };
@@ -269,7 +283,7 @@ fn oci_manifest(
     Ok((descriptor(media::MANIFEST, digest, bytes.len()), bytes))
 }
 
-fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value).map_err(|e| Error::Archive(format!("cannot write a document: {e}")))
 }
 
@@ -279,7 +293,7 @@ fn advised(file: File) -> File {
     file
 }
 
-fn copy(source: &mut dyn Read, sink: &mut dyn Write) -> Result<(), Error> {
+pub(crate) fn copy(source: &mut dyn Read, sink: &mut dyn Write) -> Result<(), Error> {
     let mut buffer = vec![0; PIECE];
     loop {
         let got = match source.read(&mut buffer) {

@@ -31,7 +31,7 @@ fn one(catalog: &Catalog, text: &str, all: &mut Vec<Wanted>) -> Result<(), Error
         let same = |full: &&String| Reference::parse(full).is_ok_and(|other| other.name() == reference.name());
         let mut found = false;
         for (full, name) in catalog.names.iter().filter(|(full, _)| same(full)) {
-            add(catalog, &name.id, Reference::parse(full).ok(), all)?;
+            add(catalog, &Found::Name { full: full.clone(), id: name.id }, all)?;
             found = true;
         }
         if found {
@@ -39,8 +39,7 @@ fn one(catalog: &Catalog, text: &str, all: &mut Vec<Wanted>) -> Result<(), Error
         }
     }
     match catalog.find(text) {
-        Ok(Found::Name { full, id }) => add(catalog, &id, Reference::parse(&full).ok(), all),
-        Ok(Found::Id(id)) => add(catalog, &id, None, all),
+        Ok(found) => add(catalog, &found, all),
         Err(Error::NotFound(_)) if parsed.is_ok_and(|r| r.tag.is_some() || r.digest.is_some()) => {
             Err(Error::NoReference)
         }
@@ -48,12 +47,21 @@ fn one(catalog: &Catalog, text: &str, all: &mut Vec<Wanted>) -> Result<(), Error
     }
 }
 
-fn add(catalog: &Catalog, id: &Digest, name: Option<Reference>, all: &mut Vec<Wanted>) -> Result<(), Error> {
-    let record = catalog.records.get(id).ok_or_else(|| Error::NotFound(id.to_string()))?;
-    let at = all.iter().position(|wanted| wanted.record.id == *id).unwrap_or(all.len());
+fn add(catalog: &Catalog, found: &Found, all: &mut Vec<Wanted>) -> Result<(), Error> {
+    let id = found.id();
+    let record = catalog.records.get(&id).ok_or_else(|| Error::NotFound(id.to_string()))?;
+    let group = catalog.group_of(found);
+    let index = group.map(|group| group.index.digest);
+    let same =
+        |wanted: &Wanted| wanted.record.id == id && wanted.group.as_ref().map(|group| group.index.digest) == index;
+    let at = all.iter().position(same).unwrap_or(all.len());
     if at == all.len() {
-        all.push(Wanted { record: Arc::clone(record), names: Vec::new() });
+        all.push(Wanted { record: Arc::clone(record), group: group.cloned(), names: Vec::new() });
     }
+    let name = match found {
+        Found::Name { full, .. } => Reference::parse(full).ok(),
+        Found::Id(_) => None,
+    };
     if let (Some(name), Some(wanted)) = (name.filter(|name| name.digest.is_none()), all.get_mut(at))
         && !wanted.names.contains(&name)
     {

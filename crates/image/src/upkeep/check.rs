@@ -33,6 +33,7 @@ impl Store {
         check.blobs();
         check.trees();
         check.images()?;
+        check.groups()?;
         check.index()?;
         check.orphans()?;
         let report = check.report;
@@ -187,6 +188,34 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Every index can be read, and what the engine says of it is here.
+    fn groups(&mut self) -> Result<(), Error> {
+        for group in self.store.look(|catalog| catalog.groups.values().cloned().collect::<Vec<_>>()) {
+            let index = group.index.digest;
+            (self.tell)(&format!("index {index}"));
+            let documents = group.blobs();
+            let layers: BTreeSet<Digest> = group.parts.iter().flat_map(layers_of).collect();
+            let gone = documents
+                .iter()
+                .filter(|blob| !layers.contains(blob))
+                .find(|blob| self.lying.contains(blob) || !self.store.stores.content.has(blob));
+            let Some(gone) = gone else { continue };
+            let outcome = match self.mend {
+                Mend::No => Outcome::Left,
+                // Its images stay, each by itself.
+                Mend::Yes => {
+                    self.store.change(|catalog| {
+                        catalog.groups.remove(&index);
+                        Ok(())
+                    })?;
+                    Outcome::Mended
+                }
+            };
+            self.report.fault(format!("index {index}"), format!("no blob {gone}"), outcome);
+        }
+        Ok(())
+    }
+
     /// Manifest and configuration are there, agree, and say what the engine knows.
     fn documents(&self, record: &Record) -> Result<(), String> {
         let read = |digest: &Digest| self.store.stores.content.read(digest, MAX_DOCUMENT).map_err(|e| base::chain(&e));
@@ -218,7 +247,7 @@ impl Check<'_> {
             return Ok(Outcome::Left);
         }
         self.store.change(|catalog| {
-            catalog.names.retain(|_, name| name.id != *id);
+            catalog.names.retain(|_, name| name.id != *id || name.index.is_some());
             catalog.records.remove(id);
             Ok(())
         })?;
@@ -277,6 +306,14 @@ impl Check<'_> {
         let removed = self.mend == Mend::Yes && base::tree::remove(&path).is_ok();
         let outcome = if removed { Outcome::Mended } else { Outcome::Left };
         self.report.fault(format!("file {}", path.display()), "does not belong to the store".to_owned(), outcome);
+    }
+}
+
+/// Blobs of layers need not be kept.
+fn layers_of(part: &crate::group::Part) -> Vec<Digest> {
+    match &part.here {
+        crate::group::Here::Image { layers, .. } => layers.iter().map(|layer| layer.digest).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -26,7 +26,8 @@ impl Store {
                 if self.uses.last(&id).is_some_and(|last| last > begun) {
                     continue;
                 }
-                catalog.names.retain(|_, name| name.id != id);
+                // A name of an index is then that of what is left of it.
+                catalog.names.retain(|_, name| name.id != id || name.index.is_some());
                 gone.extend(catalog.records.remove(&id).map(|record| record.id));
             }
             Ok(gone)

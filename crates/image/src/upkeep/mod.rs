@@ -71,7 +71,9 @@ impl Store {
     /// Bytes on disk, within 1 % of `du`.
     pub fn usage(&self) -> Result<Usage, Error> {
         let weights = Weights::of(&self.stores, self.records())?;
-        let images = weights.records.iter().map(|record| weights.image(record)).collect();
+        let hidden = self.look(|catalog| catalog.hidden());
+        let shown = weights.records.iter().filter(|record| !hidden.contains(&record.id));
+        let images = shown.map(|record| weights.image(record, &self.members_of(&record.id))).collect();
         Ok(Usage { images, total: self.total()? })
     }
 
@@ -149,8 +151,13 @@ impl Weights {
         Ok(Weights { records, parts })
     }
 
-    fn image(&self, record: &Record) -> ImageUsage {
-        let weights: Vec<&Weight> = parts_of(record).iter().filter_map(|part| self.parts.get(part)).collect();
+    /// An image with the others of its index.
+    fn image(&self, record: &Record, members: &[Digest]) -> ImageUsage {
+        let mut parts = parts_of(record);
+        for member in self.records.iter().filter(|other| members.contains(&other.id)) {
+            parts.append(&mut parts_of(member));
+        }
+        let weights: Vec<&Weight> = parts.iter().filter_map(|part| self.parts.get(part)).collect();
         let size = weights.iter().map(|weight| weight.bytes).sum();
         let shared = weights.iter().filter(|weight| weight.images > 1).map(|weight| weight.bytes).sum();
         ImageUsage { id: record.id, size, shared }

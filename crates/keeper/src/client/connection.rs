@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -83,12 +83,23 @@ fn more(stream: &UnixStream, inbox: &mut Inbox) -> io::Result<()> {
 }
 
 /// A live connection. Dropped, it closes, and its thread ends.
-#[derive(Debug)]
 pub struct Connection {
     writing: Mutex<UnixStream>,
     waiting: Arc<Waiting>,
     next: AtomicU64,
     pid: i32,
+    ear: Arc<OnceLock<Ear>>,
+}
+
+/// Who hears of an event first, on the thread that reads; one that is not taken goes into the channel. It must neither wait for the
+/// keeper nor for anybody who does.
+pub type Ear = Box<dyn Fn(&Event) -> Taken + Send + Sync>;
+
+/// Whether an event was dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    Yes,
+    No,
 }
 
 /// Who waits for which answer; `None` once the connection is lost.
@@ -102,8 +113,10 @@ impl Connection {
         let waiting = Arc::new(Waiting(Mutex::new(Some(HashMap::new()))));
         let (events, receiver) = channel();
         let (reading, shared) = (stream.try_clone()?, waiting.clone());
+        let ear = Arc::<OnceLock<Ear>>::default();
+        let own = ear.clone();
         std::thread::Builder::new().name("keeper".into()).stack_size(128 << 10).spawn(move || {
-            read(&reading, inbox, &shared, &events);
+            read(&reading, inbox, &shared, (&own, &events));
             // Whoever still waits is told by his channel that it is lost.
             shared.lock().take();
             let _ = reading.shutdown(Shutdown::Both);
@@ -112,7 +125,12 @@ impl Connection {
                 let _ = child.wait();
             }
         })?;
-        Ok((Connection { writing: Mutex::new(stream), waiting, next: AtomicU64::new(1), pid }, receiver))
+        Ok((Connection { writing: Mutex::new(stream), waiting, next: AtomicU64::new(1), pid, ear }, receiver))
+    }
+
+    /// From now on events are told here first. Once: a second one is not heard.
+    pub fn listen(&self, ear: Ear) {
+        let _ = self.ear.set(ear);
     }
 
     /// The peer's process.
@@ -150,6 +168,12 @@ impl Connection {
     }
 }
 
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("pid", &self.pid).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         let stream = self.writing.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +188,7 @@ impl Waiting {
 }
 
 /// Hands out answers and events until the connection ends.
-fn read(stream: &UnixStream, mut inbox: Inbox, waiting: &Waiting, events: &Sender<Event>) {
+fn read(stream: &UnixStream, mut inbox: Inbox, waiting: &Waiting, (ear, events): (&OnceLock<Ear>, &Sender<Event>)) {
     while let Ok(frame) = wait(stream, &mut inbox) {
         let handed = frame.message().and_then(|told| match told {
             Told::Answer { number, reply } => {
@@ -174,8 +198,10 @@ fn read(stream: &UnixStream, mut inbox: Inbox, waiting: &Waiting, events: &Sende
                 Ok(())
             }
             Told::Event(event) => {
-                // Nobody listens when the engine is about to close.
-                let _ = events.send(event);
+                if ear.get().is_none_or(|ear| ear(&event) == Taken::No) {
+                    // Nobody listens when the engine is about to close.
+                    let _ = events.send(event);
+                }
                 Ok(())
             }
             Told::Found(_) | Told::Ready => Err(broken("a greeting in the middle")),
@@ -194,6 +220,7 @@ fn lost() -> io::Error {
 mod tests {
     use super::*;
     use crate::wire::HELLO;
+    use base::Id;
     use std::io::Read;
 
     /// What an engine answers to a keeper of this version, and what comes of it.
@@ -205,6 +232,29 @@ mod tests {
         let mut answer = [0; HELLO];
         let _ = keeper.read_exact(&mut answer);
         (answer, error)
+    }
+
+    #[test]
+    fn an_event_is_heard_where_it_is_read_and_goes_on_if_it_is_not_taken() {
+        let (keeper, engine) = UnixStream::pair().unwrap();
+        let (connection, events) = Connection::start(engine, Inbox::default(), None).unwrap();
+        let (taken, known) = (Id::random(), Id::random());
+        let (tell, told) = channel();
+        connection.listen(Box::new(move |Event::Exited { key, .. }| match *key == taken {
+            true => {
+                tell.send(std::thread::current().name().map(str::to_owned)).unwrap();
+                Taken::Yes
+            }
+            false => Taken::No,
+        }));
+        for key in [taken, known] {
+            let event = Told::Event(Event::Exited { key, exit: crate::message::Exit::Code(0), at: 0 });
+            Parcel::<BorrowedFd<'_>>::new(&event, Vec::new()).unwrap().send(keeper.as_fd()).unwrap();
+        }
+        let Event::Exited { key, .. } = events.recv().unwrap();
+        assert_eq!((key, told.recv().unwrap().as_deref()), (known, Some("keeper")));
+        drop(keeper);
+        assert!(events.recv().is_err(), "the end is told by the channel");
     }
 
     #[test]

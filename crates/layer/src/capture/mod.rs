@@ -10,7 +10,7 @@ pub use view::View;
 use crate::lower::Ids;
 use crate::store::fail;
 use crate::{Error, Lower, Store};
-use archive::{Packing, Whiteouts};
+use archive::{Packing, Times, Whiteouts};
 use mount_points::MountPoints;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -31,7 +31,7 @@ impl Store {
             return sink.write_all(&EMPTY).map_err(fail("write the changes of", rw));
         };
         let made = MountPoints::find(upper.as_fd(), owner).map_err(fail("read", rw))?;
-        let packing = Packing { owner, whiteouts: Whiteouts::Layer };
+        let packing = Packing { owner, ..Packing::default() };
         archive::pack_without(upper.as_fd(), packing, made.paths(), sink).map_err(fail("pack", rw))
     }
 
@@ -72,18 +72,27 @@ impl Store {
     pub fn export(&self, lowers: &[Lower], rw: &Path, owner: u32, sink: &mut dyn Write) -> Result<(), Error> {
         let upper = open_upper(rw)?;
         let view = View::of(self, upper.as_ref().map(AsFd::as_fd), &self.with_bottom(lowers))?;
-        let packing = Packing { owner, whiteouts: Whiteouts::None };
+        let packing = Packing { owner, whiteouts: Whiteouts::None, ..Packing::default() };
         archive::pack(view.root(), packing, sink).map_err(fail("pack", rw))
     }
 
     /// Writes a layer as a tar again. Its bytes are not those that it came as; its tree is.
     pub fn repack(&self, diff_id: &base::Digest, sink: &mut dyn Write) -> Result<(), Error> {
+        self.repack_with(diff_id, Packing::default(), sink)
+    }
+
+    /// [`Store::repack`], as if nothing of it were younger than so many seconds after 1970.
+    pub fn repack_clamped(&self, diff_id: &base::Digest, seconds: i64, sink: &mut dyn Write) -> Result<(), Error> {
+        self.repack_with(diff_id, Packing { times: Times::NoLaterThan(seconds), ..Packing::default() }, sink)
+    }
+
+    fn repack_with(&self, diff_id: &base::Digest, packing: Packing, sink: &mut dyn Write) -> Result<(), Error> {
         let path = self.diff(diff_id);
         let root = match open_folder(CWD, &path) {
             Err(Errno::NOENT) => return Err(Error::NotFound(*diff_id)),
             other => other.map_err(|e| fail("open", &path)(e.into()))?,
         };
-        archive::pack(root.as_fd(), Packing::default(), sink).map_err(fail("pack", &path))
+        archive::pack(root.as_fd(), packing, sink).map_err(fail("pack", &path))
     }
 }
 

@@ -11,6 +11,7 @@ pub use judge::{Fate, How, Stop};
 
 use crate::bridge::Bridge;
 use crate::gate::Firewall;
+use crate::ports::is_relayed;
 use crate::rules::Published;
 use crate::{Error, Ground, Port, Protocol, owner};
 use judge::{Hook, Judge};
@@ -137,6 +138,9 @@ impl View<'_> {
     fn way(&self, sender: Sender, port: &Port, container: IpAddr) -> Option<Way> {
         let bridge = self.bridges.iter().find(|bridge| bridge.has(container))?;
         let outcome = match sender {
+            Sender::Outside | Sender::Container if is_relayed(&(port.clone(), container)) => {
+                self.of_relay(port, container, bridge)
+            }
             Sender::Outside => self.of_outside(port, container, bridge),
             Sender::Machine => self.of_machine(port, container, bridge),
             Sender::Container => self.of_container(port, container, bridge),
@@ -206,9 +210,31 @@ impl View<'_> {
         first(vec![(Place::Forward, self.judge.at(Hook::Forward, &packet, None))])
     }
 
+    /// To the engine, which carries it on.
+    fn of_relay(&self, port: &Port, container: IpAddr, bridge: &Bridge) -> Outcome {
+        if port.host_ip.is_loopback() {
+            return Outcome::LoopbackOnly;
+        }
+        let packet = Packet { is_v4: false, ..self.to_here(port.protocol, port.host_port) };
+        let arriving = (Place::Arrival, self.judge.at(Hook::Prerouting, &packet, None));
+        let coming_in = (Place::Input, self.judge.at(Hook::Input, &packet, None));
+        match first(vec![arriving, coming_in]) {
+            Outcome::Reaches => self.of_machine(port, container, bridge),
+            stopped => stopped,
+        }
+    }
+
     /// To a program of this machine.
     fn input(&self, protocol: Protocol, port: u16) -> Fate {
-        let packet = Packet {
+        let packet = self.to_here(protocol, port);
+        match self.judge.at(Hook::Prerouting, &packet, None) {
+            Fate::Passes => self.judge.at(Hook::Input, &packet, None),
+            stopped => stopped,
+        }
+    }
+
+    fn to_here(&self, protocol: Protocol, port: u16) -> Packet {
+        Packet {
             from: Some(self.outside.clone()),
             to: None,
             source: None,
@@ -219,10 +245,6 @@ impl View<'_> {
             protocol: protocol.number(),
             port,
             status: 0,
-        };
-        match self.judge.at(Hook::Prerouting, &packet, None) {
-            Fate::Passes => self.judge.at(Hook::Input, &packet, None),
-            stopped => stopped,
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::storage::{Content, Manifest, Push, Storage, Writing, unknown_blob, un
 use api::client::Endpoint;
 use base::Digest;
 use handover::Parcel;
+use oci::image::media;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -49,6 +50,14 @@ impl Engine {
             if entry.descriptor.digest == *digest {
                 return self.load(digest, &entry.descriptor.media_type);
             }
+            if let Some(index) = self.index_of(&entry)? {
+                if index.digest == *digest {
+                    return Ok(Some(manifest(&index)));
+                }
+                if let Some(part) = index.parts().into_iter().find(|part| part.digest == *digest) {
+                    return self.load(digest, &part.media_type);
+                }
+            }
             if is_index(&entry.descriptor.media_type)
                 && let Some(index) = self.load(&entry.descriptor.digest, &entry.descriptor.media_type)?
                 && let Ok(index) = Document::parse(index.bytes, Some(&index.media_type))
@@ -73,10 +82,35 @@ impl Engine {
         {
             return Ok(Some(manifest));
         }
-        match entry {
-            Some(entry) => self.load(&entry.descriptor.digest, &entry.descriptor.media_type),
-            None => Ok(None),
+        let Some(entry) = entry else { return Ok(None) };
+        // Of an index of which not all is here a client gets the image that is.
+        if let Some(index) = self.index_of(&entry)?
+            && self.has_all(&index)?
+        {
+            return Ok(Some(manifest(&index)));
         }
+        self.load(&entry.descriptor.digest, &entry.descriptor.media_type)
+    }
+
+    /// The index that an entry is a name of.
+    fn index_of(&self, entry: &Entry) -> Result<Option<Document>, Fault> {
+        let Some(digest) = entry.index() else { return Ok(None) };
+        let bytes = self.blobs.read(&digest, MAX_MANIFEST as u64).map_err(Fault::io("read an index"))?;
+        let read = |bytes: Vec<u8>| {
+            // One of OCI need not say what it is.
+            let named = Document::parse(bytes.clone(), None);
+            named.or_else(|_| Document::parse(bytes, Some(media::INDEX))).ok()
+        };
+        Ok(bytes.and_then(read))
+    }
+
+    fn has_all(&self, index: &Document) -> Result<bool, Fault> {
+        for part in index.parts() {
+            if self.blobs.size(&part.digest).map_err(Fault::io("look at a manifest"))?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn staged(&self, repository: &Repository, tag: &Tag) -> Result<Option<Manifest>, Fault> {
@@ -185,6 +219,12 @@ impl Engine {
         let blobs: Vec<Digest> = document.parts().iter().map(|part| part.digest).collect();
         staging.release(repository, &blobs).map_err(&failed)
     }
+}
+
+/// A document as it is served.
+fn manifest(document: &Document) -> Manifest {
+    let (bytes, media_type) = (document.bytes.clone(), document.media_type.clone());
+    Manifest { bytes, media_type, digest: document.digest }
 }
 
 /// The configuration of an image.

@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use crate::name::{Repository, Tag};
+use base::Digest;
 use image::Reference;
 use image::reference::Reference as FullName;
 use oci::image::{Descriptor, Index};
@@ -15,6 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub const FULL_NAME: &str = "io.containerd.image.name";
 const TAGGED_AT: &str = "dhow.image.tagged-at";
+/// The index that a name stands for, beside the manifest of the image that is shown (crate image).
+const INDEX: &str = "dhow.image.index";
 
 /// One name of an image.
 #[derive(Debug, Clone)]
@@ -24,6 +27,10 @@ pub struct Entry {
 }
 
 impl Entry {
+    pub fn index(&self) -> Option<Digest> {
+        self.descriptor.annotations.get(INDEX)?.parse().ok()
+    }
+
     pub fn tagged_at(&self) -> Option<jiff::Timestamp> {
         self.descriptor.annotations.get(TAGGED_AT)?.parse().ok()
     }

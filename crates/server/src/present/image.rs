@@ -3,9 +3,11 @@
 use crate::times;
 use crate::version::ApiVersion;
 use api::types::{
-    GraphDriver, HistoryItem, ImageConfig, ImageInspect, ImageMetadata, ImageRootFs, ImageSummary, Texts,
+    GraphDriver, HistoryItem, ImageConfig, ImageInspect, ImageManifest, ImageMetadata, ImageRootFs, ImageSummary,
+    ManifestAttestation, ManifestImage, ManifestSize, ManifestUnpacked, Texts,
 };
-use image::Image;
+use engine::Snapshot;
+use image::{Available, Image, Kind, PartView};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,7 +43,40 @@ pub fn inspect(image: &Image, folders: &[PathBuf], version: ApiVersion) -> Image
         },
         parent: image.parent.map(|parent| parent.to_string()).unwrap_or_default(),
         metadata: ImageMetadata { last_tag_time: tagged(image) },
+        descriptor: None,
+        manifests: None,
     }
+}
+
+/// One manifest of an image; `containers` are all that there are.
+pub fn manifest(part: &PartView, containers: &[Snapshot]) -> ImageManifest {
+    let mut shown = ImageManifest {
+        id: part.descriptor.digest.to_string(),
+        descriptor: Some(json!(part.descriptor)),
+        available: part.available == Available::Yes,
+        size: ManifestSize { content: part.content, total: part.content },
+        kind: "unknown".to_owned(),
+        image_data: None,
+        attestation_data: None,
+    };
+    match &part.kind {
+        Kind::Image { id, platform, unpacked } => {
+            let of_it = containers.iter().filter(|snapshot| Some(snapshot.container.image_id) == *id);
+            "image".clone_into(&mut shown.kind);
+            shown.size.total += unpacked;
+            shown.image_data = Some(ManifestImage {
+                platform: json!(platform),
+                size: ManifestUnpacked { unpacked: *unpacked },
+                containers: of_it.map(|snapshot| snapshot.container.id.to_string()).collect(),
+            });
+        }
+        Kind::Attestation(about) => {
+            "attestation".clone_into(&mut shown.kind);
+            shown.attestation_data = Some(ManifestAttestation { about: about.to_string() });
+        }
+        Kind::Unknown => {}
+    }
+    shown
 }
 
 /// The topmost layer's folder, and those below it, as overlayfs names them.
@@ -76,6 +111,7 @@ fn config(stored: &oci::image::Config) -> ImageConfig {
         on_build: stored.on_build.clone(),
         labels: Some(stored.labels.clone()).filter(|labels| !labels.is_empty()),
         stop_signal: stored.stop_signal.clone(),
+        args_escaped: stored.args_escaped,
         shell: stored.shell.clone(),
         ..ImageConfig::default()
     }
@@ -97,6 +133,8 @@ pub fn summary(image: &Image, version: ApiVersion) -> ImageSummary {
         shared_size: -1,
         size: image.size,
         virtual_size: (!version.has(WITHOUT_VIRTUAL_SIZE)).then_some(image.size),
+        descriptor: None,
+        manifests: None,
     }
 }
 

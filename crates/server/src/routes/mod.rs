@@ -37,7 +37,6 @@ pub fn router(app: App) -> Router {
         .merge(plugins::routes())
         .merge(swarm::routes())
         .merge(build::routes())
-        .merge(unsupported::routes())
         .fallback(page_not_found)
         .method_not_allowed_fallback(page_not_found)
         .layer(axum::middleware::from_fn(by_method::answer))
@@ -67,6 +66,7 @@ pub fn takes_json(method: &Method, path: &str) -> bool {
         )
 }
 
+pub use build::kit::service as build_service;
 pub use build::words::refused as refused_build;
 
 async fn page_not_found() -> Response {

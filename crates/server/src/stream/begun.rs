@@ -71,6 +71,18 @@ impl Teller {
         self.tell(line);
     }
 
+    /// A line, and the bytes that it announces; waits as [`Teller::pour`]. Fails when the reader has gone.
+    pub fn pour_with<T: serde::Serialize>(&self, line: &T, bytes: &[u8]) -> io::Result<()> {
+        while self.waiting.load(Ordering::Acquire) > FAR_BEHIND && !self.lines.is_closed() {
+            std::thread::park_timeout(LOOK);
+        }
+        self.begun.store(true, Ordering::Release);
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let mut whole = super::body::line(line).to_vec();
+        whole.extend_from_slice(bytes);
+        self.lines.send(whole.into()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
     /// A line that the next one of its kind makes old: left out when the reader is behind.
     pub fn hint<T: serde::Serialize>(&self, line: &T) {
         if self.waiting.load(Ordering::Acquire) < BEHIND {

@@ -204,7 +204,7 @@ async fn carry(upgraded: Upgraded, streams: Streams) {
         return;
     };
     let conn = parts.io.into_inner();
-    let watch = match Watch::new(&conn) {
+    let watch = match Watch::of(&conn) {
         Ok(watch) => watch,
         Err(error) => return tracing::error!(%error, "a hijacked connection cannot be watched"),
     };
@@ -221,18 +221,25 @@ async fn carry(upgraded: Upgraded, streams: Streams) {
             // Closing with unread input would reset the connection, and the client would take that for an error.
             let _ = tokio::time::timeout(LINGER, feed).await;
         }
-        () = watch.gone() => {
+        () = departed(&watch) => {
             // What the client sent before it went still reaches the process.
             let _ = tokio::time::timeout(LINGER, feed).await;
         }
         end = &mut feed => match end {
             End::Closed => tokio::select! {
                 write = &mut show => if let Some(mut write) = write { let _ = write.shutdown().await; },
-                () = watch.gone() => {}
+                () = departed(&watch) => {}
             },
             End::Detached => on_detach.act(),
             End::Broken => {}
         },
+    }
+}
+
+/// Returns when the client has closed both ways.
+async fn departed(watch: &Watch) {
+    if let Err(error) = watch.hung_up().await {
+        tracing::error!(%error, "a hijacked connection cannot be watched");
     }
 }
 

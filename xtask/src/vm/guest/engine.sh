@@ -3,18 +3,7 @@ set -eu
 export DOCKER_HOST=unix:///run/fleet/engine.sock
 driver=systemd
 
-is() { [ "$1" = "$2" ] || { echo "got:    $1"; echo "wanted: $2"; exit 1; }; }
-has() { case "$1" in *"$2"*) ;; *) echo "got:  $1"; echo "lacks: $2"; exit 1 ;; esac; }
-fails() { if said=$("$@" 2>&1); then echo "did not fail: $*: $said"; exit 1; fi; }
-
-# Waits until the shell line $2 succeeds, at most $1 seconds.
-within() {
-    end=$(($(cut -d . -f 1 /proc/uptime) + $1))
-    until eval "$2" >/dev/null 2>&1; do
-        [ "$(cut -d . -f 1 /proc/uptime)" -lt $end ] || { echo "not in time: $2"; exit 1; }
-        busybox usleep 50000
-    done
-}
+. /payload/expect.sh
 
 engine() {
     mkdir -p /run/fleet
@@ -48,6 +37,17 @@ t_a_container_is_a_scope() {
     dhow rm -f one
     no_units
     ended -TERM
+}
+
+# The group goes with the process, and what it counted.
+t_the_out_of_memory_killer_is_remembered() {
+    engine
+    for number in 1 2 3 4 5 6; do
+        dhow run --network none --name hungry$number -m 16m --memory-swap 16m box tail /dev/zero || [ $? = 137 ]
+        is "$(dhow inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' hungry$number)" "true 137"
+    done
+    dhow run --network none --name content -m 16m box true
+    is "$(dhow inspect -f '{{.State.OOMKilled}}' content)" false
 }
 
 t_slices() {

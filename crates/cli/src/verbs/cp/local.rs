@@ -136,7 +136,7 @@ impl Source {
         let sent = Arc::new(AtomicU64::new(0));
         let mut feeder = Feeder { uploader, sent: sent.clone() };
         std::thread::spawn(move || {
-            let packing = Packing { owner: 0, whiteouts: Whiteouts::None };
+            let packing = Packing { whiteouts: Whiteouts::None, ..Packing::default() };
             if let Err(e) = archive::copy_out(self.open.as_fd(), name.as_bytes(), &[], packing, &mut feeder) {
                 feeder.uploader.feed(Err(e));
             }

@@ -55,7 +55,7 @@ impl Engine {
     ) -> Result<()> {
         let cell = self.house.shelf.find(name)?;
         let asked = path::cleaned(path);
-        let packing = Packing { owner: self.owner(&cell.record()), whiteouts: Whiteouts::None };
+        let packing = Packing { owner: self.owner(&cell.record()), whiteouts: Whiteouts::None, ..Packing::default() };
         let packed = self.reading(&cell, |view| {
             let seen = found(view, &asked)?;
             let stat = stat::of(view.root(), seen.as_fd(), &asked)?;

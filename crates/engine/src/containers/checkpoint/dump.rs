@@ -10,7 +10,7 @@ use crate::groups::Group;
 use crate::shelf::Cell;
 use crate::streams::lock;
 use crate::{Engine, Error, Result};
-use container::{Container, NetworkMode};
+use container::{Container, NetworkMode, Status};
 use criu::wire::{CgroupMode, ExternalMount, Kind, Options};
 use criu::{CLONE_NEWNET, Session};
 use oci::runtime::Spec;
@@ -48,11 +48,19 @@ impl Engine {
         };
         let null = null()?;
         let mut session = Session::start(program, &[], [null.as_fd(); 3]).map_err(spoken)?;
+        session.limit(session.pid(), criu::SILENCE);
         // CRIU kills what it has written, and no restart policy shall start it again.
         let before = self.mark(cell, afterwards);
         let done = session.ask(Kind::Dump, asked, |_, _| Ok::<_, criu::Error>(()));
         drop(session);
         done.map_err(|e| {
+            // One that was ended had frozen it, and thaws it no more.
+            if matches!(e, criu::Error::Silent { .. })
+                && cell.status() == Status::Running
+                && let Err(e) = group.thaw()
+            {
+                tracing::warn!("cannot thaw {}: {}", cell.id, base::chain(&e));
+            }
             if let Some(before) = before {
                 cell.change_silently(|state| state.stopped_by_user = before);
                 self.house.save(cell);

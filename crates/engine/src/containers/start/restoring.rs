@@ -122,6 +122,7 @@ impl Engine {
         let (ours, theirs) = criu::pair().map_err(checkpoint::spoken)?;
         let mut session = Session::over(ours);
         let pid = house.keeper.restore(record.id, program, theirs, stdio, target.clone())?;
+        session.limit(pid, criu::SILENCE);
         let watched = Watched::of(pid);
         let (sysctls, oom_score_adj) = (prepared.plan.sysctls, prepared.plan.process.oom_score_adj);
         let (group, done) = (&group, Done::default());

@@ -8,16 +8,27 @@ use crate::translate::{self, Asked};
 use crate::version::ApiVersion;
 use api::types::{CreateRequest, HostConfig, TextList, Ulimit};
 use build::request::{CacheUse, Entitlements, Granted, Order, Pulling, Squash};
-use build::{Keys, Request};
+use build::{Keys, Output, Request};
 use http::HeaderMap;
 use image::Reference;
 use registry::Credentials;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
+/// `linux/amd64,linux/arm64`, each once.
+fn platforms(query: &Query) -> Result<Vec<oci::image::Platform>, Refusal> {
+    let mut found = Vec::new();
+    for text in query.text("platform").unwrap_or_default().split(',').map(str::trim).filter(|text| !text.is_empty()) {
+        let platform = image::parse_platform(text).map_err(|error| Refusal::from(engine::Error::from(error)))?;
+        if !found.contains(&platform) {
+            found.push(platform);
+        }
+    }
+    Ok(found)
+}
+
 /// What is asked but for the Dockerfile and the files.
 pub fn request(app: &App, version: ApiVersion, query: &Query) -> Result<Request, Refusal> {
-    let platform = query.text("platform").map(image::parse_platform).transpose();
     let cached: Vec<String> = json(query, "cachefrom")?.unwrap_or_default();
     let cache = match (query.flag("nocache"), cached.is_empty()) {
         (true, _) => CacheUse::Nothing,
@@ -29,8 +40,7 @@ pub fn request(app: &App, version: ApiVersion, query: &Query) -> Result<Request,
         target: query.text("target").map(str::to_owned),
         arguments: arguments(query)?,
         labels: json(query, "labels")?.unwrap_or_default(),
-        names: names(query)?,
-        platform: platform.map_err(|error| Refusal::from(engine::Error::from(error)))?,
+        platforms: platforms(query)?,
         cache,
         pull: if query.flag("pull") { Pulling::Always } else { Pulling::Missing },
         order: Order::InTurn,
@@ -42,7 +52,13 @@ pub fn request(app: &App, version: ApiVersion, query: &Query) -> Result<Request,
             insecure: Granted::No,
         },
         squash: if query.flag("squash") { Squash::Yes } else { Squash::No },
+        ..Request::default()
     })
+}
+
+/// An image in the store, under the names that are asked for.
+pub fn output(query: &Query) -> Result<Output, Refusal> {
+    Ok(Output::image(&names(query)?))
 }
 
 /// JSON in a parameter; none when it is not there.

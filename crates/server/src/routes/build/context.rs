@@ -62,7 +62,7 @@ pub fn take(
 }
 
 /// An address has an archive, or a Dockerfile alone.
-fn fetched(builder: &Builder, address: &str, cancel: &Cancel) -> Result<Folder, Refusal> {
+pub fn fetched(builder: &Builder, address: &str, cancel: &Cancel) -> Result<Folder, Refusal> {
     let mut body = builder.engine().fetch(address, cancel)?;
     let failed = |error: std::io::Error| Refusal::internal(format!("unable to read from {address}: {error}"));
     let mut first = vec![0; 512];

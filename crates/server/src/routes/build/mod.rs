@@ -4,6 +4,7 @@ mod asked;
 mod cache;
 mod classic;
 mod context;
+pub mod kit;
 mod local;
 mod tell;
 pub mod words;
@@ -18,6 +19,8 @@ pub fn routes() -> Router<App> {
         .route("/build/local", post(local::post))
         .route("/build/prune", post(cache::prune))
         .route("/build/cancel", post(classic::cancel))
+        .route("/grpc", post(kit::grpc))
+        .route("/session", post(kit::session))
 }
 
 pub use cache::rows;

@@ -133,10 +133,8 @@ impl Watch for Tale<'_> {
                     self.title(&mut state, step);
                 }
             }
-            Event::Titled { step, title } => {
-                state.titles.insert(step, title);
-                self.title(&mut state, step);
-            }
+            // As it stands in the file: variables are not told.
+            Event::Titled { step, .. } => self.title(&mut state, step),
             Event::Container { step, id } => {
                 let id = id.short();
                 self.stream(format!(" ---> Running in {id}\n"));
@@ -151,7 +149,13 @@ impl Watch for Tale<'_> {
                 }
             }
             Event::Warning { text, .. } => self.stream(format!("[Warning] {text}\n")),
-            Event::Pulling { .. } | Event::Bytes { .. } => {}
+            // The classic builder has no checks.
+            Event::Lint(_) => {}
+            Event::Pulling { .. }
+            | Event::Bytes { .. }
+            | Event::WhyNot { .. }
+            | Event::Export { .. }
+            | Event::Pushing { .. } => {}
         }
     }
 }

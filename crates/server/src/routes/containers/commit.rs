@@ -61,6 +61,7 @@ fn overrides(asked: ContainerConfig) -> Result<Config, Refusal> {
         working_dir: asked.working_dir,
         labels: asked.labels.unwrap_or_default(),
         stop_signal: asked.stop_signal,
+        args_escaped: asked.args_escaped,
         healthcheck: healthcheck.map_err(|error| Refusal::invalid(format!("invalid JSON: {error}")))?,
         shell: words(asked.shell),
         on_build: asked.on_build,

@@ -53,6 +53,7 @@ fn create(
     let mut meant = translate::meant(Asked { request: &request, version }, &Host(engine))?;
     settle_oom(&mut asked, engine.abilities().oom_kill_disable);
     meant.config.asked = present::kept(asked).into();
+    meant.config.platform = platform.clone();
     let created = engine.create(query.text("name"), meant.config)?;
     // Who asks for a platform knows which one it is.
     let told = created.warnings.into_iter().filter(|warning| platform.is_none() || !platform::is_told_by(warning));

@@ -1,23 +1,22 @@
 //! The platform that a container is asked for: its image must be for it.
 
-use crate::routes::images::inspect::mismatch;
 use crate::status::Refusal;
 use engine::Engine;
+use oci::image::Platform;
 
 /// Checks `text`, and the image that is here. One that is not here is told of later; a client takes the same status for
 /// both, and pulls.
-pub fn fits(engine: &Engine, text: &str, image: &str) -> Result<(), Refusal> {
+pub fn fits(engine: &Engine, text: &str, image: &str) -> Result<Platform, Refusal> {
     let platform = image::parse_platform(text).map_err(|error| match error {
         image::Error::InvalidPlatform(_) => {
             Refusal::invalid(format!("{text:?}: cannot parse platform specifier: invalid argument"))
         }
         other => engine::Error::from(other).into(),
     })?;
-    let Ok(found) = engine.image(image) else { return Ok(()) };
-    match mismatch(&found, image, &platform) {
-        Some(words) => Err(Refusal::not_found(words)),
-        None => Ok(()),
+    if engine.image(image).is_ok() {
+        engine.image_for(image, Some(&platform))?;
     }
+    Ok(platform)
 }
 
 /// Whether a warning is about a platform that nobody asked for.

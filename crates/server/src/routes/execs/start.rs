@@ -14,7 +14,7 @@ use axum::response::IntoResponse;
 use base::Id;
 use bytes::{Bytes, BytesMut};
 use container::Status;
-use engine::{Engine, ExecCreate, ExecSnapshot, ExecStart};
+use engine::{Attachment, Engine, ExecCreate, ExecSnapshot, ExecStart};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -51,7 +51,9 @@ pub fn at_once(app: App, parts: &mut Parts, version: ApiVersion, exec: Id, creat
     let name = id.clone();
     let last = Last::new(move || exit_code(&engine, &name, framing));
     // Whoever asks like this can take what comes together with the header: the process need not wait for that.
-    let begun = begin(&app, id.clone(), start, keys);
+    let name = id.clone();
+    let started = app.promptly(move |engine| engine.exec_start(&name, start).map_err(not_started));
+    let begun = begun(&app, id.clone(), (start, keys), started);
     let streams = async move { Streams { last, ..begun.await } };
     let mut answer = hijack::answer(parts, version, framing, streams);
     answer.headers_mut().extend(HeaderValue::from_str(&id).ok().map(|id| (HeaderName::from_static(EXEC), id)));
@@ -83,9 +85,22 @@ fn check(engine: &Engine, exec: &ExecSnapshot) -> Result<DetachKeys, Refusal> {
 /// Starts the exec now; what is given waits for its streams. When it does not start they say why, as in Docker, and inspect has
 /// the exit code.
 fn begin(app: &App, id: String, start: ExecStart, keys: DetachKeys) -> impl Future<Output = Streams> + Send + use<> {
-    let (engine, name) = (app.engine.clone(), id.clone());
-    let on_detach = OnDetach::new(move || drop(tokio::task::spawn_blocking(move || engine.exec_detached(&name))));
-    let started = app.blocking(move |engine| engine.exec_start(&id, start).map_err(not_started));
+    let name = id.clone();
+    let started = app.blocking(move |engine| engine.exec_start(&name, start).map_err(not_started));
+    begun(app, id, (start, keys), started)
+}
+
+fn begun<F>(
+    app: &App,
+    id: String,
+    (start, keys): (ExecStart, DetachKeys),
+    started: F,
+) -> impl Future<Output = Streams> + Send + use<F>
+where
+    F: Future<Output = Result<Option<Attachment>, Refusal>> + Send,
+{
+    let engine = app.engine.clone();
+    let on_detach = OnDetach::new(move || drop(tokio::task::spawn_blocking(move || engine.exec_detached(&id))));
     let framing = Framing::of_terminal(start.tty);
     async move {
         match started.await {

@@ -12,22 +12,38 @@ use axum::extract::State;
 use engine::Engine;
 use http::StatusCode;
 use image::Image;
+use serde_json::json;
 use std::collections::HashMap;
 
 /// From this version on the containers of an image are counted; before they are -1, not counted.
 const WITH_CONTAINERS: u32 = 51;
+
+/// From this version on the manifests of images are told.
+const WITH_MANIFESTS: u32 = 47;
 
 const FILTERS: [&str; 7] = ["before", "dangling", "label", "label!", "reference", "since", "until"];
 
 pub async fn get(State(app): State<App>, version: ApiVersion, query: Query) -> Answer {
     let filters = Filters::of(&query, &FILTERS)?;
     let with_shared = query.flag("shared-size");
+    let with_parts = version.has(WITH_MANIFESTS) && query.flag("manifests");
     let rows = app
         .blocking(move |engine| {
             let mut images = engine.images().map_err(Refusal::from)?;
             images.sort_by_key(|image| std::cmp::Reverse(present::image::created(image)));
-            let mut rows: Vec<_> =
-                choose(images, &filters)?.iter().map(|image| present::image::summary(image, version)).collect();
+            let images = choose(images, &filters)?;
+            let mut rows: Vec<_> = images.iter().map(|image| present::image::summary(image, version)).collect();
+            if with_parts {
+                for (row, image) in rows.iter_mut().zip(&images) {
+                    let parts = super::inspect::parts(engine, image);
+                    if parts.len() > 1 {
+                        // The row is about all of them.
+                        row.size = parts.iter().map(|part| part.size.total).sum();
+                    }
+                    row.manifests = Some(parts);
+                    row.descriptor = engine.image_target(&row.id).map(|target| json!(target));
+                }
+            }
             if with_shared {
                 add_shared(engine, &mut rows)?;
             }

@@ -49,10 +49,16 @@ async fn look(
     }
 }
 
-async fn change(State(app): State<App>, Path(rest): Path<String>, query: Query, headers: HeaderMap) -> Answer {
+async fn change(
+    State(app): State<App>,
+    Path(rest): Path<String>,
+    version: ApiVersion,
+    query: Query,
+    headers: HeaderMap,
+) -> Answer {
     match rest.rsplit_once('/') {
         Some((name, "tag")) => tag::post(&app, name, &query).await,
-        Some((name, "push")) => push::post(&app, name, &query, &headers).await,
+        Some((name, "push")) => push::post(&app, name, version, &query, &headers).await,
         _ => Err(Refusal::not_found("page not found")),
     }
 }
@@ -64,12 +70,14 @@ fn name(text: &str) -> String {
 
 /// The parameter `platform`: as a text, or since API 1.48 as JSON.
 fn platform(query: &Query) -> Result<Option<Platform>, Refusal> {
-    let Some(text) = query.text("platform") else { return Ok(None) };
-    let parsed = match text.starts_with('{') {
+    query.text("platform").map(one_platform).transpose()
+}
+
+fn one_platform(text: &str) -> Result<Platform, Refusal> {
+    match text.starts_with('{') {
         true => serde_json::from_str(text).map_err(|error| Refusal::invalid(format!("invalid platform: {error}"))),
         false => image::parse_platform(text).map_err(|error| Refusal::from(engine::Error::from(error))),
-    };
-    parsed.map(Some)
+    }
 }
 
 #[cfg(test)]

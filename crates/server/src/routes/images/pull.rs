@@ -61,8 +61,9 @@ fn work(engine: &Engine, pull: &Pull, teller: &Teller) -> Result<(), Refusal> {
 fn mismatch(engine: &Engine, pull: &Pull) -> Option<String> {
     let reference = pull.reference.clone();
     let platform = pull.platform.as_ref().filter(|_| reference.tag.is_some() || reference.digest.is_some())?;
-    let image = engine.image(&reference.to_string()).ok()?;
-    super::inspect::mismatch(&image, &reference.to_string(), platform)
+    let name = reference.to_string();
+    engine.image(&name).ok()?;
+    engine.image_for(&name, Some(platform)).err().map(|error| base::chain(&error))
 }
 
 pub fn tell(teller: &Teller, step: PullStep) {

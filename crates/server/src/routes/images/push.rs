@@ -7,6 +7,7 @@ use crate::present::progress;
 use crate::query::Query;
 use crate::status::{Answer, Refusal};
 use crate::stream::begun::{self, Client, Teller};
+use crate::version::ApiVersion;
 use crate::words;
 use api::types::{Progress, ProgressDetail};
 use engine::{Push, PushStep};
@@ -15,10 +16,14 @@ use image::Reference;
 use image::push::{LayerState, Pushed};
 use serde_json::json;
 
-pub async fn post(app: &App, asked: &str, query: &Query, headers: &HeaderMap) -> Answer {
+/// From this version on one platform of an image can be pushed. Older clients send a platform that means nothing.
+const WITH_PLATFORM: u32 = 46;
+
+pub async fn post(app: &App, asked: &str, version: ApiVersion, query: &Query, headers: &HeaderMap) -> Answer {
     let client = Client::default();
     let push = Push {
         reference: reference(&name(asked), query.get("tag"))?,
+        platform: if version.has(WITH_PLATFORM) { super::platform(query)? } else { None },
         credentials: auth::of_headers(headers),
         cancel: client.cancel(),
     };
@@ -46,7 +51,12 @@ fn tell(teller: &Teller, step: PushStep) {
             teller.hint(&progress::bytes(&id, "Pushing", current, total));
         }
         PushStep::Layer { id, state } => teller.tell(&progress::state(&id, word(&state))),
-        PushStep::Done { tag, pushed } => done(&tag, &pushed).iter().for_each(|line| teller.tell(line)),
+        PushStep::Done { tag, pushed } => {
+            done(&tag, &pushed).iter().for_each(|line| teller.tell(line));
+            if let Some(line) = instead_of(&pushed) {
+                teller.tell(&line);
+            }
+        }
     }
 }
 
@@ -61,9 +71,16 @@ fn word(state: &LayerState) -> String {
     }
 }
 
+/// Docker's word for clients that not all of an index was here, so that one of its images was pushed.
+fn instead_of(pushed: &Pushed) -> Option<Progress> {
+    let (index, selected) = pushed.instead_of.as_deref()?;
+    let aux = json!({"manifestPushedInsteadOfIndex": true, "originalIndex": index, "selectedManifest": selected});
+    Some(Progress { progress_detail: Some(ProgressDetail::default()), aux: Some(aux), ..Progress::default() })
+}
+
 /// A line for people, and one for programs.
 fn done(tag: &str, pushed: &Pushed) -> [Progress; 2] {
-    let Pushed { digest, size } = pushed;
+    let Pushed { digest, size, .. } = pushed;
     let aux = json!({"Tag": tag, "Digest": digest.to_string(), "Size": size});
     let programs = Progress { progress_detail: Some(ProgressDetail::default()), aux: Some(aux), ..Progress::default() };
     [progress::message(format!("{tag}: digest: {digest} size: {size}")), programs]
@@ -76,7 +93,7 @@ mod tests {
     #[test]
     fn the_last_lines_are_those_of_dockerd() {
         let digest: base::Digest = format!("sha256:{}", "8".repeat(64)).parse().expect("a digest");
-        let lines = done("1", &Pushed { digest, size: 527 });
+        let lines = done("1", &Pushed { digest, size: 527, instead_of: None });
         let text = |line: &Progress| serde_json::to_value(line).expect("json");
         assert_eq!(text(&lines[0]), json!({"status": format!("1: digest: {digest} size: 527")}));
         assert_eq!(

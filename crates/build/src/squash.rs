@@ -1,36 +1,18 @@
-//! The image of a build: its target's layers and configuration, under the names that were asked for.
+//! All layers of a build become one (`--squash`).
 
 use crate::Result;
-use crate::builder::Built;
-use crate::request::Squash;
 use crate::solve::Build;
 use crate::state::State;
-use image::{Assembled, Reference};
 use oci::image::{History, Image};
 use std::collections::BTreeMap;
 
-/// Puts the image into the store.
-pub(crate) fn image(build: &Build<'_>, state: &State) -> Result<Built> {
-    let store = build.house.engine.image_store();
-    let mut config = state.image.clone();
-    config.config.labels.extend(build.request.labels.clone());
-    if config.created.is_none() {
-        config.created = Some(build.now());
-    }
-    let mut tars = state.tars.clone();
-    if build.request.squash == Squash::Yes {
-        squash(build, state, &mut config, &mut tars)?;
-    }
-    let names = &build.request.names;
-    let assembled = Assembled { config: &config, tars: &tars, names, parent: None };
-    let image = store.assemble(&assembled)?;
-    let names: Vec<String> = names.iter().map(|name| Reference::or_latest(name.clone()).familiar()).collect();
-    build.house.engine.image_built(&image, &names)?;
-    Ok(Built { image, names })
-}
-
 /// All layers of the build become one.
-fn squash(build: &Build<'_>, state: &State, config: &mut Image, tars: &mut BTreeMap<base::Digest, u64>) -> Result<()> {
+pub(crate) fn squash(
+    build: &Build<'_>,
+    state: &State,
+    config: &mut Image,
+    tars: &mut BTreeMap<base::Digest, u64>,
+) -> Result<()> {
     let store = build.house.engine.image_store();
     let own = &state.layers[state.base_layers..];
     if own.len() < 2 {
