@@ -5,7 +5,8 @@
 //! one is an exit to the hypervisor, of 7 us and more: half a millisecond of every start, where all else of a short command takes two.
 //! So the object of that code is taken out of libc.a, and these two functions say what a common server has.
 //!
-//! Done only where a program that is linked with it says at its start what is expected; else the library's own code is linked.
+//! Done only where a program that is linked with it says at its start what is expected; else the library's own code is linked. So it is
+//! where the builder's processor is not Intel's: others are asked by other functions, which stay as they are in either binary.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -19,6 +19,7 @@ const TARGETS: &[(&str, u32)] = &[
     ("names", 4096),
     ("dockerfile", 4096),
     ("ignore", 2048),
+    ("solve", 8192),
 ];
 
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

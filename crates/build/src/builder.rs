@@ -148,8 +148,13 @@ impl Builder {
     }
 
     /// A client's repository as a context, `None` when the address is not that of one.
-    pub fn repository(&self, address: &str, cancel: &Cancel) -> Result<Option<crate::context::Folder>> {
-        crate::ops::repository(&self.house.contexts(), address, cancel)
+    pub fn repository(
+        &self,
+        address: &str,
+        wanted: &crate::context::Checkout<'_>,
+        cancel: &Cancel,
+    ) -> Result<Option<crate::context::Folder>> {
+        crate::ops::repository(&self.house.contexts(), address, wanted, cancel)
     }
 
     /// Builds, and puts the result where it is to be. Not for a thread of the async runtime.
@@ -282,6 +287,8 @@ impl Builder {
             }
         }
         store.unpin(gone.iter().copied().chain(unknown));
+        // Large folders take long to delete: builds may begin meanwhile, and what they take stays.
+        drop(busy);
         let mut pruned = Pruned::default();
         for record in records.iter().filter(|record| chosen.contains(&record.id)) {
             match record.kind {
@@ -295,14 +302,14 @@ impl Builder {
             }
             pruned.ids.push(record.id.clone());
         }
-        drop(busy);
         Ok(pruned)
     }
 
     /// The cache grows with every build: what was not used for longest goes.
     fn keep_budget(&self) {
         let disk = self.disk();
-        for prune in lock(&self.house.upkeep).prunes(self.budget(disk), disk) {
+        let prunes = lock(&self.house.upkeep).prunes(self.budget(disk), disk);
+        for prune in prunes {
             if let Err(error) = self.prune(&prune) {
                 tracing::warn!("cannot keep the build cache small: {}", base::chain(&error));
             }

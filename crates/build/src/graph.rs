@@ -23,19 +23,25 @@ pub(crate) fn plan(file: &Dockerfile, globals: &Globals, target: Option<&str>) -
         None => file.stages.len() - 1,
         Some(name) => wanted(file, name).ok_or_else(|| Error::NoTarget(name.to_owned()))?,
     };
-    let mut needed = BTreeSet::new();
-    let mut open = vec![target];
-    while let Some(stage) = open.pop() {
-        if needed.insert(stage) {
-            open.extend(uses(file, globals, stage)?);
-        }
-    }
+    let needed = needs(file, globals, target)?;
     let mut plan = Plan { target, needed, first: vec![None; file.stages.len()], steps: Vec::new() };
     for (number, stage) in file.stages.iter().enumerate().filter(|(number, _)| plan.needed.contains(number)) {
         plan.first[number] = Some(plan.steps.len());
         plan.steps.extend(infos(number, stage, globals)?);
     }
     Ok(plan)
+}
+
+/// A stage and all that it stands on, lowest first.
+pub(crate) fn needs(file: &Dockerfile, globals: &Globals, stage: usize) -> Result<BTreeSet<usize>> {
+    let mut needed = BTreeSet::new();
+    let mut open = vec![stage];
+    while let Some(stage) = open.pop() {
+        if needed.insert(stage) {
+            open.extend(uses(file, globals, stage)?);
+        }
+    }
+    Ok(needed)
 }
 
 fn wanted(file: &Dockerfile, name: &str) -> Option<usize> {

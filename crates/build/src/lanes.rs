@@ -56,6 +56,9 @@ pub(crate) fn lanes(file: &Dockerfile, request: &Request, sources: &dyn Sources)
     let mut lanes: Vec<Lane> = Vec::with_capacity(platforms.len());
     let mut steps = Vec::new();
     for target in platforms {
+        if lanes.iter().any(|lane| lane.target == target) {
+            continue;
+        }
         let arguments = BuildArguments {
             values: request.arguments.clone(),
             target: target.clone(),
@@ -136,12 +139,9 @@ fn is_same(file: &Dockerfile, sources: &dyn Sources, (one, two): (&Lane, &Lane),
             return Ok(false);
         }
     }
-    for used in graph::uses(file, &one.globals, stage)? {
-        if !is_same(file, sources, (one, two), used)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    // Earlier stages were compared before: those that are the same share a slot.
+    let used = graph::uses(file, &one.globals, stage)?;
+    Ok(used.into_iter().all(|used| Arc::ptr_eq(&one.slots[used], &two.slots[used])))
 }
 
 /// What an instruction takes files from.
@@ -155,12 +155,14 @@ fn names(instruction: &Instruction) -> Vec<&str> {
 
 impl Lane {
     /// What a stage is for: what the stage is for that it is built on, else what it says itself, else the build.
-    pub fn platform_of(&self, file: &Dockerfile, stage: usize) -> Result<Platform> {
-        let from = self.globals.from(&file.stages[stage])?;
-        match (graph::earlier(file, stage, &from.name), &from.platform) {
-            (Some(earlier), _) => self.platform_of(file, earlier),
-            (None, Some(text)) => Ok(image::parse_platform(text)?),
-            (None, None) => Ok(self.target.clone()),
+    pub fn platform_of(&self, file: &Dockerfile, mut stage: usize) -> Result<Platform> {
+        loop {
+            let from = self.globals.from(&file.stages[stage])?;
+            match (graph::earlier(file, stage, &from.name), &from.platform) {
+                (Some(earlier), _) => stage = earlier,
+                (None, Some(text)) => return Ok(image::parse_platform(text)?),
+                (None, None) => return Ok(self.target.clone()),
+            }
         }
     }
 }
@@ -181,10 +183,13 @@ pub(crate) fn run(builds: &[Build<'_>], steps: Vec<StepInfo>) -> Result<Vec<Arc<
     if let Err(error) = first.house.cache()?.used(&lock(&first.common.used)) {
         tracing::warn!("{}", base::chain(&error));
     }
-    if let Some(error) = lock(&first.common.failure).take() {
+    let failure = || lock(&first.common.failure).take();
+    if let Some(error) = failure() {
         return Err(error);
     }
-    builds.iter().map(Build::result).collect()
+    let results: Result<_> = builds.iter().map(Build::result).collect();
+    // What failed there has told why, too.
+    results.map_err(|error| failure().unwrap_or(error))
 }
 
 /// One that waits for another stage waits for one that a thread has begun: so a few threads get to the end of any number of stages.

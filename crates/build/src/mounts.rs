@@ -14,7 +14,7 @@ use crate::solve::lock;
 use crate::{Error, Result};
 use dockerfile::mount::Sharing;
 use registry::Cancel;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ use std::time::Duration;
 
 /// How often one that waits looks whether its own build goes on.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// The end of the name of one that is being removed.
+const GONE: &str = "gone";
 
 /// All cache mounts.
 #[derive(Debug)]
@@ -87,7 +90,11 @@ impl Drop for Taken<'_> {
 }
 
 impl Mounts {
+    /// Those below `folder`. What was half removed when an engine was killed goes.
     pub fn new(folder: PathBuf) -> Mounts {
+        for left in inner(&folder).filter(|path| path.extension().is_some_and(|end| end == GONE)) {
+            delete(&left);
+        }
         Mounts { folder, busy: Mutex::default(), free: Condvar::new(), sizes: Mutex::default() }
     }
 
@@ -122,13 +129,14 @@ impl Mounts {
 
     /// What there is, those not used for longest first.
     pub fn records(&self) -> Vec<Record> {
-        let busy = lock(&self.busy);
+        // Counting bytes takes long: nobody waits for it.
+        let busy: HashSet<PathBuf> = lock(&self.busy).keys().cloned().collect();
         let mut found: Vec<Record> = Vec::new();
         for (path, id) in self.all() {
             let name = fs::read_to_string(path.join("name")).unwrap_or_default();
             let Ok(made) = fs::metadata(path.join("name")) else { continue };
             let used = fs::metadata(path.join("used")).unwrap_or_else(|_| made.clone());
-            let in_use = if busy.contains_key(&path) { Kept::Yes } else { Kept::No };
+            let in_use = if busy.contains(&path) { Kept::Yes } else { Kept::No };
             found.push(Record {
                 id,
                 kind: RecordKind::Mount,
@@ -168,28 +176,40 @@ impl Mounts {
         };
         lock(&self.sizes).remove(&path);
         // Out of the way at once: the next build makes it anew.
-        let gone = path.with_extension("gone");
+        let gone = path.with_extension(format!("{}.{GONE}", base::Id::random().short()));
         let renamed = fs::rename(&path, &gone);
         drop(busy);
-        if let Err(error) = renamed.and_then(|()| base::tree::remove(&gone)) {
-            tracing::warn!("cannot delete {}: {error}", path.display());
+        match renamed {
+            Ok(()) => delete(&gone),
+            Err(error) => tracing::warn!("cannot delete {}: {error}", path.display()),
         }
     }
 
     fn all(&self) -> Vec<(PathBuf, String)> {
-        let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
         let mut found = Vec::new();
-        for outer in entries(&self.folder) {
-            for inner in entries(&outer.path()) {
-                let (hex, number) = (outer.file_name(), inner.file_name());
-                if number.to_string_lossy().parse::<u32>().is_err() {
-                    continue;
-                }
-                let text = format!("{}-{}", hex.to_string_lossy(), number.to_string_lossy());
-                found.push((inner.path(), of_texts([text.as_bytes()]).hex()[..25].to_owned()));
+        for path in inner(&self.folder) {
+            let name = |path: Option<&Path>| {
+                path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+            };
+            let (hex, number) = (name(path.parent()), name(Some(&path)));
+            if number.parse::<u32>().is_ok() {
+                let id = of_texts([format!("{hex}-{number}").as_bytes()]).hex()[..25].to_owned();
+                found.push((path, id));
             }
         }
         found
+    }
+}
+
+/// What lies in the folders of a folder.
+fn inner(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries(folder).flat_map(move |outer| entries(&outer))
+}
+
+fn delete(path: &Path) {
+    if let Err(error) = base::tree::remove(path) {
+        tracing::warn!("cannot delete {}: {error}", path.display());
     }
 }
 
@@ -249,5 +269,17 @@ mod tests {
         assert!(after[0].size >= before + 50_000 && after[0].in_use == Kept::No);
         mounts.remove(&after[0].id);
         assert!(mounts.records().is_empty());
+    }
+
+    #[test]
+    fn what_was_half_removed_is_gone_with_the_next_engine() {
+        let folder = tempfile::tempdir().unwrap();
+        let mounts = Mounts::new(folder.path().join("mounts"));
+        drop(mounts.take("a", Sharing::Shared, beginning(folder.path()), &Cancel::default()).unwrap());
+        let path = mounts.all()[0].0.clone();
+        let left = path.with_extension("x.gone");
+        fs::create_dir_all(left.join("tree/d")).unwrap();
+        let mounts = Mounts::new(folder.path().join("mounts"));
+        assert!(!left.exists() && mounts.records().len() == 1);
     }
 }

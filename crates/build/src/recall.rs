@@ -102,14 +102,19 @@ impl Build<'_> {
         cache.remember(&keyed.key, parts)
     }
 
+    /// A step whose layer is here.
     fn keep(&self, noted: &Noted) -> Result<()> {
-        if let Some(made) = &noted.outcome.layer {
-            self.house.engine.image_store().pin(&made.diff_id)?;
+        let mut outcome = noted.outcome.clone();
+        if let Some(made) = &mut outcome.layer {
+            let store = self.house.engine.image_store();
+            store.pin(&made.diff_id)?;
+            // An imported cache may say anything of it, and the budget of the cache would count with that.
+            made.bytes = store.layers().size(&made.diff_id)?;
         }
         if let Some(alias) = &noted.alias {
             self.house.cache()?.keep_alias(&noted.key, alias)?;
         }
-        self.house.cache()?.keep(&noted.key, &noted.title, &noted.outcome)
+        self.house.cache()?.keep(&noted.key, &noted.title, &outcome)
     }
 
     /// The same of a step whose layer comes when it is needed, or never.

@@ -111,6 +111,22 @@ pub struct Entitlements {
     pub insecure: Granted,
 }
 
+impl Entitlements {
+    pub const ALL: Entitlements = Entitlements { host_network: Granted::Yes, insecure: Granted::Yes };
+
+    /// The first of these rights that `allowed` has not, in BuildKit's words.
+    pub fn beyond(&self, allowed: &Entitlements) -> Option<&'static str> {
+        let rights = [
+            ("network.host", self.host_network, allowed.host_network),
+            ("security.insecure", self.insecure, allowed.insecure),
+        ];
+        rights
+            .into_iter()
+            .find(|(_, own, allowed)| *own == Granted::Yes && *allowed == Granted::No)
+            .map(|right| right.0)
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Granted {
     #[default]

@@ -149,8 +149,24 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// What a stage came to; who comes first builds it.
+    /// What a stage came to. One that is not begun in its turn (a trigger names it, or its layers are lost) begins with what it
+    /// stands on, lowest first: a long chain of stages is no deep one.
     pub fn finished(&self, stage: usize) -> Result<Arc<State>> {
+        let is_in_turn = match &*lock(&self.lane.slots[stage].progress) {
+            Progress::Waiting => self.lane.plan.needed.contains(&stage),
+            Progress::Done(state) => !self.recall.far.has_lost(&state.layers),
+            Progress::Going | Progress::Failed | Progress::Apart => true,
+        };
+        if !is_in_turn {
+            for below in graph::needs(self.file, &self.lane.globals, stage)? {
+                self.finished_alone(below)?;
+            }
+        }
+        self.finished_alone(stage)
+    }
+
+    /// The same where what it stands on is done, or will be soon; who comes first builds it.
+    fn finished_alone(&self, stage: usize) -> Result<Arc<State>> {
         let shared = &self.lane.slots[stage];
         match self.finished_in(shared, stage)? {
             Some(state) => Ok(state),
@@ -194,11 +210,11 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// The first failure counts; what ends because of it does not.
+    /// The first failure counts; what ends because of it, or because the client went, does not.
     fn failed(&self, error: Error) {
         let mut failure = lock(&self.common.failure);
-        if failure.is_none() || failure.as_ref().is_some_and(Error::is_cancelled) && !error.is_cancelled() {
-            *failure = Some(error);
+        if failure.is_none() {
+            *failure = Some(if self.cancel.is_cancelled() { Error::Cancelled } else { error });
         }
         self.cancel.cancel();
     }
@@ -340,6 +356,7 @@ impl<'a> Build<'a> {
         let outcome = Outcome { layer, created: jiff::Timestamp::now().to_string() };
         if let Some(made) = &outcome.layer {
             self.house.engine.image_store().pin(&made.diff_id)?;
+            self.recall.far.is_here(&made.diff_id);
         }
         if is_so()? {
             lock(&self.common.done).insert(keyed.key, outcome.clone());

@@ -142,12 +142,8 @@ impl Product {
         if image.created.is_none() {
             image.created = Some(build.now());
         }
-        let platform = Platform {
-            architecture: image.architecture.clone(),
-            os: image.os.clone(),
-            variant: Some(image.variant.clone()).filter(|variant| !variant.is_empty()),
-            os_version: None,
-        };
+        // What was asked for: a stage on an image for another platform may well have made what is for this one.
+        let platform = image::short_platform(&build.wanted().unwrap_or_else(|| image::platform_of(&image)));
         let mut tars = state.tars.clone();
         if build.request.squash == Squash::Yes {
             squash::squash(build, state, &mut image, &mut tars)?;

@@ -229,9 +229,7 @@ pub fn request(attributes: &Attributes, granted: &[String], steps: container::Co
         ));
     }
     if request.steps.network == NetworkMode::Host && entitlements.host_network == Granted::No {
-        return Err(Error::Denied(
-            "granting entitlement network.host is not allowed by build daemon configuration".to_owned(),
-        ));
+        return Err(build::Error::NotEntitled("network.host").into());
     }
     Ok(request)
 }
@@ -248,10 +246,11 @@ fn platforms(request: &mut build::Request, text: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-fn entitlements(granted: &[String]) -> Result<Entitlements> {
+/// What a client gives a build.
+pub fn entitlements(granted: &[String]) -> Result<Entitlements> {
     let mut entitlements = Entitlements::default();
     for name in granted {
-        match name.split('=').next().unwrap_or_default() {
+        match name.as_str() {
             "network.host" => entitlements.host_network = Granted::Yes,
             "security.insecure" => entitlements.insecure = Granted::Yes,
             _ => return Err(Error::Invalid(format!("invalid entitlement: unknown entitlement {name}"))),
@@ -480,6 +479,56 @@ mod tests {
         let granted = |name: &str| entitlements(&[name.to_owned()]);
         assert_eq!(granted("network.host").expect("known").host_network, Granted::Yes);
         assert_eq!(granted("security.insecure").expect("known").insecure, Granted::Yes);
-        assert!(granted("device").is_err());
+        for strange in [
+            "device",
+            "",
+            "network.host=",
+            "network.host=x",
+            "Network.host",
+            "security.insecure ",
+            "security.insecure=no",
+            "security",
+            "2",
+            "-1",
+        ] {
+            assert!(granted(strange).is_err(), "{strange}");
+        }
+    }
+
+    /// CVE-2024-23653: no spelling of an attribute is a right that was not given.
+    #[test]
+    fn no_value_of_a_network_is_the_hosts_by_mistake() {
+        let modes = [
+            "host",
+            "HOST",
+            "Host",
+            "host ",
+            "1",
+            "2",
+            "-1",
+            "unset",
+            "bridge",
+            "container:x",
+            "default",
+            "sandbox,host",
+        ];
+        for mode in modes {
+            assert!(asked(&[("force-network-mode", mode)]).is_err(), "{mode}");
+        }
+        let network = |mode: &str, granted: &[String]| {
+            let all = attributes(&[("force-network-mode", mode)]);
+            request(&all, granted, container::Config::default()).map(|request| request.steps.network)
+        };
+        let all = ["network.host".to_owned()];
+        assert_eq!(network("host", &all).expect("granted"), NetworkMode::Host);
+        assert!(network("host", &["security.insecure".to_owned()]).is_err());
+        for mode in ["HOST", "1", "2", "-1"] {
+            assert!(network(mode, &all).is_err(), "{mode}");
+        }
+        // Rights are for the call to give, not for what is built.
+        for name in ["entitlements", "allow", "security", "security-mode", "build-arg:BUILDKIT_INSECURE"] {
+            let request = asked(&[(name, "security.insecure")]).expect("a request");
+            assert_eq!((request.entitlements.insecure, request.entitlements.host_network), (Granted::No, Granted::No));
+        }
     }
 }

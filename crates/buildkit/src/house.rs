@@ -2,6 +2,7 @@
 
 use crate::Result;
 use build::Builder;
+use build::request::Entitlements;
 use std::net::IpAddr;
 
 /// The engine behind the door.
@@ -10,6 +11,9 @@ pub trait House: Send + Sync + 'static {
 
     /// How the container of a step is, unless the build asks for something else.
     fn steps(&self) -> Result<container::Config>;
+
+    /// Which rights a build may be given at all.
+    fn rights(&self) -> Result<Entitlements>;
 
     fn identity(&self) -> Result<Identity>;
 }

@@ -15,6 +15,8 @@
 mod builds;
 mod control;
 mod error;
+#[cfg(feature = "fixture")]
+pub mod fixture;
 pub mod frontend;
 mod gateway;
 mod house;

@@ -51,6 +51,8 @@ pub struct Config {
     pub ports: Vec<PublishRequest>,
     /// Publish every exposed port to a random one.
     pub publish_all: bool,
+    /// At this address of the host; `None`: at all.
+    pub publish_all_at: Option<IpAddr>,
     pub dns: Vec<IpAddr>,
     pub dns_search: Vec<String>,
     pub dns_options: Vec<String>,

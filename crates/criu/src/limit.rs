@@ -14,7 +14,8 @@ pub const SILENCE: Duration = Duration::from_secs(300);
 /// Watches a CRIU that is listened to, and ends it when it hangs.
 #[derive(Debug)]
 pub(crate) struct Limit {
-    pid: i32,
+    /// Its own, and the first of those that it restores: its sibling, which reads its memory itself.
+    pids: Vec<i32>,
     process: OwnedFd,
     silence: Duration,
 }
@@ -23,19 +24,26 @@ impl Limit {
     /// `pid` is alive, or not waited for yet. `None`: its end is heard of anyhow.
     pub(crate) fn of(pid: i32, silence: Duration) -> Option<Limit> {
         let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        Some(Limit { pid, process, silence })
+        Some(Limit { pids: vec![pid], process, silence })
+    }
+
+    /// What this process does, and all below it, is CRIU's work as well.
+    pub(crate) fn works_too(&mut self, pid: i32) {
+        if !self.pids.contains(&pid) {
+            self.pids.push(pid);
+        }
     }
 
     /// Waits until there is something to be heard at `socket`.
     pub(crate) fn wait(&self, socket: BorrowedFd<'_>) -> Result<(), Error> {
         let silence = Timespec::try_from(self.silence).ok();
-        let mut work = work_of(self.pid);
+        let mut work = work_of(&self.pids);
         loop {
             match poll(&mut [PollFd::from_borrowed_fd(socket, PollFlags::IN)], silence.as_ref()) {
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(Error::Hear(e.into())),
                 Ok(0) => {
-                    let now = work_of(self.pid);
+                    let now = work_of(&self.pids);
                     if now == work {
                         let _ = pidfd_send_signal(&self.process, Signal::KILL);
                         return Err(Error::Silent { seconds: self.silence.as_secs() });
@@ -48,11 +56,29 @@ impl Limit {
     }
 }
 
-/// The processor time of a process and of its children that ended, as the kernel counts it (proc_pid_stat(5): utime to cstime).
-fn work_of(pid: i32) -> Option<u64> {
+/// The processor time of processes and of all below them, as the kernel counts it (proc_pid_stat(5): utime to cstime).
+fn work_of(pids: &[i32]) -> u64 {
+    let mut open = pids.to_vec();
+    let mut work = 0_u64;
+    while let Some(pid) = open.pop() {
+        work = work.saturating_add(time_of(pid).unwrap_or_default());
+        open.extend(children_of(pid));
+    }
+    work
+}
+
+/// That of one process, and of its children that were waited for.
+fn time_of(pid: i32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().skip(11).take(4).map(|field| field.parse::<u64>().ok()).sum()
+}
+
+/// None where the kernel does not tell (CONFIG_PROC_CHILDREN, which CRIU needs as well).
+fn children_of(pid: i32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 #[cfg(test)]
@@ -78,12 +104,29 @@ mod tests {
 
     #[test]
     fn work_is_counted() {
-        let before = work_of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let own = [i32::try_from(std::process::id()).unwrap()];
+        let before = work_of(&own);
         let mut sum = 0_u64;
-        while work_of(i32::try_from(std::process::id()).unwrap()).unwrap() == before {
+        while work_of(&own) == before {
             sum = (0..1_000_000).fold(sum, u64::wrapping_add);
         }
-        assert_eq!(work_of(0), None);
+        assert_eq!(work_of(&[0]), 0);
+    }
+
+    #[test]
+    fn so_is_that_of_processes_below() {
+        let mut child = Command::new("sh").args(["-c", "sh -c 'while :; do :; done' & wait"]).spawn().unwrap();
+        let all = [i32::try_from(child.id()).unwrap()];
+        // Its own start does not take 20 ticks.
+        while work_of(&all) < 20 {
+            std::thread::yield_now();
+        }
+        let below = children_of(all[0]);
+        assert!(time_of(all[0]).unwrap() < 20, "the one that works is below");
+        below.iter().filter_map(|pid| Pid::from_raw(*pid)).for_each(|pid| {
+            rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        });
+        child.wait().unwrap();
     }
 
     #[test]

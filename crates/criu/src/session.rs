@@ -89,6 +89,9 @@ impl Session {
             match response.kind() {
                 Kind::Notify => {
                     let notify = response.notify.unwrap_or_default();
+                    if let (Some(limit), Some(pid)) = (&mut self.limit, notify.pid) {
+                        limit.works_too(pid);
+                    }
                     answer(&notify, fds)?;
                     self.send(&Request { kind: Kind::Notify.into(), options: None, notify_success: Some(true) })?;
                 }

@@ -54,7 +54,8 @@ pub use assemble::{Assembled, Held, Hold};
 pub use commit::Commit;
 pub use group::{AssembledIndex, Available, Indexed, Kind, PartView};
 pub use platform::{
-    machine_platform, normal as normal_platform, parse as parse_platform, platform_of, words as platform_words,
+    machine_platform, normal as normal_platform, parse as parse_platform, platform_of, short as short_platform,
+    words as platform_words,
 };
 pub use reference::Reference;
 pub use store::{Keep, Store};

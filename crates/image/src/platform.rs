@@ -139,6 +139,13 @@ pub fn normal(platform: &Platform) -> Platform {
     Platform { architecture, os: platform.os.to_lowercase(), variant, os_version: None }
 }
 
+/// As BuildKit tells it: without the variant that all machines of an architecture have (containerd, platforms/database.go).
+pub fn short(platform: &Platform) -> Platform {
+    let normal = normal(platform);
+    let is_plain = normal.architecture == "arm64" && normal.variant.as_deref() == Some("v8");
+    Platform { variant: normal.variant.filter(|_| !is_plain), ..normal }
+}
+
 /// `linux/arm/v7`
 pub fn words(platform: &Platform) -> String {
     let mut text = format!("{}/{}", platform.os, platform.architecture);

@@ -21,7 +21,8 @@ impl Store {
         self.change(|catalog| remove(catalog, name, force, in_use))
     }
 
-    /// Takes the images for some platforms out of an index; with the last one go its names. An image that is in use stays.
+    /// Takes the images for some platforms out of an index; with the last one goes the name. An image that is in use stays, and one
+    /// that has other names is only no longer this one's.
     pub fn remove_platforms(
         &self,
         name: &str,
@@ -35,13 +36,18 @@ impl Store {
         }
         self.change(|catalog| {
             let found = catalog.find(name)?;
-            let left =
-                catalog.group_of(&found).is_some_and(|group| group.images().any(|(_, id, _)| !ids.contains(&id)));
-            if !left {
-                return remove(catalog, &found.id().to_string(), Force::Yes, in_use);
-            }
+            let index = catalog
+                .group_of(&found)
+                .filter(|group| group.images().any(|(_, id, _)| !ids.contains(&id)))
+                .map(|group| group.index.digest);
+            let Some(index) = index else { return remove(catalog, name, Force::Yes, in_use) };
             let mut removed = Vec::new();
-            ids.iter().for_each(|id| delete(catalog, id, &mut removed));
+            for id in &ids {
+                match catalog.is_elsewhere(id, &index) {
+                    true => catalog.take_out(id, &index),
+                    false => delete(catalog, id, &mut removed),
+                }
+            }
             Ok(removed)
         })
     }

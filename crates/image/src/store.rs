@@ -1,7 +1,7 @@
 //! The store of images: opens the stores below, answers who is here, and changes names one change at a time.
 
 use crate::assemble::Pins;
-use crate::catalog::{Catalog, MAX_DOCUMENT, Record, check_layers, index_in, keep_in};
+use crate::catalog::{Catalog, MAX_DOCUMENT, Record, check_layers, index_in, keep_in, name_in};
 use crate::group::Group;
 use crate::pull::flight::Flights;
 use crate::reference::Reference;
@@ -10,7 +10,7 @@ use crate::upkeep::{Collected, Uses};
 use crate::{Error, HostMask, Image, host};
 use base::{Digest, Kind, Kinded};
 use oci::image::{Descriptor, Manifest};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -320,7 +320,7 @@ impl Stores {
 fn read(stores: &Stores) -> Result<(Catalog, bool), Error> {
     let mut catalog = Catalog::default();
     let mut changed = false;
-    let mut indexes = BTreeSet::new();
+    let mut indexes: BTreeMap<Digest, Vec<Descriptor>> = BTreeMap::new();
     for entry in stores.content.index()?.manifests {
         let known = catalog.records.values().find(|record| record.manifest.digest == entry.digest);
         let id = match known {
@@ -344,16 +344,25 @@ fn read(stores: &Stores) -> Result<(Catalog, bool), Error> {
             },
         };
         catalog.name_from(&entry, id);
-        indexes.extend(index_in(&entry));
+        if let Some(index) = index_in(&entry) {
+            indexes.entry(index).or_default().push(entry);
+        }
     }
     catalog.names.remove(host::FULL_NAME);
-    for index in indexes {
+    for (index, entries) in indexes {
         match Group::read(stores, &index, &catalog.records) {
             Ok(group) => drop(catalog.groups.insert(index, Arc::new(group))),
             // The images stay, each by itself.
-            Err(error) => {
+            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Invalid) => {
                 tracing::warn!(%index, error = base::chain(&error), "an index is gone");
                 changed = true;
+            }
+            Err(error) => {
+                tracing::warn!(%index, error = base::chain(&error), "cannot read an index");
+                for name in entries.iter().filter_map(name_in) {
+                    catalog.names.remove(&name.to_string());
+                }
+                catalog.unread.extend(entries);
             }
         }
     }

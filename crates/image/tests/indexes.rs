@@ -412,3 +412,72 @@ fn the_disk_budget_takes_platforms_one_by_one() {
     yard.store.evict(0, &[]).unwrap();
     assert_eq!((yard.blobs(), yard.layers()), (Vec::new(), Vec::new()));
 }
+
+#[test]
+fn a_platform_goes_without_the_other_names_of_its_image() {
+    let yard = Yard::new();
+    let multi = yard.serve("1");
+    yard.pull("app:1", None);
+    yard.pull("app:1", Some(&s390x()));
+    let name = yard.name("app:1");
+    yard.store.tag(&multi.other.to_string(), "other:1").unwrap();
+    assert_eq!(yard.store.remove_platforms(&name, &[s390x()], &[]).unwrap(), []);
+    assert!(yard.store.get_for(&name, Some(&s390x())).is_err());
+    assert_eq!(yard.store.get("other:1").unwrap().id, multi.other);
+    // The last platform of a name takes that name with it, and no other.
+    yard.store.tag("other:1", "more:1").unwrap();
+    yard.store.remove_platforms("other:1", &[s390x()], &[]).unwrap();
+    assert!(yard.store.get("other:1").is_err());
+    assert_eq!(yard.store.get("more:1").unwrap().id, multi.other);
+    yard.is_sound();
+}
+
+#[test]
+fn an_index_that_lists_one_manifest_very_often_is_refused() {
+    let yard = Yard::new();
+    let multi = yard.serve("1");
+    let listed: Index = serde_json::from_slice(&multi.index).unwrap();
+    let entry = serde_json::to_value(&listed.manifests[0]).unwrap();
+    let many = index(&vec![entry.clone(); 2000]);
+    yard.fake.put_manifest("app", "many", INDEX, &many);
+    let reference = Reference::parse(&yard.name("app:many")).unwrap();
+    let pull = Pull {
+        reference: &reference,
+        platform: None,
+        registry: &yard.client,
+        credentials: &Credentials::default(),
+        cancel: &Cancel::default(),
+        downloads: 3,
+    };
+    let error = yard.store.pull(&pull, &|_| {}).unwrap_err();
+    assert!(base::chain(&error).contains("lists more than 1000 manifests"), "{}", base::chain(&error));
+    // Several times is allowed: for platforms that have one image in common.
+    yard.fake.put_manifest("app", "twice", INDEX, &index(&vec![entry; 2]));
+    yard.pull("app:twice", None);
+    let archive = yard.save(&yard.name("app:twice"), None);
+    let second = Yard::new();
+    second.store.load(&mut &archive[..], &mut |_| {}).unwrap();
+    assert_eq!(second.shown(), [multi.ours]);
+    second.is_sound();
+}
+
+#[test]
+fn an_index_that_cannot_be_read_for_now_is_kept() {
+    let yard = Yard::new();
+    let multi = yard.serve("1");
+    yard.pull("app:1", None);
+    yard.pull("app:1", Some(&s390x()));
+    let name = yard.name("app:1");
+    let path = yard.folder.path().join("content/blobs/sha256").join(sha(&multi.index).hex());
+    let bytes = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    // Reading it fails, and not because it is not there.
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    let yard = yard.reopen();
+    assert!(yard.store.get(&name).is_err());
+    yard.store.tag(&multi.ours.to_string(), "other:1").unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    let yard = yard.reopen();
+    assert_eq!(yard.store.get_for(&name, Some(&s390x())).unwrap().id, multi.other);
+}

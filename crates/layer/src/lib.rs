@@ -35,9 +35,9 @@ mod upkeep;
 mod way;
 
 pub use adopt::{Adopted, Work};
-pub use capture::{Change, ChangeKind, View};
+pub use capture::{Change, ChangeKind, View, repack_of};
 pub use host::{Submount, host_submounts};
-pub use store::Store;
+pub use store::{Store, tree_of};
 pub use upkeep::{Trash, Verified};
 
 use base::Digest;

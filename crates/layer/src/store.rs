@@ -50,6 +50,15 @@ impl Draft {
     }
 }
 
+fn folder_of(root: &Path, digest: &Digest) -> PathBuf {
+    root.join("sha256").join(digest.hex())
+}
+
+/// The tree of a layer of the store at `root`.
+pub fn tree_of(root: &Path, diff_id: &Digest) -> PathBuf {
+    folder_of(root, diff_id).join("diff")
+}
+
 impl Store {
     /// Opens the store at `root` (mode 0700) and removes what an earlier process, or an earlier boot, left half-done.
     pub fn open(root: &Path) -> Result<Store, Error> {
@@ -173,7 +182,7 @@ impl Store {
 
     /// The tree of a layer.
     pub fn diff(&self, diff_id: &Digest) -> PathBuf {
-        self.folder(diff_id).join("diff")
+        tree_of(&self.root, diff_id)
     }
 
     /// A fresh folder to unpack into.
@@ -215,7 +224,7 @@ impl Store {
     }
 
     pub(crate) fn folder(&self, digest: &Digest) -> PathBuf {
-        self.root.join("sha256").join(digest.hex())
+        folder_of(&self.root, digest)
     }
 
     fn sweep(&self) -> Result<(), Error> {

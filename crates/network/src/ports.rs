@@ -196,12 +196,13 @@ impl Ports {
     /// Gives back those of `ports` that lead to their container, and tells which.
     pub(crate) fn release(&self, ports: &[Published]) -> Vec<Published> {
         let mut table = self.lock();
-        let mut released = Vec::new();
+        // Given up with the table unlocked: one that listens takes a moment to end.
+        let (mut released, mut given_up) = (Vec::new(), Vec::new());
         for (port, container) in ports {
             let place = (port.protocol, port.host_port, port.host_ip);
             let is_mine = table.held.get(&place).is_some_and(|holding| holding.container == *container);
             if is_mine {
-                table.held.remove(&place);
+                given_up.extend(table.held.remove(&place));
             }
             let direct = Direct { container: *container, protocol: port.protocol, port: port.container_port };
             let was_open = (is_mine || port.host_port == 0) && table.direct.remove(&direct);
@@ -213,6 +214,8 @@ impl Ports {
                 table.direct.insert(direct);
             }
         }
+        drop(table);
+        drop(given_up);
         released
     }
 

@@ -278,7 +278,15 @@ pub const KEYS: &[Key] = &[
             ..key("feature", Feature, "NAME[=BOOL]", "Accepted for dockerd's sake")
         },
     ),
-    Key { flag: "", ..key("builder", Object, "", "What of the build cache goes by itself (builder.gc)") },
+    Key {
+        flag: "",
+        ..key(
+            "builder",
+            Object,
+            "",
+            "What of the build cache goes by itself (builder.gc), what builds may be granted (builder.entitlements)",
+        )
+    },
     Key { flag: "", ..key("min-api-version", Text, "VERSION", "The oldest version of the API that is spoken") },
     Key { flag: "", ..idle("deprecated-key-path", Text, "there is no such key") },
     idle("resolv-conf", Text, "the host's /etc/resolv.conf is read"),

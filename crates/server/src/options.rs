@@ -77,6 +77,8 @@ pub struct Options {
     pub disk_budget: Option<u64>,
     /// What of the build cache goes by itself.
     pub upkeep: build::Upkeep,
+    /// Which rights a build may be given at all.
+    pub rights: build::request::Entitlements,
     /// Whether containers go on when the engine ends.
     pub live_restore: bool,
     /// Seconds that they have to stop if they do not; negative: as long as they take.
@@ -159,6 +161,7 @@ pub fn of(told: &Told, usual: &Usual, file: Option<PathBuf>) -> Result<Options, 
         registries: registries(&told)?,
         disk_budget: told.size("disk-budget")?,
         upkeep: told.value("builder").map(crate::upkeep::read).transpose()?.unwrap_or_default(),
+        rights: told.value("builder").map_or(Ok(build::request::Entitlements::ALL), crate::upkeep::rights)?,
         live_restore: told.switch("live-restore").unwrap_or(true),
         shutdown_timeout: told.number("shutdown-timeout").unwrap_or(SHUTDOWN_TIMEOUT_S),
         defaults: Defaults::read(&told)?,

@@ -1,8 +1,10 @@
-//! `builder.gc` of `daemon.json`: what of the build cache goes by itself. Names in any case, as dockerd reads them.
+//! `builder` of `daemon.json`: what of the build cache goes by itself (`gc`), and which rights builds may be given (`entitlements`).
+//! Names in any case, as dockerd reads them.
 
 use crate::options::OptionsError;
 use build::Upkeep;
 use build::cache::{Filter, Limits, Policy, Share};
+use build::request::{Entitlements, Granted};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -21,6 +23,18 @@ pub fn read(builder: &Value) -> Result<Upkeep, OptionsError> {
     }
     let limits = limits(gc, "default")?;
     Ok(if limits == Limits::default() { Upkeep::Usual } else { Upkeep::Within(limits) })
+}
+
+/// The rights that `entitlements` does not forbid.
+pub fn rights(builder: &Value) -> Result<Entitlements, OptionsError> {
+    let Some(told) = get(fields(builder)?, "entitlements") else { return Ok(Entitlements::ALL) };
+    let told = fields(told)?;
+    let right = |name: &str| match get(told, name) {
+        None | Some(Value::Bool(true)) => Ok(Granted::Yes),
+        Some(Value::Bool(false)) => Ok(Granted::No),
+        Some(other) => Err(wrong(&format!("{name} is neither true nor false"), other)),
+    };
+    Ok(Entitlements { host_network: right("network-host")?, insecure: right("security-insecure")? })
 }
 
 fn policy(value: &Value) -> Result<Policy, OptionsError> {
@@ -123,6 +137,20 @@ mod tests {
         assert_eq!(policies[0].limits.reserved, Some(Share::Bytes(512 << 20)));
         assert_eq!((policies[1].all, policies[1].limits.most), (true, Some(Share::Bytes(1 << 30))));
         assert_eq!(policies[1].keep_for, Some(Duration::from_secs(2 * 3600)));
+    }
+
+    #[test]
+    fn rights_are_there_unless_they_are_forbidden() {
+        let rights = |value: Value| rights(&value);
+        assert_eq!(rights(json!({"gc": {}})).expect("rights"), Entitlements::ALL);
+        let told = json!({"Entitlements": {"network-host": true, "Security-Insecure": false}});
+        let expected = Entitlements { host_network: Granted::Yes, insecure: Granted::No };
+        let told = rights(told).expect("rights");
+        assert_eq!((told, Entitlements::ALL.beyond(&told)), (expected, Some("security.insecure")));
+        assert_eq!(expected.beyond(&told).or(Entitlements::default().beyond(&told)), None);
+        for wrong in [json!({"entitlements": []}), json!({"entitlements": {"network-host": "no"}})] {
+            assert!(rights(wrong.clone()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

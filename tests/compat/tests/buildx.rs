@@ -1,15 +1,16 @@
 //! Docker's own builders' clients, unmodified, on dhow: `docker buildx` and `docker compose build`.
+//!
+//! Debian 12 has no package of them: `cargo xtask conformance buildx DIR` runs these tests with the plugins in DIR.
 
 use it::{Output, Stage};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// A plugin of the docker command, beside the dockerd of the comparison or installed.
+/// A plugin of the docker command.
 fn plugin(name: &str) -> PathBuf {
-    let dockerd = std::env::var_os("DHOW_COMPAT_DOCKERD").map(PathBuf::from);
-    let beside = dockerd.as_deref().and_then(Path::parent).and_then(Path::parent).map(|root| root.join("usr"));
-    let roots = beside.into_iter().chain([PathBuf::from("/usr"), PathBuf::from("/usr/local")]);
-    let all = roots.flat_map(|root| ["libexec", "lib"].map(|lib| root.join(lib).join("docker/cli-plugins").join(name)));
-    all.into_iter().find(|path| path.is_file()).unwrap_or_else(|| panic!("{name} is installed, or lies beside dockerd"))
+    let folder = std::env::var_os("DHOW_DOCKER_PLUGINS").expect("DHOW_DOCKER_PLUGINS names their folder");
+    let path = PathBuf::from(folder).join(name);
+    assert!(path.is_file(), "{} is missing", path.display());
+    path
 }
 
 struct Client {
@@ -56,6 +57,7 @@ impl Client {
 }
 
 #[test]
+#[ignore = "needs docker-buildx and docker-compose: cargo xtask conformance buildx DIR"]
 fn buildx_builds_with_secrets_caches_and_contexts_into_images_and_folders() {
     let client = Client::new();
     let text = "FROM busybox AS base\nARG WHO=nobody\nENV WHO=$WHO\n\
@@ -88,6 +90,7 @@ fn buildx_builds_with_secrets_caches_and_contexts_into_images_and_folders() {
 }
 
 #[test]
+#[ignore = "needs docker-buildx and docker-compose: cargo xtask conformance buildx DIR"]
 fn buildx_shows_where_a_build_failed_and_what_is_wrong_with_a_dockerfile() {
     let client = Client::new();
     client.write("c/Dockerfile", "FROM busybox\nRUN exit 3\n");
@@ -106,6 +109,7 @@ fn buildx_shows_where_a_build_failed_and_what_is_wrong_with_a_dockerfile() {
 }
 
 #[test]
+#[ignore = "needs docker-buildx and docker-compose: cargo xtask conformance buildx DIR"]
 fn compose_builds_services_one_on_the_other() {
     let client = Client::new();
     client.write("a/Dockerfile", "FROM busybox\nARG X\nRUN echo $X > /x\n");

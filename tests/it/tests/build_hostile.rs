@@ -201,6 +201,19 @@ fn a_repository_gives_its_own_files_and_runs_nothing() {
     server.wait().expect("waited");
 }
 
+/// A trigger names the last of many stages that nobody else needs, each of which stands on the one before.
+#[test]
+fn a_long_chain_of_stages_is_no_deep_one() {
+    const STAGES: usize = 1500;
+    let stage = Stage::new();
+    let trigger = format!("FROM busybox\nONBUILD COPY --from={STAGES} /f /from-the-last\n");
+    build(&stage, &context(&stage, &trigger), &["-t", "trigger"]).ok();
+    let chain: String = (1..=STAGES).map(|number| format!("FROM s{} AS s{number}\n", number - 1)).collect();
+    let text = format!("FROM busybox AS s0\nRUN echo deep > /f\n{chain}FROM trigger\n");
+    build(&stage, &context(&stage, &text), &[]).ok();
+    assert_eq!(stage.dhow(["run", "--rm", "hostile", "cat", "/from-the-last"]).ok(), "deep\n");
+}
+
 /// CVE-2024-24557: an image that comes from elsewhere says what its layers were made by, and is believed nothing of it.
 #[test]
 fn an_image_from_elsewhere_is_no_cache() {

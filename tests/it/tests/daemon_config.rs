@@ -71,7 +71,7 @@ fn networks_are_as_the_engine_was_told() {
     let mut stage = Stage::new();
     let file = stage.folder().join("daemon.json");
     let text = r#"{"icc": false, "default-address-pools": [{"base": "10.77.0.0/16", "size": 28}, {"base": "fd00:77::/32", "size": 64}],
-        "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1350"}}, "bridge": "dhowtold"}"#;
+        "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1350"}}, "bridge": "dhowtold", "ip": "127.0.0.1"}"#;
     std::fs::write(&file, text).expect("a file");
     stage.restart_with(&["--config-file", &file.display().to_string()]);
     let shown = |network: &str, what: &str| stage.dhow(["network", "inspect", "-f", what, network]).ok();
@@ -102,6 +102,9 @@ fn networks_are_as_the_engine_was_told() {
         let answer = stage.dhow(["run", "--rm", "--network", network, "busybox", "sh", "-c", &ask]);
         assert_eq!(answer.code == 0, network == "two", "{network}: {answer:?}");
     }
+    stage.dhow(["run", "-d", "--name", "all", "-P", "--expose", "80", "busybox", "sleep", "1000"]).ok();
+    let ports = stage.dhow(["port", "all"]).ok();
+    assert!(ports.starts_with("80/tcp -> 127.0.0.1:") && ports.lines().count() == 1, "{ports}");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod bats;
 mod builds;
+mod buildx;
 mod compare;
 mod compose;
 mod contest;
@@ -66,14 +67,16 @@ struct Options {
 pub fn run(words: &[String]) -> Result<(), String> {
     let [suite, checkout, options @ ..] = words else {
         return Err(
-            "conformance wants a suite (runc-bats, contest, runtime-tools, docker-py, testcontainers, compose, builds) and its folder".to_owned()
+            "conformance wants a suite (runc-bats, contest, runtime-tools, docker-py, testcontainers, compose, buildx, builds) and its folder".to_owned()
         );
     };
     if !rustix::process::geteuid().is_root() {
         return Err("conformance suites make namespaces and control groups: run this as root".to_owned());
     }
-    if suite == "compose" {
-        return compose::run(checkout);
+    match suite.as_str() {
+        "compose" => return compose::run(checkout),
+        "buildx" => return buildx::run(checkout),
+        _ => {}
     }
     let options = parse(options)?;
     let checkout = fs::canonicalize(checkout).map_err(|e| format!("cannot open {checkout}: {e}"))?;

@@ -335,7 +335,7 @@ t_restart_policy() {
 t_published_port() {
     dhow run -d --name web -p 8080:80 busybox sh -c 'echo page >/tmp/index.html; exec httpd -f -p 80 -h /tmp'
     within 10 '[ "$(eval "$FETCH 127.0.0.1 8080")" = page ]'
-    is "$(dhow port web 80)" 0.0.0.0:8080
+    is "$(dhow port web 80 | tr "\n" " ")" "0.0.0.0:8080 [::]:8080 "
     other_machine
     is "$(nsenter --net=/run/other sh -c "$FETCH 10.9.0.1 8080")" page
     address=$(dhow inspect -f '{{.NetworkSettings.IPAddress}}' web)

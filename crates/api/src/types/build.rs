@@ -15,6 +15,8 @@ pub struct LocalBuild {
     /// Where the files are: an absolute path on the engine's machine, the address of an archive or a repository; none when only a
     /// Dockerfile is built, or when they are sent.
     pub context: Option<String>,
+    /// Device and inode of that folder as the client sees it: an engine elsewhere has another one of the same name.
+    pub seen: Option<(u64, u64)>,
     /// Its text; none: it lies in the context, as `name`.
     pub dockerfile: Option<String>,
     /// What it is called where something is wrong with it.

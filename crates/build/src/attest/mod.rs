@@ -66,7 +66,7 @@ pub(crate) fn statements(
             }
             AttestKind::Sbom => {
                 export.begun("generating sbom");
-                let predicate = sbom::predicate(export.solved, attest, number)?;
+                let predicate = sbom::predicate(export.solved, attest, number, export.cancel)?;
                 export.ended("generating sbom");
                 ("sbom.spdx.json", sbom::PREDICATE, predicate)
             }

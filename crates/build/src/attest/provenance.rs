@@ -310,9 +310,10 @@ fn without_credentials(address: &str) -> String {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     match authority.rsplit_once('@') {
-        // `git@host` names no secret.
         Some((who, host)) if who.contains(':') => format!("{scheme}://xxxxx:xxxxx@{host}{path}"),
-        _ => address.to_owned(),
+        // A token may stand there alone.
+        Some((_, host)) => format!("{scheme}://xxxxx@{host}{path}"),
+        None => address.to_owned(),
     }
 }
 
@@ -355,6 +356,7 @@ mod tests {
     #[test]
     fn credentials_in_addresses_are_not_told() {
         assert_eq!(without_credentials("https://me:secret@h.example/a@b"), "https://xxxxx:xxxxx@h.example/a@b");
+        assert_eq!(without_credentials("https://token@h.example/a"), "https://xxxxx@h.example/a");
         assert_eq!(without_credentials("https://h.example/a:b@c"), "https://h.example/a:b@c");
         let facts = Facts {
             fetched: BTreeMap::from([("https://me:secret@h.example/f".to_owned(), Digest::from_bytes([1; 32]))]),

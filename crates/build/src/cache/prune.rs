@@ -180,6 +180,8 @@ impl Store {
             }
             let before = unused_since.unwrap_or(number(u64::MAX));
             change.prepare_cached("DELETE FROM step WHERE layer IS NULL AND used_at < ?1")?.execute(params![before])?;
+            change.execute("DELETE FROM alias WHERE quick NOT IN (SELECT key FROM step)", [])?;
+            change.execute("DELETE FROM named WHERE key NOT IN (SELECT key FROM step)", [])?;
             change.commit()
         })
     }
@@ -189,7 +191,7 @@ impl Prune {
     /// Which of `records` (those not used for longest first) are to go. What images share takes up no room.
     pub(crate) fn chosen(&self, records: &[Record], disk_free: u64) -> BTreeSet<String> {
         let own = |record: &&Record| record.shared == Kept::No;
-        let mut left: u64 = records.iter().filter(own).map(|record| record.size).sum();
+        let mut left = records.iter().filter(own).map(|record| record.size).fold(0, u64::saturating_add);
         let keep = self.space.keeps(left, disk_free);
         let mut chosen = BTreeSet::new();
         for record in records {
@@ -199,7 +201,7 @@ impl Prune {
             let is_too_much = keep.is_none_or(|keep| left > keep);
             if is_wanted && is_old && may_go && is_too_much {
                 if own(&record) {
-                    left -= record.size;
+                    left = left.saturating_sub(record.size);
                 }
                 chosen.insert(record.id.clone());
             }
@@ -252,6 +254,13 @@ mod tests {
         assert_eq!(chosen(filtered("id~=^ne")), ["new"]);
         assert_eq!(chosen(filtered("type==exec.cachemount")), [""; 0]);
         assert_eq!(chosen(filtered("shared")), ["shared"]);
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_counted_all_the_same() {
+        let huge = |id: &str| Record { size: u64::MAX, ..record(id, 1, Kept::No, Kept::No) };
+        let prune = Prune { space: Space::of(0, 20, 0), ..Prune::default() };
+        assert!(prune.chosen(&[huge("one"), huge("two")], 100).contains("one"));
     }
 
     #[test]

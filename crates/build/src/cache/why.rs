@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Steps whose parts are remembered.
-const MOST_STEPS: i64 = 2000;
+const MOST_STEPS: i64 = 1000;
 /// Files that are remembered of one step by their names; beyond, folders are.
-const MOST_FILES: usize = 20_000;
+const MOST_FILES: usize = 5000;
 /// Names that are told.
 const TOLD: usize = 5;
 

@@ -40,7 +40,7 @@ pub struct KeptFolder {
 }
 
 impl KeptFolders {
-    /// Below `folder`; what is of another boot is removed.
+    /// Below `folder`; what is of another boot is removed, and what an engine that was killed could not remove.
     pub fn open(folder: PathBuf) -> KeptFolders {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         if folder.exists() && fs::read_to_string(folder.join("boot")).ok().as_deref() != Some(boot.as_str()) {
@@ -50,7 +50,15 @@ impl KeptFolders {
         if let Err(error) = made.and_then(|()| fs::write(folder.join("boot"), boot)) {
             tracing::warn!("cannot keep contexts in {}: {error}", folder.display());
         }
-        KeptFolders { folder, busy: Mutex::default() }
+        let kept = KeptFolders { folder, busy: Mutex::default() };
+        for (path, _) in kept.all() {
+            // Of one without `used` nobody knows how large it is.
+            let number = path.file_name().and_then(|name| name.to_str()?.parse::<usize>().ok());
+            if number.is_none_or(|number| number >= MOST) || !path.join("used").exists() {
+                remove(&path);
+            }
+        }
+        kept
     }
 
     /// The context that a client calls `key`, empty at first.
@@ -68,7 +76,8 @@ impl KeptFolders {
         make().map_err(Error::io("make a folder for a context"))?;
         busy.insert(folder.clone());
         drop(busy);
-        Ok(KeptFolder { all: self.clone(), folder, number, bytes: AtomicU64::new(0) })
+        let bytes = AtomicU64::new(size(&folder));
+        Ok(KeptFolder { all: self.clone(), folder, number, bytes })
     }
 
     /// What there is, those not used for longest first.
@@ -79,12 +88,11 @@ impl KeptFolders {
             let description = fs::read_to_string(path.join("name")).unwrap_or_default();
             let Ok(made) = fs::metadata(path.join("name")) else { continue };
             let used = fs::metadata(path.join("used")).unwrap_or_else(|_| made.clone());
-            let size = fs::read_to_string(path.join("used")).ok().and_then(|text| text.parse().ok());
             found.push(Record {
                 id,
                 kind: RecordKind::Context,
                 description,
-                size: size.unwrap_or(0),
+                size: size(&path),
                 made_at: milliseconds(&made),
                 used_at: milliseconds(&used),
                 uses: 1,
@@ -99,12 +107,17 @@ impl KeptFolders {
 
     /// Removes one by the id of its record, unless a build has it.
     pub fn remove(&self, id: &str) {
-        let busy = lock(&self.busy);
-        for (path, _) in self.all().into_iter().filter(|(path, own)| own == id && !busy.contains(path)) {
-            remove(&path);
-            // Of the last one the folder goes, too.
-            let _ = path.parent().map(fs::remove_dir);
-        }
+        let mut busy = lock(&self.busy);
+        let found = self.all().into_iter().find(|(path, own)| own == id && !busy.contains(path));
+        let Some((path, _)) = found else { return };
+        // Nobody takes it meanwhile, and nobody waits for it.
+        busy.insert(path.clone());
+        drop(busy);
+        remove(&path);
+        let mut busy = lock(&self.busy);
+        busy.remove(&path);
+        // Of the last one the folder goes, too.
+        let _ = path.parent().map(fs::remove_dir);
     }
 
     fn all(&self) -> Vec<(PathBuf, String)> {
@@ -137,6 +150,11 @@ impl KeptFolder {
     pub fn set_size(&self, bytes: u64) {
         self.bytes.store(bytes, Ordering::Release);
     }
+
+    /// So many bytes came to those that it had.
+    pub fn add_size(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
 }
 
 impl Drop for KeptFolder {
@@ -162,6 +180,11 @@ fn remove(path: &Path) {
     if let Err(error) = base::tree::remove(path) {
         tracing::warn!("cannot delete {}: {error}", path.display());
     }
+}
+
+/// Bytes, as they were when it was used last.
+fn size(folder: &Path) -> u64 {
+    fs::read_to_string(folder.join("used")).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 fn milliseconds(file: &fs::Metadata) -> i64 {
@@ -198,6 +221,28 @@ mod tests {
             all.remove(&record.id);
         }
         assert_eq!(all.records(), []);
+    }
+
+    #[test]
+    fn what_a_killed_engine_left_goes_and_a_build_that_fails_forgets_no_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept");
+        let all = Arc::new(KeptFolders::open(path.clone()));
+        let kept: Vec<KeptFolder> = (0..4).map(|_| all.take("key", "a context").unwrap()).collect();
+        kept[0].set_size(7);
+        let trees: Vec<PathBuf> = kept.iter().map(KeptFolder::tree).collect();
+        let mut kept = kept.into_iter();
+        drop(kept.next());
+        // A killed engine drops nothing.
+        kept.for_each(std::mem::forget);
+        let all = Arc::new(KeptFolders::open(path));
+        assert_eq!(trees.iter().map(|tree| tree.exists()).collect::<Vec<_>>(), [true, false, false, false]);
+        drop(all.take("key", "a context").unwrap());
+        assert_eq!(all.records()[0].size, 7);
+        let again = all.take("key", "a context").unwrap();
+        again.add_size(3);
+        drop(again);
+        assert_eq!(all.records()[0].size, 10);
     }
 
     #[test]

@@ -12,7 +12,9 @@ pub use kept::KeptFolder;
 pub(crate) use kept::KeptFolders;
 pub use memo::Memo;
 pub(crate) use select::{Chosen, Deep, Each, Entry, Pattern, Scope, choose, cleaned, joined};
-pub use unpack::{Unpacked, unpack};
+pub use unpack::{Unpacked, is_archive, unpack};
+
+pub use crate::ops::Checkout;
 
 use crate::cache::Blobs;
 use crate::{Error, Result};

@@ -2,7 +2,7 @@
 
 use super::Folder;
 use crate::{Error, Result};
-use archive::{Destination, Replacing};
+use archive::{Compression, Destination, Replacing};
 use base::Id;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -40,6 +40,11 @@ impl Drop for Unpacked {
     }
 }
 
+/// Whether what begins with `first` is an archive, and no text: a tar has zeros in its header, and what is compressed tells so.
+pub fn is_archive(first: &[u8]) -> bool {
+    first.contains(&0) || !matches!(Compression::of(first), Ok(Compression::Plain))
+}
+
 /// Unpacks a tar (plain, or compressed with gzip, bzip2, xz or zstd) below `parent`.
 pub fn unpack(tar: impl Read, parent: &Path) -> Result<Unpacked> {
     let unpacked = Unpacked::make(parent)?;
@@ -57,4 +62,21 @@ pub fn unpack(tar: impl Read, parent: &Path) -> Result<Unpacked> {
     };
     archive::copy_in(plain, destination)?;
     Ok(unpacked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_no_archive_wherever_it_is_cut() {
+        let text = "# é\n".repeat(200);
+        for length in [0, 1, 3, 511, 512, 513] {
+            assert!(!is_archive(&text.as_bytes()[..length]), "{length}");
+        }
+        assert!(!is_archive(b"FROM a\n# caf\xe9\n"));
+        for archive in [&b"BZh91AY&SY"[..], b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"name\0\0\0"] {
+            assert!(is_archive(archive), "{archive:?}");
+        }
+    }
 }

@@ -89,7 +89,8 @@ fn split(attribute: &str) -> Result<Option<(Place, Option<Platform>, String)>> {
         "annotation-index-descriptor" => Place::IndexDescriptor,
         _ => return Err(Error::Invalid(format!("unrecognized annotation type in {attribute:?}"))),
     };
-    Ok(Some((place, platform.map(image::parse_platform).transpose()?, key.to_owned())))
+    let platform = platform.map(image::parse_platform).transpose()?;
+    Ok(Some((place, platform.as_ref().map(image::short_platform), key.to_owned())))
 }
 
 /// The part before the first dot that is not in brackets, and the rest.

@@ -9,6 +9,7 @@ use crate::{Error, Result};
 use archive::{Packing, Times, Whiteouts};
 use base::Digest;
 use oci::image::Platform;
+use registry::Cancel;
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::io::{Read, Write};
@@ -50,7 +51,7 @@ fn parts(export: &Export<'_>, options: &Options) -> Result<Vec<Part>> {
         if attested.is_empty() {
             continue;
         }
-        let subjects = subjects(&export.solved.folder(number)?)?;
+        let subjects = subjects(&export.solved.folder(number)?, export.cancel)?;
         let statements = attest::statements(export, &attested, (number, &[]), &subjects)?;
         let between = if results.len() > 1 && !split { format!(".{name}") } else { String::new() };
         let said = Unpacked::make(&export.solved.house.contexts())?;
@@ -83,11 +84,14 @@ fn write(folder: &Unpacked, name: &str, body: &serde_json::Value) -> Result<()> 
 }
 
 /// Every file of a result with the digest of what is in it.
-fn subjects(folder: &Folder) -> Result<BTreeMap<String, Digest>> {
+fn subjects(folder: &Folder, cancel: &Cancel) -> Result<BTreeMap<String, Digest>> {
     let failed = || Error::io("read the files of the result");
     let mut found = BTreeMap::new();
     let mut walk = archive::pack::Walk::new(folder.root()).map_err(failed())?;
     while let Some(step) = walk.next_step().map_err(failed())? {
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         let look = archive::pack::Look::of(step.folder.as_fd(), &step.name).map_err(failed())?;
         match look.kind {
             rustix::fs::FileType::Directory => {

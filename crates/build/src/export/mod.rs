@@ -58,7 +58,6 @@ impl Export<'_> {
 
     /// What took no time worth telling.
     fn done(&self, task: &str) {
-        self.begun(task);
         self.ended(task);
     }
 

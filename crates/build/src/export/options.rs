@@ -132,6 +132,11 @@ impl Options {
 
     /// What cannot be together.
     fn agree(&self) -> Result<()> {
+        if self.push == Push::ByDigest
+            && let Some(tagged) = self.names.iter().find(|name| name.tag.is_some() || name.digest.is_some())
+        {
+            return Err(Error::Invalid(format!("can't push tagged ref {tagged} by digest")));
+        }
         if self.types == Types::Oci {
             return Ok(());
         }
@@ -192,7 +197,9 @@ impl Given {
         };
         let level = self.rest.remove("compression-level");
         let wrong = |text: &String| Error::Invalid(format!("non-integer value {text} specified for compression-level"));
-        let level = level.map(|text| text.parse().map_err(|_| wrong(&text))).transpose()?;
+        let level: Option<i32> = level.map(|text| text.parse().map_err(|_| wrong(&text))).transpose()?;
+        // To zlib and zstd's makers a negative one of gzip is the default.
+        let level = level.filter(|level| *level >= 0 || compression != Compression::Gzip);
         let force = if self.flag("force-compression", false)? { Force::Yes } else { Force::No };
         Ok(Form { compression, level, force })
     }
@@ -246,6 +253,8 @@ mod tests {
         assert!(why(&[("compression", "zstd"), ("oci-mediatypes", "false")]).contains("conflicts"));
         assert!(why(&[("annotation-index.a", "b"), ("oci-mediatypes", "false")]).contains("annotations"));
         assert!(why(&[("push", "maybe")]).contains("non-bool value specified for push"));
+        let tagged = [("name", "r.example/a:1"), ("push", "true"), ("push-by-digest", "true")];
+        assert!(why(&tagged).contains("can't push tagged ref r.example/a:1 by digest"));
         assert!(why(&[("compresion", "gzip")]).contains("unknown attribute \"compresion\""));
         assert!(of(OutputKind::Local, &[("mode", "move")]).unwrap_err().to_string().contains("copy or delete"));
     }

@@ -4,7 +4,7 @@ use super::copy::{self, Manner, Parents};
 use super::origin::{Tree, origin};
 use super::place;
 use super::transfer::{Wanted, keep};
-use super::{git, mode};
+use super::{address, git, mode};
 use crate::context::{Chosen, Hashing, Seen, Unpacked, cleaned};
 use crate::progress::StepNumber;
 use crate::solve::Build;
@@ -46,7 +46,7 @@ pub(crate) fn sources(
 ) -> Result<Vec<Source>> {
     let mut found = Vec::new();
     for path in paths {
-        let (tree, pattern, by_default) = if git::is_repository(path) {
+        let (tree, pattern, by_default) = if address::is_repository(path) {
             (fetched_repository(build, add, path)?, ".".to_owned(), Unpack::Never)
         } else if is_address(path) {
             let (tree, name) = fetched_file(build, add, path)?;
@@ -122,8 +122,7 @@ fn file_name(url: &str) -> String {
 }
 
 fn fetched_repository(build: &Build<'_>, add: &Add, text: &str) -> Result<Tree> {
-    let keep_git_dir = add.keep_git_dir.unwrap_or(false);
-    let wanted = git::Wanted { checksum: add.checksum.as_deref(), metadata: keep_git_dir.then_some(git::Metadata) };
+    let wanted = git::Checkout { checksum: add.checksum.as_deref(), keeps_git: add.keep_git_dir.unwrap_or(false) };
     let (folder, commit) = git::fetch(&build.house.contexts(), text, &wanted, &build.cancel)?;
     build.notes.repository(text, &commit);
     Ok(Tree::Client(Arc::new(folder)))

@@ -8,8 +8,12 @@ use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Scope;
+use std::thread::{Builder, Scope};
+
+/// Threads for the clients of one agent, two for each: a step that opens more connections is turned away.
+const MOST_THREADS: usize = 128;
 
 /// A socket while it is served; dropped, nobody is let in any more.
 #[derive(Debug)]
@@ -28,18 +32,24 @@ pub(crate) fn serve<'scope, 'env>(
 ) -> Result<Served<'env>> {
     let listener = UnixListener::bind(path).map_err(Error::io("listen for an agent's clients"))?;
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).map_err(Error::io("open an agent to its user"))?;
-    scope.spawn(move || {
+    let work = move || {
+        // Each thread has a share of it.
+        let share = Arc::new(());
         for connection in listener.incoming().map_while(std::result::Result::ok) {
             if ended.load(Ordering::Acquire) {
                 return;
             }
+            if Arc::strong_count(&share) > MOST_THREADS {
+                continue;
+            }
             match sources.agent(&id) {
-                Ok(Some(agent)) => join(scope, connection, agent, ended),
+                Ok(Some(agent)) => join(scope, connection, agent, (&share, ended)),
                 Ok(None) => {}
                 Err(error) => tracing::debug!("cannot reach the agent {id}: {}", base::chain(&error)),
             }
         }
-    });
+    };
+    Builder::new().spawn_scoped(scope, work).map_err(Error::io("serve an agent"))?;
     Ok(Served { path: path.to_owned(), ended })
 }
 
@@ -47,15 +57,25 @@ fn join<'scope>(
     scope: &'scope Scope<'scope, '_>,
     connection: UnixStream,
     agent: Box<dyn Agent>,
-    ended: &'scope AtomicBool,
+    (share, ended): (&Arc<()>, &'scope AtomicBool),
 ) {
     let Ok((from_agent, to_agent)) = agent.split() else { return };
     let Ok(mut answers) = connection.try_clone() else { return };
-    scope.spawn(move || {
+    let (one, other) = (share.clone(), share.clone());
+    let answering = move || {
         pour(from_agent, &mut answers, ended);
         let _ = answers.shutdown(Shutdown::Both);
-    });
-    scope.spawn(move || pour(connection, to_agent, ended));
+        drop(one);
+    };
+    let asking = move || {
+        pour(connection, to_agent, ended);
+        drop(other);
+    };
+    // A thread that cannot be had ends the connection, and nothing else.
+    let begun = Builder::new().spawn_scoped(scope, answering);
+    if let Err(error) = begun.and_then(|_| Builder::new().spawn_scoped(scope, asking)) {
+        tracing::debug!("cannot serve a client of an agent: {error}");
+    }
 }
 
 /// Until either side ends. An agent that never does ([`Agent`] has it look up from time to time) is left with the step.
@@ -126,6 +146,24 @@ mod tests {
             client.read_exact(&mut answer).unwrap();
             assert_eq!(&answer, b"hello");
             drop(client);
+            drop(served);
+        });
+    }
+
+    #[test]
+    fn a_step_that_opens_many_connections_is_turned_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sources, ended) = (Stubborn::default(), AtomicBool::new(false));
+        let path = folder.path().join("agent");
+        std::thread::scope(|scope| {
+            let served = serve(scope, &sources, ("default".to_owned(), 0o600), &path, &ended).unwrap();
+            let answered = || {
+                let mut client = UnixStream::connect(&path).unwrap();
+                client.read_exact(&mut [0; 5]).map(|()| client)
+            };
+            let clients: Vec<UnixStream> = (0..MOST_THREADS / 2).map(|_| answered().unwrap()).collect();
+            assert!(answered().is_err());
+            drop(clients);
             drop(served);
         });
     }

@@ -3,6 +3,7 @@
 //! Nothing of an address is ever taken for an option (CVE-2019-13139), a folder of a repository is opened below its root only,
 //! and no configuration, hook or helper of the repository or of the user has a say.
 
+use super::address;
 use crate::context::{Folder, Unpacked};
 use crate::{Error, Result};
 use registry::Cancel;
@@ -22,54 +23,23 @@ const MOST_SAID: u64 = 64 * 1024;
 /// Letters of its words that are shown.
 const MOST_WORDS: usize = 4096;
 
-/// What is asked besides the files.
+/// What is asked of a repository besides its address.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wanted<'a> {
+pub struct Checkout<'a> {
     /// The commit that it must be.
     pub checksum: Option<&'a str>,
     /// `.git` stays.
-    pub metadata: Option<Metadata>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Metadata;
-
-/// An address taken apart.
-#[derive(Debug, PartialEq, Eq)]
-struct Address<'a> {
-    url: String,
-    /// A branch, a tag, or a commit; empty for what the repository says.
-    reference: &'a str,
-    folder: &'a str,
-}
-
-/// Whether an address is that of a repository.
-pub fn is_repository(text: &str) -> bool {
-    let plain = text.split(['#', '?']).next().unwrap_or_default();
-    let by_scheme = ["git://", "ssh://", "git@"].iter().any(|scheme| plain.starts_with(scheme));
-    let over_http = plain.starts_with("http://") || plain.starts_with("https://");
-    by_scheme || (over_http && plain.ends_with(".git")) || plain.starts_with("github.com/")
-}
-
-fn parse(text: &str) -> Result<Address<'_>> {
-    let (url, fragment) = text.split_once('#').unwrap_or((text, ""));
-    let (reference, folder) = fragment.split_once(':').unwrap_or((fragment, ""));
-    let odd = |text: &str| text.starts_with('-') || text.chars().any(char::is_control);
-    if odd(url) || odd(reference) || odd(folder) || reference.contains(['~', '^', ':', '?', '*', '[', '\\', ' ']) {
-        return Err(Error::Invalid(format!("invalid repository address {text:?}")));
-    }
-    let url = if url.starts_with("github.com/") { format!("https://{url}") } else { url.to_owned() };
-    Ok(Address { url, reference, folder })
+    pub keeps_git: bool,
 }
 
 /// Fetches a repository below `parent`; the folder goes when it is no longer used.
 /// And the commit that it is.
-pub fn fetch(parent: &Path, text: &str, wanted: &Wanted<'_>, cancel: &Cancel) -> Result<(Folder, String)> {
-    let address = parse(text)?;
+pub fn fetch(parent: &Path, text: &str, wanted: &Checkout<'_>, cancel: &Cancel) -> Result<(Folder, String)> {
+    let address = address::parse(text)?;
     let clone = Unpacked::make(parent)?;
     let git = |arguments: &[&str]| run(clone.path(), arguments, &address.url, cancel);
     git(&["init", "--quiet", "--template="])?;
-    let reference = if address.reference.is_empty() { "HEAD" } else { address.reference };
+    let reference = if address.reference.is_empty() { "HEAD" } else { address.reference.as_str() };
     let shallow = ["fetch", "--quiet", "--depth=1", "--no-tags", "--", address.url.as_str(), reference];
     if git(&shallow).is_err() {
         // A commit by the beginning of its name is found only in all of them, and some servers give nothing but all.
@@ -86,18 +56,17 @@ pub fn fetch(parent: &Path, text: &str, wanted: &Wanted<'_>, cancel: &Cancel) ->
         git(&["checkout", "--quiet", "--force", "--detach", "FETCH_HEAD", "--"])?;
     }
     let commit = git(&["rev-parse", "HEAD"])?;
-    if let Some(expected) = wanted.checksum
-        && !commit.trim().starts_with(expected)
-    {
+    let expected = [wanted.checksum, address.checksum.as_deref()].into_iter().flatten();
+    if let Some(expected) = expected.into_iter().find(|expected| !commit.trim().starts_with(expected)) {
         return Err(Error::Checksum { expected: expected.to_owned(), actual: commit.trim().to_owned() });
     }
-    if clone.path().join(".gitmodules").exists() {
+    if address.submodules && clone.path().join(".gitmodules").exists() {
         git(&["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"])?;
     }
-    if wanted.metadata.is_none() {
+    if !wanted.keeps_git && !address.keeps_git {
         base::tree::remove(&clone.path().join(".git")).map_err(Error::io("take .git away"))?;
     }
-    Ok((inside(clone, address.folder)?, commit.trim().to_owned()))
+    Ok((inside(clone, &address.folder)?, commit.trim().to_owned()))
 }
 
 /// A folder of the repository, never through a link out of it (CVE-2026-33748).
@@ -126,6 +95,10 @@ fn run(folder: &Path, arguments: &[&str], url: &str, cancel: &Cancel) -> Result<
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_TERMINAL_PROMPT", "0");
+    if std::env::var_os("GIT_SSH_COMMAND").is_none() {
+        // It would ask who started the engine, and wait.
+        command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
+    }
     let (status, said, complained) = attended(&mut command, cancel, &failed)?;
     if !status.success() {
         let words = String::from_utf8_lossy(&complained);
@@ -183,29 +156,6 @@ fn beginning(stream: Option<impl Read>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn repositories_are_told_from_files() {
-        for yes in
-            ["git://h/r", "git@h:r.git", "ssh://h/r", "https://h/r.git", "https://h/r.git#main:dir", "github.com/a/b"]
-        {
-            assert!(is_repository(yes), "{yes}");
-        }
-        for no in ["https://h/r.tar.gz", "./r.git", "r", "https://h/r.git.tar"] {
-            assert!(!is_repository(no), "{no}");
-        }
-    }
-
-    #[test]
-    fn nothing_of_an_address_is_an_option() {
-        for hostile in
-            ["--upload-pack=x", "https://h/r.git#--upload-pack=x", "https://h/r.git#main:-x", "https://h/r.git#a\nb"]
-        {
-            assert!(parse(hostile).is_err(), "{hostile}");
-        }
-        let address = parse("https://h/r.git#v1:sub/dir").unwrap();
-        assert_eq!((address.url.as_str(), address.reference, address.folder), ("https://h/r.git", "v1", "sub/dir"));
-    }
 
     #[test]
     fn a_folder_of_a_repository_is_no_way_out() {

@@ -1,6 +1,7 @@
 //! What each instruction does.
 
 mod add;
+mod address;
 mod agent;
 pub(crate) mod configure;
 mod copy;
@@ -13,6 +14,8 @@ mod run;
 mod stubs;
 mod transfer;
 mod workdir;
+
+pub use git::Checkout;
 
 use crate::Result;
 use crate::context::Folder;
@@ -45,9 +48,14 @@ pub(crate) fn perform(build: &Build<'_>, state: &mut State, at: At<'_>, resolved
 }
 
 /// A repository as a context; `None` when the address is not that of one.
-pub(crate) fn repository(parent: &Path, address: &str, cancel: &Cancel) -> Result<Option<Folder>> {
-    if !git::is_repository(address) {
+pub(crate) fn repository(
+    parent: &Path,
+    address: &str,
+    wanted: &Checkout<'_>,
+    cancel: &Cancel,
+) -> Result<Option<Folder>> {
+    if !address::is_repository(address) {
         return Ok(None);
     }
-    git::fetch(parent, address, &git::Wanted::default(), cancel).map(|(folder, _)| Some(folder))
+    git::fetch(parent, address, wanted, cancel).map(|(folder, _)| Some(folder))
 }

@@ -371,32 +371,27 @@ impl Running<'_> {
             Sharing::Private => 1,
             Sharing::Shared => 2,
         };
-        let mut wanted: Vec<&Cache> = Vec::new();
+        let mut wanted: Vec<(String, &Cache)> = Vec::new();
         for shown in self.shown {
             if let MountKind::Cache(cache) = &shown.mount.kind {
-                wanted.push(cache);
+                wanted.push((mount_id(self.build, cache), cache));
             }
         }
-        wanted.sort_by_key(|cache| (&cache.id, strictness(cache)));
-        wanted.dedup_by(|later, before| later.id == before.id);
+        wanted.sort_by(|(one, first), (other, second)| (one, strictness(first)).cmp(&(other, strictness(second))));
+        wanted.dedup_by(|(later, _), (before, _)| later == before);
         let mut taken = BTreeMap::new();
-        for cache in wanted {
+        for (id, cache) in wanted {
             let (mode, uid, gid) = (cache.mode.unwrap_or(0o755), cache.uid.unwrap_or(0), cache.gid.unwrap_or(0));
             let mounts = &self.build.house.mounts;
-            let mount = mounts.take(
-                &mount_id(self.build, cache),
-                cache.sharing,
-                Beginning { mode, uid, gid },
-                &self.build.cancel,
-            )?;
-            taken.insert(cache.id.clone(), mount);
+            let mount = mounts.take(&id, cache.sharing, Beginning { mode, uid, gid }, &self.build.cancel)?;
+            taken.insert(id, mount);
         }
         Ok(taken)
     }
 
     fn cache(&self, shown: &Shown<'_>, cache: &Cache, needs: &mut Needs<'_>) -> Result<()> {
         let build = self.build;
-        let Some(taken) = needs.taken.get_mut(&cache.id) else { return Ok(()) };
+        let Some(taken) = needs.taken.get_mut(&mount_id(build, cache)) else { return Ok(()) };
         if let (Some(origin), Fresh::Yes) = (&shown.origin, taken.is_new) {
             let tree = origin.open(build)?;
             let manner = copy::Manner {

@@ -82,6 +82,11 @@ impl Job {
         lock(&self.made).get(id).cloned().ok_or_else(|| Error::NotFound(format!("no such ref: {id}")))
     }
 
+    /// All that was made, which the build keeps no more.
+    pub(crate) fn release(&self) -> impl Send + 'static + use<> {
+        std::mem::take(&mut *lock(&self.made))
+    }
+
     /// The client is done; only its first word counts.
     pub fn r#return(&self, returned: Returned) {
         if let Some(send) = lock(&self.returning).take() {

@@ -2,7 +2,7 @@
 
 use super::output::{self, Exporting};
 use super::{Asked, Builds, Frontend, Job, Returned, Solution};
-use crate::frontend::CacheEntry;
+use crate::frontend::{self, CacheEntry};
 use crate::{Error, status};
 use bollard_buildkit_proto::google::rpc;
 use bollard_buildkit_proto::moby::buildkit::v1::{SolveRequest, SolveResponse};
@@ -25,6 +25,12 @@ impl Drop for Going {
         let outcome = self.outcome.take().unwrap_or_else(gone);
         self.builds.history.ended(&self.job, outcome);
         self.builds.end(&self.job);
+        // With the last of what was made files are deleted: nothing for a thread of the runtime.
+        let made = self.job.release();
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(made))),
+            Err(_) => drop(made),
+        }
     }
 }
 
@@ -38,15 +44,25 @@ impl Builds {
             return Err(Status::unimplemented("exporters of the session are not supported"));
         }
         // What cannot be done in the end is not begun.
-        output::outputs(&request).and_then(|_| output::caches(&request)).map_err(|error| status::plain(&error))?;
+        let possible = output::outputs(&request).and_then(|_| output::caches(&request));
+        possible.and_then(|_| self.check_rights(&request)).map_err(|error| status::plain(&error))?;
         let job = Arc::new(Job::new(request));
         self.begin(&job).map_err(|error| status::plain(&error))?;
         self.history.begun(&job);
         let mut going = Going { builds: self.clone(), job: job.clone(), outcome: None };
         let done = self.done(&job).await;
         going.outcome = Some(done.clone().map_err(|status| status::parsed(&status)));
-        drop(going);
+        let made = job.release();
+        let _ = tokio::task::spawn_blocking(move || drop((made, going))).await;
         done.map(|exporter_response| SolveResponse { exporter_response })
+    }
+
+    /// Rights that the engine's configuration keeps from everybody are refused.
+    fn check_rights(&self, request: &SolveRequest) -> crate::Result<()> {
+        let asked = frontend::entitlements(&request.entitlements)?;
+        asked.beyond(&self.house.rights()?).map_or(Ok(()), |right| {
+            Err(Error::Denied(format!("granting entitlement {right} is not allowed by build daemon configuration")))
+        })
     }
 
     async fn done(self: &Arc<Self>, job: &Arc<Job>) -> Result<HashMap<String, String>, Status> {

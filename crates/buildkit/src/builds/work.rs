@@ -10,6 +10,7 @@ use crate::{Error, Result};
 use base::Id;
 use bollard_buildkit_proto::google::rpc;
 use bollard_buildkit_proto::pb;
+use build::context::Checkout;
 use build::request::{Attest, AttestKind, Inline};
 use build::{Builder, Inquiry, Request};
 use oci::image::Platform;
@@ -160,9 +161,10 @@ impl Builds {
         match definition {
             Definition::Nothing => Ok(Made::Nothing),
             Definition::Result(id) => self.made(id).map(|made| Made::clone(&made)).ok_or_else(|| gone(id)),
-            Definition::Repository(address) => {
+            Definition::Repository { address, checksum, keeps_git } => {
                 let activity = job.board.activity(&format!("[internal] load git source {address}"));
-                let folder = activity.finish(builder.repository(address, cancel))?;
+                let wanted = Checkout { checksum: checksum.as_deref(), keeps_git: *keeps_git };
+                let folder = activity.finish(builder.repository(address, &wanted, cancel))?;
                 let none = || Error::Invalid(format!("invalid git address {address}"));
                 folder.map(|folder| Made::Folder(Arc::new(folder))).ok_or_else(none)
             }

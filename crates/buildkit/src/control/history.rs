@@ -88,6 +88,8 @@ pub struct History {
     blobs: Blobs,
     /// Read when it is first asked for.
     records: OnceLock<Mutex<Records>>,
+    /// Held while blobs are written that no record names yet, and while those are taken away that none names.
+    blobs_change: Mutex<()>,
     news: broadcast::Sender<BuildHistoryEvent>,
 }
 
@@ -100,7 +102,13 @@ struct Records {
 impl History {
     pub fn open(folder: &Path) -> History {
         let folder = folder.join("history");
-        History { blobs: Blobs::new(&folder), folder, records: OnceLock::new(), news: broadcast::Sender::new(BEHIND) }
+        History {
+            blobs: Blobs::new(&folder),
+            folder,
+            records: OnceLock::new(),
+            blobs_change: Mutex::default(),
+            news: broadcast::Sender::new(BEHIND),
+        }
     }
 
     pub fn blobs(&self) -> Blobs {
@@ -113,6 +121,10 @@ impl History {
             Mutex::new(Records { done, ..Records::default() })
         });
         records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change_blobs(&self) -> MutexGuard<'_, ()> {
+        self.blobs_change.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a build of this name is over and remembered.
@@ -145,6 +157,7 @@ impl History {
         record.num_completed_steps = counts.completed;
         record.num_cached_steps = counts.cached;
         record.num_warnings = counts.warnings;
+        let changing = self.change_blobs();
         record.logs = self.keep(LOGS, &logs(job));
         match outcome {
             Ok(response) => {
@@ -159,6 +172,7 @@ impl History {
         self.save(&record);
         self.lock().done.insert(record.r#ref.clone(), record.clone());
         self.forget_old();
+        drop(changing);
         self.tell(BuildHistoryEventType::Complete, record);
     }
 
@@ -214,11 +228,14 @@ impl History {
 
     fn forget_old(&self) {
         let mut records = self.lock();
-        let mut all: Vec<(i64, String)> = records
+        let mut all: Vec<((i64, i32), String)> = records
             .done
             .values()
             .filter(|record| !record.pinned)
-            .map(|record| (record.completed_at.unwrap_or_default().seconds, record.r#ref.clone()))
+            .map(|record| {
+                let ended = record.completed_at.unwrap_or_default();
+                ((ended.seconds, ended.nanos), record.r#ref.clone())
+            })
             .collect();
         all.sort();
         let too_many = all.len().saturating_sub(MOST);
@@ -252,16 +269,24 @@ impl History {
             return Ok(());
         }
         let missing = || Error::NotFound(format!("failed to retrieve ref {}: file does not exist", asked.r#ref));
-        let mut records = self.lock();
         if asked.delete {
+            let _changing = self.change_blobs();
+            let mut records = self.lock();
             records.done.remove(&asked.r#ref).ok_or_else(missing)?;
-            std::fs::remove_file(self.file(&asked.r#ref)).map_err(Error::io("delete the record of a build"))?;
+            // One that could not be kept has no file.
+            match std::fs::remove_file(self.file(&asked.r#ref)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("delete the record of a build")(error));
+                }
+                _ => {}
+            }
             self.sweep(&records);
             drop(records);
             let record = BuildHistoryRecord { r#ref: asked.r#ref.clone(), ..BuildHistoryRecord::default() };
             self.tell(BuildHistoryEventType::Deleted, record);
             return Ok(());
         }
+        let mut records = self.lock();
         let record = records.done.get_mut(&asked.r#ref).ok_or_else(missing)?;
         record.pinned = asked.pinned;
         record.generation = record.generation.saturating_add(1);
@@ -305,7 +330,8 @@ impl History {
             std::cmp::Reverse((at.seconds, at.nanos))
         };
         events.sort_by_key(begun);
-        if let Some(limit) = usize::try_from(asked.limit).ok().filter(|limit| *limit > 0) {
+        // Clients apply their filter to what they get, too: nothing that might fit is cut off before.
+        if let Some(limit) = usize::try_from(asked.limit).ok().filter(|limit| *limit > 0 && asked.filter.is_empty()) {
             events.truncate(limit);
         }
         events
@@ -435,6 +461,21 @@ mod tests {
         assert!(!history.knows("a"));
         assert!(history.update(&delete).is_err());
         assert_eq!(std::fs::read_dir(place.path().join("history/blobs")).expect("listed").count(), 0);
+    }
+
+    #[test]
+    fn what_a_build_tells_stays_though_others_are_forgotten_at_the_same_time() {
+        let (_place, history) = of_test();
+        (0..MOST).for_each(|number| built(&history, &format!("old{number}")));
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let history = &history;
+                scope.spawn(move || (0..10).for_each(|number| built(history, &format!("new{thread}-{number}"))));
+            }
+        });
+        let known: Vec<String> = history.lock().done.keys().cloned().collect();
+        assert_eq!(known.len(), MOST);
+        assert!(known.iter().all(|name| history.told(name).is_some_and(|told| !told.is_empty())));
     }
 
     proptest::proptest! {

@@ -18,8 +18,8 @@ pub enum Definition {
     Nothing,
     /// What a build made, by its id.
     Result(String),
-    /// A repository, as `https://host/x.git#ref:folder`.
-    Repository(String),
+    /// A repository, as `https://host/x.git#ref:folder`; the commit that it must be; whether `.git` stays.
+    Repository { address: String, checksum: Option<String>, keeps_git: bool },
     /// A file at an address, under a name.
     File { address: String, name: String },
     /// What is in the archive at an address.
@@ -93,9 +93,16 @@ fn of_source(source: &SourceOp) -> Result<Definition> {
         let fragment = rest.split_once('#').map(|(_, fragment)| format!("#{fragment}")).unwrap_or_default();
         let bare = rest.split('#').next().unwrap_or_default();
         let address = attribute("git.fullurl").map_or_else(|| format!("https://{bare}"), str::to_owned);
-        return Ok(Definition::Repository(format!("{address}{fragment}")));
+        return Ok(Definition::Repository {
+            address: format!("{address}{fragment}"),
+            checksum: attribute("git.checksum").map(str::to_owned),
+            keeps_git: attribute("git.keepgitdir") == Some("true"),
+        });
     }
     if identifier.starts_with("http://") || identifier.starts_with("https://") {
+        if attribute("http.checksum").is_some() {
+            return Err(Error::Unsupported(format!("the checksum of {identifier} cannot be checked by this engine")));
+        }
         let name = attribute("http.filename").unwrap_or("index");
         if name.contains('/') || name == ".." || name == "." {
             return Err(Error::Invalid(format!("invalid file name {name:?}")));
@@ -140,9 +147,14 @@ mod tests {
 
     #[test]
     fn sources_of_clients_are_understood() {
-        let git = source("git://example.com/x.git#main:a", &[("git.fullurl", "https://example.com/x.git")]);
-        let expected = Definition::Repository("https://example.com/x.git#main:a".to_owned());
+        let full = ("git.fullurl", "https://example.com/x.git");
+        let git = source("git://example.com/x.git#main:a", &[full]);
+        let address = "https://example.com/x.git#main:a".to_owned();
+        let expected = Definition::Repository { address: address.clone(), checksum: None, keeps_git: false };
         assert_eq!(Definition::parse(&git).expect("parsed"), expected);
+        let more = [full, ("git.checksum", "0123abc"), ("git.keepgitdir", "true")];
+        let expected = Definition::Repository { address, checksum: Some("0123abc".to_owned()), keeps_git: true };
+        assert_eq!(Definition::parse(&source("git://example.com/x.git#main:a", &more)).expect("parsed"), expected);
         let file = source("https://example.com/f", &[("http.filename", "Dockerfile")]);
         let (address, name) = ("https://example.com/f".to_owned(), "Dockerfile".to_owned());
         assert_eq!(Definition::parse(&file).expect("parsed"), Definition::File { address, name });
@@ -175,6 +187,7 @@ mod tests {
             vec![Op::default().encode_to_vec()],
             vec![Op { inputs: vec![input("sha256:0", 0)], ..Op::default() }.encode_to_vec()],
             vec![Op { inputs: vec![input("", -1)], ..Op::default() }.encode_to_vec()],
+            vec![Op { inputs: vec![input("", i64::MIN); 3], ..Op::default() }.encode_to_vec()],
             vec![Vec::new(); MOST_OPS + 1],
         ];
         for def in ops {
@@ -185,5 +198,26 @@ mod tests {
             assert!(Definition::parse(&source(strange, &[])).is_err(), "{strange}");
         }
         assert!(Definition::parse(&source("http://x", &[("http.filename", "../x")])).is_err());
+        assert!(Definition::parse(&source("http://x", &[("http.checksum", "sha256:0")])).is_err());
+    }
+
+    /// CVE-2024-23653, and the values that BuildKit took for harmless until 2026: nothing is run, whatever rights it asks for.
+    #[test]
+    fn no_program_of_a_definition_is_run_whatever_its_modes_are() {
+        let base = SourceOp { identifier: "docker-image://busybox".to_owned(), attrs: BTreeMap::new() };
+        let base = Op { op: Some(op::Op::Source(base)), ..Op::default() }.encode_to_vec();
+        for mode in [0, 1, 2, 3, -1, i32::MIN, i32::MAX] {
+            for (network, security) in [(mode, 0), (0, mode), (mode, mode)] {
+                let meta = pb::Meta { args: vec!["/bin/true".to_owned()], ..pb::Meta::default() };
+                let run = pb::ExecOp { meta: Some(meta), network, security, ..pb::ExecOp::default() };
+                let input = pb::Input { digest: digest(&base), index: 0 };
+                let run = Op { inputs: vec![input], op: Some(op::Op::Exec(run)), ..Op::default() }.encode_to_vec();
+                let input = pb::Input { digest: digest(&run), index: 0 };
+                let end = Op { inputs: vec![input], ..Op::default() }.encode_to_vec();
+                let definition = pb::Definition { def: vec![base.clone(), run, end], ..pb::Definition::default() };
+                let refused = Definition::parse(&definition).expect_err("a program");
+                assert!(matches!(refused, Error::Unsupported(_)), "{network} {security}: {refused}");
+            }
+        }
     }
 }

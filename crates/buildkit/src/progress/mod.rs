@@ -10,8 +10,9 @@ pub use transfers::transfers;
 use base::Digest;
 use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog, VertexStatus, VertexWarning};
+use prost::Message;
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
@@ -20,8 +21,12 @@ use tokio::sync::watch;
 const MOST_OUTPUT: usize = 2 << 20;
 /// Bytes of one piece of output.
 const PIECE: usize = 32 << 10;
-/// Bytes of output that one answer carries.
+/// Bytes that one answer carries, if it is more than one thing; clients take 16 MiB.
 const ANSWER: usize = 1 << 20;
+/// Warnings that are told: a file of nothing but mistakes has one for each line.
+const MOST_WARNINGS: i32 = 1000;
+/// Bytes of source code that warnings carry, each the whole file.
+const MOST_SOURCE: usize = 8 << 20;
 /// Numbers of one thing are told this often.
 const OFTEN: Duration = Duration::from_millis(100);
 
@@ -41,9 +46,12 @@ struct Inner {
     /// By vertex and id.
     numbers: BTreeMap<(String, String), Number>,
     output: BTreeMap<String, usize>,
-    names: BTreeSet<String>,
+    /// How many activities had a name.
+    names: BTreeMap<String, usize>,
     ended: bool,
     warnings: i32,
+    /// Bytes of source code that they carry.
+    source: usize,
 }
 
 /// A number as it was last told.
@@ -88,16 +96,6 @@ impl Board {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, entry: Entry) {
-        let mut inner = self.lock();
-        if inner.ended {
-            return;
-        }
-        inner.entries.push(entry);
-        drop(inner);
-        self.tell();
-    }
-
     fn tell(&self) {
         self.news.send_modify(|count| *count += 1);
     }
@@ -114,13 +112,11 @@ impl Board {
 
     /// Some work that is no step of the Dockerfile: `[internal] load build context`.
     pub fn activity(self: &Arc<Board>, name: &str) -> Activity {
-        let mut unique = name.to_owned();
         let mut inner = self.lock();
-        while !inner.names.insert(unique.clone()) {
-            unique.push('+');
-        }
+        let count = inner.names.entry(name.to_owned()).or_default();
+        *count += 1;
+        let digest = self.digest(&format!("{name}+{count}"));
         drop(inner);
-        let digest = self.digest(&unique);
         self.begin(&digest, name);
         Activity { board: self.clone(), digest, ended: false }
     }
@@ -252,9 +248,19 @@ impl Board {
     }
 
     /// A warning. Its vertex is that of the Dockerfile unless it names another one.
-    pub fn warn(&self, warning: VertexWarning) {
-        self.lock().warnings += 1;
-        self.put(Entry::Warning(warning));
+    pub fn warn(&self, mut warning: VertexWarning) {
+        let mut inner = self.lock();
+        inner.warnings = inner.warnings.saturating_add(1);
+        if inner.ended || inner.warnings > MOST_WARNINGS {
+            return;
+        }
+        inner.source += warning.info.as_ref().map_or(0, |info| info.data.len());
+        if inner.source > MOST_SOURCE {
+            warning.info = None;
+        }
+        inner.entries.push(Entry::Warning(warning));
+        drop(inner);
+        self.tell();
     }
 
     /// Nothing more will be told; what was begun is as good as cancelled.
@@ -293,11 +299,9 @@ impl Board {
         let mut answer = StatusResponse::default();
         let (mut next, mut bytes) = (from, 0);
         for entry in &inner.entries[from..] {
-            if let Entry::Log(log) = entry {
-                bytes += log.msg.len();
-                if bytes > ANSWER && next > from {
-                    break;
-                }
+            bytes += entry.len();
+            if bytes > ANSWER && next > from {
+                break;
             }
             put(&mut answer, entry.clone());
             next += 1;
@@ -362,6 +366,18 @@ impl Drop for Activity {
     }
 }
 
+impl Entry {
+    /// Bytes.
+    fn len(&self) -> usize {
+        match self {
+            Entry::Vertex(vertex) => vertex.encoded_len(),
+            Entry::Status(status) => status.encoded_len(),
+            Entry::Log(log) => log.encoded_len(),
+            Entry::Warning(warning) => warning.encoded_len(),
+        }
+    }
+}
+
 impl Inner {
     fn count(&mut self, key: (String, String), status: VertexStatus) {
         self.numbers.insert(key, Number { at: Instant::now(), last: status.clone() });
@@ -400,6 +416,7 @@ pub fn at(milliseconds: i64) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bollard_buildkit_proto::pb::SourceInfo;
 
     fn all(board: &Board) -> StatusResponse {
         let mut whole = StatusResponse::default();
@@ -453,6 +470,34 @@ mod tests {
         let whole = all(&board);
         assert!(whole.statuses.len() < 1000);
         assert!(whole.statuses.last().expect("one").completed.is_some());
+    }
+
+    #[test]
+    fn a_file_of_nothing_but_mistakes_fills_neither_the_memory_nor_an_answer() {
+        let board = Board::new("x");
+        let source = SourceInfo { data: vec![b'x'; 1 << 20], ..SourceInfo::default() };
+        for _ in 0..2000 {
+            board.warn(VertexWarning { info: Some(source.clone()), ..VertexWarning::default() });
+        }
+        let (mut from, mut told, mut with_source) = (0, 0, 0);
+        while let Some((answer, next)) = board.since(from).filter(|(_, next)| *next > from) {
+            assert!(answer.encoded_len() < 16 << 20);
+            told += answer.warnings.len();
+            with_source += answer.warnings.iter().filter(|warning| warning.info.is_some()).count();
+            from = next;
+        }
+        assert_eq!((told, with_source, board.counts().warnings), (1000, 8, 2000));
+    }
+
+    #[test]
+    fn numbers_without_end_are_many_answers() {
+        let board = Board::new("x");
+        for number in 0..40_000 {
+            board.part("v", &format!("layer {number}"), 1);
+        }
+        assert_eq!(all(&board).statuses.len(), 40_000);
+        let (first, next) = board.since(0).expect("something");
+        assert!(next < 40_000 && first.encoded_len() < 2 << 20);
     }
 
     #[test]

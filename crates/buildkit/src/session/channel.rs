@@ -56,9 +56,10 @@ impl Metadata {
         self
     }
 
-    /// One more value of `name`. What no header can carry is left out.
+    /// One more value of `name`, in UTF-8 as Go's clients take it. What no header can carry is left out.
     pub fn add(&mut self, name: &str, value: &str) {
-        let (Ok(name), Ok(value)) = (name.parse::<AsciiMetadataKey>(), value.parse::<AsciiMetadataValue>()) else {
+        let (Ok(name), Ok(value)) = (name.parse::<AsciiMetadataKey>(), AsciiMetadataValue::try_from(value.as_bytes()))
+        else {
             tracing::debug!("{name:?} cannot be told to a client");
             return;
         };
@@ -176,4 +177,16 @@ impl Channel {
 pub struct BytesMessage {
     #[prost(bytes = "bytes", tag = "1")]
     pub data: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_beside_a_call_need_not_be_ascii() {
+        let metadata = Metadata::default().with("store", "local:/tmp/ü").with("odd", "a\nb");
+        assert_eq!(metadata.0.get("store").unwrap().as_encoded_bytes(), "local:/tmp/ü".as_bytes());
+        assert!(metadata.0.get("odd").is_none());
+    }
 }

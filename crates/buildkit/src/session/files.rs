@@ -1,7 +1,7 @@
 //! Files of a client: what is asked for, and their way here.
 
 use super::channel::Metadata;
-use super::receive::{Receiver, State, Written};
+use super::receive::{Before, Receiver, State, Written};
 use super::sessions::Session;
 use super::wire::Packet;
 use build::{Error, Result};
@@ -64,11 +64,12 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Makes `root` what is wished for; nobody else writes to it. `told` hears of the bytes that came. Returns the bytes of all files.
+/// Makes `root` what is wished for; nobody else writes to it. `told` hears of the bytes that came. Returns the bytes of all files
+/// that were not kept as they are.
 pub fn fetch(
     session: &Session,
     wish: &Wish,
-    (root, written): (OwnedFd, &mut Written<'_>),
+    (root, before, written): (OwnedFd, Before, &mut Written<'_>),
     told: &mut dyn FnMut(u64),
     cancel: &Cancel,
 ) -> Result<u64> {
@@ -78,7 +79,7 @@ pub fn fetch(
     let runtime = session.enter();
     let (questions, mut call) = session.channel.call_unbounded::<Packet, Packet>(DIFF_COPY, wish.metadata());
     drop(runtime);
-    let mut receiver = Receiver::new(root, written).map_err(broken)?;
+    let mut receiver = Receiver::new(root, before, written).map_err(broken)?;
     let (mut batch, mut answers, mut got) = (Vec::new(), Vec::new(), 0);
     loop {
         let more = session.wait(cancel, async { Ok(call.answers.recv_many(&mut batch, BATCH).await) })?;

@@ -9,7 +9,7 @@ use registry::{Cancel, Credentials};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tonic::Status;
+use tonic::{Code, Status};
 
 const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
 /// Programs that keep passwords may ask their user.
@@ -64,7 +64,10 @@ impl Keys for ClientKeys {
         }
         let found = self.ask(host).unwrap_or_else(|status| {
             // One that has no keys says so like this; the registry tells whether any are needed.
-            tracing::debug!("no credentials for {host}: {}", status.message());
+            match status.code() {
+                Code::Unimplemented | Code::NotFound => tracing::debug!("no credentials for {host}"),
+                _ => tracing::warn!("a client gives no credentials for {host}: {}", status.message()),
+            }
             Credentials::default()
         });
         let found = if found.is_empty() { Credentials::default() } else { found };

@@ -1,6 +1,7 @@
 //! Folders of a client as they are here: kept from build to build, so that only what changed comes again.
 
 use super::files::{self, Wish};
+use super::receive::Before;
 use super::sessions::Session;
 use build::context::{Folder, KeptFolder};
 use build::{Builder, Error, Result};
@@ -130,21 +131,21 @@ impl Asking<'_> {
         let here = fetched.folder.upgrade().zip(fetched.kept.upgrade());
         if let Some((folder, kept)) = here {
             if !fetched.wanted.covers(&wanted) {
-                let more = fetched.wanted.with(&wanted);
-                self.update(key, &kept, &more)?;
-                fetched.wanted = more;
+                // Other steps and builds read what is here by now.
+                self.update(key, (&kept, Before::Kept), &wanted)?;
+                fetched.wanted = fetched.wanted.with(&wanted);
             }
             return Ok(folder);
         }
         let shared = format!("{}:{}:{}", key.name, key.hint, self.session.shared_key());
         let kept = Arc::new(self.builder.kept(&shared, &format!("local source for {}", key.name))?);
-        self.update(key, &kept, &wanted)?;
+        self.update(key, (&kept, Before::Updated), &wanted)?;
         let folder = Arc::new(Folder::open(&kept.tree())?.keeping(Box::new(kept.clone())));
         *fetched = Fetched { folder: Arc::downgrade(&folder), kept: Arc::downgrade(&kept), wanted };
         Ok(folder)
     }
 
-    fn update(&self, key: &Key, kept: &KeptFolder, wanted: &Wanted) -> Result<()> {
+    fn update(&self, key: &Key, (kept, before): (&KeptFolder, Before), wanted: &Wanted) -> Result<()> {
         let wish = Wish { name: key.name.clone(), paths: wanted.paths(), exclude: key.exclude.clone() };
         let tell = |bytes, stage| (self.tell)(Transfer { name: key.name.clone(), bytes, stage });
         tell(0, Stage::Begun);
@@ -155,10 +156,15 @@ impl Asking<'_> {
         };
         let memo = self.builder.memo();
         let mut written = |file: std::os::fd::BorrowedFd<'_>, digest| memo.learn(file, digest);
-        let done = files::fetch(self.session, &wish, (kept.open()?, &mut written), &mut told, self.cancel);
+        let done = files::fetch(self.session, &wish, (kept.open()?, before, &mut written), &mut told, self.cancel);
         tell(last, if done.is_ok() { Stage::Done } else { Stage::Failed });
-        kept.set_size(done?);
-        Ok(())
+        match (&done, before) {
+            (Ok(bytes), Before::Updated) => kept.set_size(*bytes),
+            (Ok(bytes), Before::Kept) => kept.add_size(*bytes),
+            // What came stays for the next time.
+            (Err(_), _) => kept.add_size(last),
+        }
+        done.map(drop)
     }
 
     /// A few small files of a client's folder, which nobody keeps.
@@ -168,7 +174,13 @@ impl Asking<'_> {
         let folder = unpacked.into_folder()?;
         let root = rustix::io::fcntl_dupfd_cloexec(folder.root().as_fd(), 3);
         let failed = |errno: rustix::io::Errno| Error::Io { action: "open a context".to_owned(), source: errno.into() };
-        files::fetch(self.session, &wish, (root.map_err(failed)?, &mut |_, _| {}), &mut |_| {}, self.cancel)?;
+        files::fetch(
+            self.session,
+            &wish,
+            (root.map_err(failed)?, Before::Updated, &mut |_, _| {}),
+            &mut |_| {},
+            self.cancel,
+        )?;
         Ok(folder)
     }
 }

@@ -3,7 +3,7 @@
 use super::Client;
 use super::channel::{BytesMessage, Call, Metadata};
 use super::sessions::Session;
-use build::context::{self, Folder, Unpacked};
+use build::context::{self, Checkout, Folder, Unpacked};
 use build::{Error, Result};
 use bytes::{Buf, Bytes};
 use registry::Cancel;
@@ -41,8 +41,8 @@ pub enum Archives {
 
 impl Client {
     /// What is at an address.
-    pub(super) fn remote(&self, address: &str, archives: Archives) -> Result<Remote> {
-        if let Some(folder) = self.builder.repository(address, &self.cancel)? {
+    pub(super) fn remote(&self, address: &str, archives: Archives, checkout: &Checkout<'_>) -> Result<Remote> {
+        if let Some(folder) = self.builder.repository(address, checkout, &self.cancel)? {
             return Ok(Remote { folder: Arc::new(folder), kind: Kind::Tree });
         }
         let mut body: Box<dyn Read + Send> = if address.starts_with(UPLOAD) {
@@ -53,9 +53,9 @@ impl Client {
         let mut first = Vec::new();
         let begun = body.by_ref().take(512).read_to_end(&mut first);
         begun.map_err(|source| Error::Io { action: format!("read {address}"), source })?;
-        let is_file = std::str::from_utf8(&first).is_ok() && !first.contains(&0);
+        let is_archive = context::is_archive(&first);
         let mut whole = Read::chain(Cursor::new(first), body);
-        if !is_file && archives == Archives::Unpacked {
+        if is_archive && archives == Archives::Unpacked {
             let folder = context::unpack(whole, &self.builder.contexts())?.into_folder()?;
             return Ok(Remote { folder: Arc::new(folder), kind: Kind::Tree });
         }

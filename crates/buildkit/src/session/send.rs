@@ -13,9 +13,27 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// Bytes of one packet.
 const PIECE: usize = 512 << 10;
 
+/// A tree that is sent.
+#[derive(Debug, Clone)]
+pub struct Top<'a> {
+    /// The folder that it stands in; `None`: at the top.
+    pub below: Option<String>,
+    pub root: BorrowedFd<'a>,
+    /// Seconds since 1970 that all its files are to be of.
+    pub times: Option<i64>,
+}
+
+impl Top<'_> {
+    fn modified(&self) -> Option<i64> {
+        self.times.map(|seconds| seconds.saturating_mul(BILLION))
+    }
+}
+
+const BILLION: i64 = 1_000_000_000;
+
 /// Trees of which each stands in a folder of its own, or one at the top.
 pub struct Sender<'a> {
-    parts: Vec<(Option<String>, BorrowedFd<'a>)>,
+    parts: Vec<Top<'a>>,
     /// Where the contents are that may be asked for: the part, and the path in it.
     files: HashMap<u32, (usize, Vec<u8>)>,
     next: u32,
@@ -23,44 +41,39 @@ pub struct Sender<'a> {
 
 impl<'a> Sender<'a> {
     /// Folders must differ; a tree at the top stands alone.
-    pub fn new(mut parts: Vec<(Option<String>, BorrowedFd<'a>)>) -> Sender<'a> {
-        parts.sort_by(|a, b| a.0.cmp(&b.0));
+    pub fn new(mut parts: Vec<Top<'a>>) -> Sender<'a> {
+        parts.sort_by(|a, b| a.below.cmp(&b.below));
         Sender { parts, files: HashMap::new(), next: 0 }
     }
 
     /// Tells all names.
     pub fn list(&mut self, put: &mut dyn FnMut(Packet) -> io::Result<()>) -> io::Result<()> {
         for part in 0..self.parts.len() {
-            let (below, root) = &self.parts[part];
-            let (below, root) = (below.clone(), *root);
-            if let Some(below) = &below {
+            let top = self.parts[part].clone();
+            if let Some(below) = &top.below {
                 let mode = wire::mode(FileType::Directory, 0o755);
-                let stat = Stat { path: below.clone().into_bytes(), mode, ..Stat::default() };
+                let modified = top.modified().unwrap_or_default();
+                let stat = Stat { path: below.clone().into_bytes(), mode, modified, ..Stat::default() };
                 self.next += 1;
                 put(Packet::stat(Some(stat)))?;
             }
-            self.tree(part, below.as_deref(), root, put)?;
+            self.tree(part, &top, put)?;
         }
         put(Packet::stat(None))
     }
 
-    fn tree(
-        &mut self,
-        part: usize,
-        below: Option<&str>,
-        root: BorrowedFd<'_>,
-        put: &mut dyn FnMut(Packet) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let mut walk = Walk::across(root, Mounts::Cross)?;
+    fn tree(&mut self, part: usize, top: &Top<'_>, put: &mut dyn FnMut(Packet) -> io::Result<()>) -> io::Result<()> {
+        let mut walk = Walk::across(top.root, Mounts::Cross)?;
         let mut attributes = Attributes::new(0);
         let mut names: HashMap<(u32, u32, u64), Vec<u8>> = HashMap::new();
         while let Some(step) = walk.next_step()? {
             let look = Look::of(step.folder.as_fd(), &step.name)?;
-            let path = match below {
+            let path = match &top.below {
                 Some(below) => [below.as_bytes(), b"/", &step.path].concat(),
                 None => step.path.clone(),
             };
             let mut stat = stat(&look, path);
+            stat.modified = top.modified().unwrap_or(stat.modified);
             match look.kind {
                 FileType::Directory => {
                     let folder = open_folder_across(step.folder.as_fd(), &step.name, Mounts::Cross)?;
@@ -99,7 +112,7 @@ impl<'a> Sender<'a> {
         };
         let path = CString::new(path)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let mut file = std::fs::File::from(archive::pack::open(self.parts[part].1, &path, flags)?);
+        let mut file = std::fs::File::from(archive::pack::open(self.parts[part].root, &path, flags)?);
         let mut buffer = vec![0; PIECE];
         loop {
             match file.read(&mut buffer) {
@@ -116,7 +129,7 @@ fn stat(look: &Look, path: Vec<u8>) -> Stat {
     let is_device = matches!(look.kind, FileType::BlockDevice | FileType::CharacterDevice);
     let (major, minor) = if is_device { look.device } else { (0, 0) };
     let size = if look.kind == FileType::RegularFile { look.size } else { 0 };
-    let seconds = look.modified.seconds.saturating_mul(1_000_000_000);
+    let seconds = look.modified.seconds.saturating_mul(BILLION);
     Stat {
         path,
         mode: wire::mode(look.kind, look.mode),

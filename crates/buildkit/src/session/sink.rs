@@ -2,7 +2,7 @@
 
 use super::channel::{BytesMessage, Call, Metadata};
 use super::content::ClientBlobs;
-use super::send::Sender;
+use super::send::{Sender, Top};
 use super::sessions::Session;
 use super::wire::{self, Packet};
 use build::cache::Blobs;
@@ -13,12 +13,15 @@ use registry::Cancel;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
 const DIFF_COPY: &str = "/moby.filesync.v1.FileSend/DiffCopy";
 /// The client's store for an OCI layout in a folder; it writes the index itself.
 const LAYOUT: &str = "export";
+/// How long a client that hung up is waited for to say why.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of one message of an archive.
 const PIECE: usize = 1 << 20;
 
@@ -52,7 +55,10 @@ impl ClientSink {
             let sent = async { to.send(packet).await.map_err(|_| Status::unavailable("the client hung up")) };
             done(self.wait(sent))
         };
-        let parts = parts.iter().map(|part| (part.below.clone(), part.folder.root())).collect();
+        let parts = parts
+            .iter()
+            .map(|part| Top { below: part.below.clone(), root: part.folder.root(), times: part.times })
+            .collect();
         let mut sender = Sender::new(parts);
         let listed = sender.list(&mut put);
         listed.map_err(|error| self.why(error, &mut call))?;
@@ -73,8 +79,10 @@ impl ClientSink {
                     break;
                 }
                 wire::ERR => {
+                    // The client's end waits for more, or has failed before it said so: the cause comes last.
+                    drop(to);
                     let text = String::from_utf8_lossy(&packet.data).into_owned();
-                    return Err(Error::Invalid(format!("error from receiver: {text}")));
+                    return Err(self.said(Error::Invalid(format!("error from receiver: {text}")), &mut call));
                 }
                 _ => return Err(Error::Invalid("the client sent a packet that does not belong here".to_owned())),
             }
@@ -104,17 +112,28 @@ impl ClientSink {
         }
     }
 
-    /// The client's own words, where it has said any.
+    /// Why a client could not be sent to.
     fn why(&self, error: io::Error, call: &mut Call<Packet>) -> Error {
-        while let Ok(answer) = call.answers.try_recv() {
-            if let Err(status) = answer {
-                return refused(&status);
+        self.said(Error::Io { action: "send files to the client".to_owned(), source: error }, call)
+    }
+
+    /// The client's own words where it has said any, else `error`. They come after it hung up.
+    fn said(&self, error: Error, call: &mut Call<Packet>) -> Error {
+        let last = async {
+            loop {
+                match call.answers.recv().await {
+                    Some(Err(status)) => return Some(refused(&status)),
+                    Some(Ok(_)) => {}
+                    None => return None,
+                }
             }
+        };
+        match self.wait(async { Ok(tokio::time::timeout(PATIENCE, last).await) }) {
+            Err(cancelled) => cancelled,
+            Ok(Ok(Ok(Some(why)))) => why,
+            Ok(Err(status)) => refused(&status),
+            Ok(_) => error,
         }
-        if self.cancel.is_cancelled() {
-            return Error::Cancelled;
-        }
-        Error::Io { action: "send files to the client".to_owned(), source: error }
     }
 }
 

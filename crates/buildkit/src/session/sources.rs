@@ -6,7 +6,7 @@ use super::remote::{self, Archives, Kind, Remote, SINGLE};
 use super::{Client, ClientBlobs, Session, agent, hints};
 use crate::frontend::{Attributes, ContextSource, DockerfileSource, FrontendOptions, Input};
 use build::cache::Blobs;
-use build::context::{Agent, Folder, MAIN, Named};
+use build::context::{Agent, Checkout, Folder, MAIN, Named};
 use build::{Error, NoSink, Output, OutputKind, Result, Sources};
 use dockerfile::ignore::Ignore;
 use image::Reference;
@@ -66,8 +66,9 @@ impl Client {
     /// Finds the Dockerfile and what else a build asks for by its attributes.
     fn open(&self, options: &FrontendOptions, attributes: &Attributes) -> Result<Opened> {
         let mut name = options.filename.clone();
+        let checkout = Checkout { keeps_git: options.keep_git, ..Checkout::default() };
         let remote = match &options.context {
-            ContextSource::Remote(address) => Some(self.remote(address, Archives::Unpacked)?),
+            ContextSource::Remote(address) => Some(self.remote(address, Archives::Unpacked, &checkout)?),
             _ => None,
         };
         if options.dockerfile == DockerfileSource::Context && remote.as_ref().is_some_and(|own| own.kind == Kind::File)
@@ -154,7 +155,8 @@ impl Client {
             }
             ContextSource::Remote(address) => {
                 // As with BuildKit, for which only the main context is unpacked.
-                Ok(Context::Folder(Place::Here(self.remote(address, Archives::Kept)?.folder)))
+                let remote = self.remote(address, Archives::Kept, &Checkout::default())?;
+                Ok(Context::Folder(Place::Here(remote.folder)))
             }
             ContextSource::Input(input) => match options.inputs.get(input) {
                 Some(Input::Result(solved)) => {

@@ -2,19 +2,24 @@
 
 use super::channel::BytesMessage;
 use super::files::{self, Wish};
-use super::send::Sender;
+use super::receive::Before;
+use super::send::{Sender, Top};
 use super::sessions::{Session, Sessions};
 use super::wire::{self, Packet};
 use super::{agent, sink};
 use bollard_buildkit_proto::fsutil::types::Packet as Wire;
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::{Secrets, SecretsServer};
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::{GetSecretRequest, GetSecretResponse};
-use bollard_buildkit_proto::moby::filesync::v1::BytesMessage as Piece;
+use bollard_buildkit_proto::moby::filesync::v1::auth_server::{Auth, AuthServer};
 use bollard_buildkit_proto::moby::filesync::v1::file_send_server::{FileSend, FileSendServer};
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::{FileSync, FileSyncServer};
+use bollard_buildkit_proto::moby::filesync::v1::{
+    BytesMessage as Piece, CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse,
+    GetTokenAuthorityRequest, GetTokenAuthorityResponse, VerifyTokenAuthorityRequest, VerifyTokenAuthorityResponse,
+};
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::{Ssh, SshServer};
 use bollard_buildkit_proto::moby::sshforward::v1::{BytesMessage as Words, CheckAgentRequest, CheckAgentResponse};
-use build::Sink;
+use build::{Keys, Sink};
 use http::HeaderMap;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
@@ -71,7 +76,7 @@ impl FileSync for Client {
         let handle = tokio::runtime::Handle::current();
         tokio::task::spawn_blocking(move || {
             let root = std::fs::File::open(&folder).unwrap();
-            let mut sender = Sender::new(vec![(None, root.as_fd())]);
+            let mut sender = Sender::new(vec![Top { below: None, root: root.as_fd(), times: None }]);
             let mut put = |packet: Packet| send.blocking_send(Ok(wire(&packet))).map_err(std::io::Error::other);
             sender.list(&mut put).unwrap();
             while let Some(Ok(question)) = handle.block_on(questions.next()) {
@@ -121,6 +126,41 @@ impl Secrets for Client {
 }
 
 #[tonic::async_trait]
+impl Auth for Client {
+    async fn credentials(&self, request: Request<CredentialsRequest>) -> Outcome<CredentialsResponse> {
+        let host = request.into_inner().host;
+        self.0.asked.lock().unwrap().push(host.clone());
+        let answer = |username: &str, secret: &str| {
+            Ok(Response::new(CredentialsResponse { username: username.to_owned(), secret: secret.to_owned() }))
+        };
+        match host.as_str() {
+            "registry-1.docker.io" => answer("ann", "hidden"),
+            "token.example" => answer("", "refresh"),
+            "open.example:5000" => answer("", ""),
+            _ => Err(Status::internal("the program that keeps passwords failed")),
+        }
+    }
+
+    async fn fetch_token(&self, _request: Request<FetchTokenRequest>) -> Outcome<FetchTokenResponse> {
+        Err(Status::unavailable("client side tokens disabled"))
+    }
+
+    async fn get_token_authority(
+        &self,
+        _request: Request<GetTokenAuthorityRequest>,
+    ) -> Outcome<GetTokenAuthorityResponse> {
+        Err(Status::unavailable("client side tokens disabled"))
+    }
+
+    async fn verify_token_authority(
+        &self,
+        _request: Request<VerifyTokenAuthorityRequest>,
+    ) -> Outcome<VerifyTokenAuthorityResponse> {
+        Err(Status::unavailable("client side tokens disabled"))
+    }
+}
+
+#[tonic::async_trait]
 impl Ssh for Client {
     type ForwardAgentStream = Answers<Words>;
 
@@ -150,6 +190,7 @@ fn with(fake: Fake, test: impl FnOnce(&Arc<Session>, &Fake)) {
         let routes = tonic::service::Routes::new(FileSyncServer::new(client.clone()))
             .add_service(FileSendServer::new(client.clone()))
             .add_service(SecretsServer::new(client.clone()))
+            .add_service(AuthServer::new(client.clone()))
             .add_service(SshServer::new(client));
         let service = TowerToHyperService::new(routes);
         let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -178,7 +219,7 @@ fn with(fake: Fake, test: impl FnOnce(&Arc<Session>, &Fake)) {
 
 fn fetch(session: &Session, wish: &Wish, to: &Path, cancel: &Cancel) -> build::Result<u64> {
     let root = std::fs::File::open(to).unwrap().into();
-    files::fetch(session, wish, (root, &mut |_, _| {}), &mut |_| {}, cancel)
+    files::fetch(session, wish, (root, Before::Updated, &mut |_, _| {}), &mut |_| {}, cancel)
 }
 
 #[test]
@@ -222,6 +263,22 @@ fn secrets_are_given_or_are_not_there() {
         assert_eq!(secret("token").unwrap().unwrap(), b"hidden");
         assert_eq!(secret("other").unwrap(), None);
         assert!(secret("broken").unwrap_err().to_string().contains("it is broken"));
+    });
+}
+
+#[test]
+fn a_client_is_asked_once_who_it_is_to_a_registry() {
+    with(Fake::default(), |session, fake| {
+        let keys = super::keys(session, &Cancel::default());
+        let of = |name: &str| keys.of(&image::Reference::parse(name).unwrap());
+        let hub = of("alpine");
+        assert_eq!((hub.username.as_str(), hub.password.as_str()), ("ann", "hidden"));
+        assert_eq!(of("ann/private:1").password, "hidden");
+        let token = of("token.example/a");
+        assert_eq!((token.identity_token.as_str(), token.password.as_str()), ("refresh", ""));
+        assert!(of("open.example:5000/a").is_empty() && of("broken.example/a").is_empty());
+        let asked = fake.asked.lock().unwrap().clone();
+        assert_eq!(asked, ["registry-1.docker.io", "token.example", "open.example:5000", "broken.example"]);
     });
 }
 

@@ -425,7 +425,7 @@ pub(crate) fn port_requests(config: &container::Config) -> Vec<PortRequest> {
         requests.extend(config.exposed_ports.iter().filter(|exposed| open(exposed)).map(|exposed| PortRequest {
             container_port: exposed.port,
             protocol: protocol(exposed.protocol),
-            host_ip: None,
+            host_ip: config.publish_all_at,
             host_ports: (0, 0),
         }));
     }

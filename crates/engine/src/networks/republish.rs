@@ -185,8 +185,9 @@ fn forget_any(config: &mut Config, port: &Port) {
             exposed.port == port.container_port && crate::containers::protocol(exposed.protocol) == port.protocol
         };
         let others = config.exposed_ports.iter().filter(|exposed| !own.contains(exposed) && !same(exposed));
+        let host_ip = config.publish_all_at;
         let requests: Vec<_> =
-            others.map(|exposed| PublishRequest { container: *exposed, host_ip: None, host_ports: (0, 0) }).collect();
+            others.map(|exposed| PublishRequest { container: *exposed, host_ip, host_ports: (0, 0) }).collect();
         config.ports.extend(requests);
         config.publish_all = false;
     }
@@ -243,8 +244,12 @@ mod tests {
     #[test]
     fn of_all_exposed_ports_that_were_published_one_can_be_taken_back() {
         let exposed = [80, 81].map(|port| PortProtocol { port, protocol: TCP });
-        let mut config = Config { exposed_ports: exposed.into(), publish_all: true, ..Config::default() };
+        let at = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+        let mut config =
+            Config { exposed_ports: exposed.into(), publish_all: true, publish_all_at: at, ..Config::default() };
+        assert!(crate::containers::port_requests(&config).iter().all(|request| request.host_ip == at));
         forget(&mut config, &take((33_000, 33_000)), &[live(80, 33_000)]).unwrap();
-        assert_eq!((config.publish_all, config.ports), (false, vec![request(81, (0, 0))]));
+        let left = PublishRequest { host_ip: at, ..request(81, (0, 0)) };
+        assert_eq!((config.publish_all, config.ports), (false, vec![left]));
     }
 }

@@ -13,14 +13,17 @@ pub use view::{Available, Kind, Part as PartView, unprovided};
 use crate::catalog::{MAX_DOCUMENT, Record};
 use crate::store::Stores;
 use crate::{Error, document, platform};
-use base::Digest;
+use base::{Digest, Kinded};
 use oci::image::{Descriptor, Index, Manifest, Platform, media};
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What BuildKit writes beside an attestation (the manifest that it is about is in another annotation).
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+/// Manifests that an index may list. It is a stranger's, and all that it lists is looked at while nothing else changes.
+pub const MOST_PARTS: usize = 1000;
 
 /// An index, and what of it is here.
 #[derive(Debug, Clone)]
@@ -46,7 +49,7 @@ pub enum Here {
     Image {
         id: Digest,
         platform: Platform,
-        layers: Vec<Descriptor>,
+        layers: Arc<[Descriptor]>,
     },
     /// An attestation, or whatever else is no image: the blobs of its manifest that are here.
     Other {
@@ -59,12 +62,22 @@ impl Group {
     pub fn read(stores: &Stores, digest: &Digest, records: &BTreeMap<Digest, Arc<Record>>) -> Result<Group, Error> {
         let bytes = stores.content.read(digest, MAX_DOCUMENT)?;
         let index = parse(digest, &bytes)?;
+        if index.manifests.len() > MOST_PARTS {
+            return Err(Error::Archive(format!("the index {digest} lists more than {MOST_PARTS} manifests")));
+        }
         let media_type = index.media_type.as_deref().unwrap_or(media::INDEX);
-        let parts = index.manifests.into_iter().map(|descriptor| {
-            let here = here(stores, &descriptor, records);
-            Part { descriptor, here }
-        });
-        Ok(Group { index: crate::admit::descriptor(media_type, *digest, bytes.len()), parts: parts.collect() })
+        // One may stand there for several platforms.
+        let mut known: HashMap<Digest, Listed> = HashMap::new();
+        let mut parts = Vec::with_capacity(index.manifests.len());
+        for descriptor in index.manifests {
+            let listed = match known.entry(descriptor.digest) {
+                Entry::Occupied(listed) => listed.into_mut(),
+                Entry::Vacant(place) => place.insert(Listed::read(stores, &descriptor.digest)?),
+            };
+            let here = here(stores, (&descriptor, listed), records);
+            parts.push(Part { descriptor, here });
+        }
+        Ok(Group { index: crate::admit::descriptor(media_type, *digest, bytes.len()), parts })
     }
 
     /// Its images that are here: each with what it is for.
@@ -119,7 +132,8 @@ impl Group {
     /// Every blob of it that is needed.
     pub fn blobs(&self) -> Vec<Digest> {
         let mut all = vec![self.index.digest];
-        for part in &self.parts {
+        let mut seen = BTreeSet::new();
+        for part in self.parts.iter().filter(|part| seen.insert(part.descriptor.digest)) {
             match &part.here {
                 Here::No => {}
                 Here::Image { id, layers, .. } => {
@@ -150,7 +164,7 @@ impl Part {
     pub fn record(&self, own: &Record) -> Option<Record> {
         let Here::Image { id, layers, .. } = &self.here else { return None };
         let manifest = Descriptor { annotations: BTreeMap::new(), platform: None, ..self.descriptor.clone() };
-        let (layers, config) = (layers.clone(), own.config.clone());
+        let (layers, config) = (layers.to_vec(), own.config.clone());
         Some(Record { id: *id, manifest, layers, config, size: own.size, keep: own.keep })
     }
 
@@ -167,23 +181,46 @@ pub fn parse(digest: &Digest, bytes: &[u8]) -> Result<Index, Error> {
     document::parse(&format!("the index {digest}"), bytes).map_err(Error::Archive)
 }
 
-fn here(stores: &Stores, part: &Descriptor, records: &BTreeMap<Digest, Arc<Record>>) -> Here {
-    let Ok(bytes) = stores.content.read(&part.digest, MAX_DOCUMENT) else { return Here::No };
-    if !matches!(part.media_type.as_str(), media::MANIFEST | media::DOCKER_MANIFEST) {
-        return Here::Other { blobs: Vec::new() };
+/// A document that an index lists, read once however often it stands there.
+enum Listed {
+    Gone,
+    Broken,
+    Manifest { config: Descriptor, layers: Arc<[Descriptor]> },
+}
+
+impl Listed {
+    fn read(stores: &Stores, digest: &Digest) -> Result<Listed, Error> {
+        let bytes = match stores.content.read(digest, MAX_DOCUMENT) {
+            Err(error) if matches!(error.kind(), base::Kind::NotFound | base::Kind::Invalid) => {
+                return Ok(Listed::Gone);
+            }
+            read => read?,
+        };
+        Ok(match document::parse::<Manifest>("a manifest", &bytes) {
+            Ok(Manifest { config, layers, .. }) => Listed::Manifest { config, layers: layers.into() },
+            Err(_) => Listed::Broken,
+        })
     }
-    let Ok(manifest) = document::parse::<Manifest>("a manifest", &bytes) else { return Here::No };
-    let (config, layers) = (manifest.config, manifest.layers);
-    if is_image(part, &config) {
+}
+
+fn here(stores: &Stores, (part, listed): (&Descriptor, &Listed), records: &BTreeMap<Digest, Arc<Record>>) -> Here {
+    let is_manifest = matches!(part.media_type.as_str(), media::MANIFEST | media::DOCKER_MANIFEST);
+    let (config, layers) = match listed {
+        Listed::Gone => return Here::No,
+        _ if !is_manifest => return Here::Other { blobs: Vec::new() },
+        Listed::Broken => return Here::No,
+        Listed::Manifest { config, layers } => (config, layers),
+    };
+    if is_image(part, config) {
         return match records.get(&config.digest) {
             Some(record) => {
                 let platform = part.platform.clone().unwrap_or_else(|| platform::platform_of(&record.config));
-                Here::Image { id: config.digest, platform, layers }
+                Here::Image { id: config.digest, platform, layers: Arc::clone(layers) }
             }
             None => Here::No,
         };
     }
-    let blobs: Vec<Descriptor> = std::iter::once(config).chain(layers).collect();
+    let blobs: Vec<Descriptor> = std::iter::once(config).chain(layers.iter()).cloned().collect();
     if blobs.iter().all(|blob| stores.content.has(&blob.digest)) { Here::Other { blobs } } else { Here::No }
 }
 

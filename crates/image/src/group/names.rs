@@ -65,6 +65,19 @@ impl Catalog {
         group.images().map(|(_, id, _)| id).filter(|id| !others.contains(id) && !named.contains(id)).collect()
     }
 
+    /// Whether an image has a name, or an index, besides this index.
+    pub fn is_elsewhere(&self, id: &Digest, index: &Digest) -> bool {
+        let named = self.names.values().any(|name| name.id == *id && name.index != Some(*index));
+        named || self.groups.values().any(|group| group.index.digest != *index && group.has(id))
+    }
+
+    /// An image is no longer taken for that of its platform in an index.
+    pub fn take_out(&mut self, id: &Digest, index: &Digest) {
+        if let Some(group) = self.groups.get_mut(index) {
+            Arc::make_mut(group).retain(|own| own != id);
+        }
+    }
+
     /// After a change of images: indexes know which of theirs are here, names which image is shown.
     pub(crate) fn settle_groups(&mut self) {
         let records = &self.records;

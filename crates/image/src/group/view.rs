@@ -73,9 +73,9 @@ impl Store {
         self.look(|catalog| {
             let mut parts: Vec<Part> = Vec::new();
             for group in catalog.groups_shown_as(id) {
-                for part in group.parts.iter().map(|part| self.part(catalog, part)) {
+                for part in &group.parts {
                     if !parts.iter().any(|known| known.descriptor.digest == part.descriptor.digest) {
-                        parts.push(part);
+                        parts.push(self.part(catalog, part));
                     }
                 }
             }

@@ -5,36 +5,47 @@ use super::{Arrived, ArrivedIndex, Contents};
 use crate::catalog::name_in;
 use crate::platform::{is_for, machine_platform, platform_of, words};
 use crate::{Error, group};
+use base::Digest;
 use oci::image::{Descriptor, Index, Manifest, Platform, media};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The indexes of which some image is in the archive; with `wanted`, only the images that are for it.
 pub fn indexes(contents: &mut Contents, wanted: Option<&Platform>) -> Result<Vec<ArrivedIndex>, Error> {
     let Ok(layout) = contents.document(b"index.json") else { return Ok(Vec::new()) };
     let layout: Index = parse("index.json", layout)?;
+    let plain = plain(contents, &layout);
     let mut found: Vec<ArrivedIndex> = Vec::new();
-    for entry in layout.manifests.iter().filter(|entry| is_index(entry)) {
-        if !is_plain(contents, entry) {
+    // Where each is, if any of it is wanted.
+    let mut places: BTreeMap<Digest, Option<usize>> = BTreeMap::new();
+    for entry in layout.manifests.iter().filter(|entry| is_index(entry) && plain.contains(&entry.digest)) {
+        if let Some(place) = places.get(&entry.digest) {
+            if let Some(known) = place.and_then(|place| found.get_mut(place)) {
+                known.names.extend(name_in(entry));
+            }
             continue;
         }
         let bytes = blob(contents, entry)?.to_vec();
-        if let Some(known) = found.iter_mut().find(|known| known.index == bytes) {
-            known.names.extend(name_in(entry));
-            continue;
-        }
         let arrived = one(contents, entry, bytes, wanted)?;
-        if !arrived.images.is_empty() {
+        if arrived.images.is_empty() {
+            places.insert(entry.digest, None);
+            if wanted.is_none() {
+                return Err(nothing(contents, entry));
+            }
+        } else {
+            places.insert(entry.digest, Some(found.len()));
             found.push(arrived);
-        } else if wanted.is_none() {
-            return Err(nothing(contents, entry));
         }
     }
     Ok(found)
 }
 
-/// Whether an entry is an index of manifests. Indexes within indexes are not kept, only what they lead to.
-pub fn is_plain(contents: &Contents, entry: &Descriptor) -> bool {
-    let read = || parse::<Index>("an index", contents.document(&super::layout::path(entry)).ok()?).ok();
-    is_index(entry) && read().is_some_and(|index| !index.manifests.iter().any(is_index))
+/// The entries of a layout that are indexes of manifests. Indexes within indexes are not kept, only what they lead to.
+pub fn plain(contents: &Contents, layout: &Index) -> BTreeSet<Digest> {
+    let entries: BTreeMap<Digest, &Descriptor> =
+        layout.manifests.iter().filter(|entry| is_index(entry)).map(|entry| (entry.digest, entry)).collect();
+    let read = |entry| parse::<Index>("an index", contents.document(&super::layout::path(entry)).ok()?).ok();
+    let is_plain = |entry| read(entry).is_some_and(|index| !index.manifests.iter().any(is_index));
+    entries.into_iter().filter(|(_, entry)| is_plain(*entry)).map(|(digest, _)| digest).collect()
 }
 
 /// Images that are in an index are not there a second time; what names them names the index.
@@ -51,7 +62,7 @@ pub fn unite(images: &mut Vec<Arrived>, indexes: &mut [ArrivedIndex]) {
     });
 }
 
-fn is_index(entry: &Descriptor) -> bool {
+pub fn is_index(entry: &Descriptor) -> bool {
     matches!(entry.media_type.as_str(), media::INDEX | media::DOCKER_LIST)
 }
 
@@ -63,6 +74,13 @@ fn one(
 ) -> Result<ArrivedIndex, Error> {
     let index: Index = parse(&entry.digest.to_string(), &bytes)?;
     check_type(entry, index.media_type.as_deref())?;
+    if index.manifests.len() > group::MOST_PARTS {
+        let most = group::MOST_PARTS;
+        return Err(Error::Archive(format!("the index {} lists more than {most} manifests", entry.digest)));
+    }
+    // What stands there several times is kept once: a small archive must not become a large one in memory.
+    let mut documented = BTreeSet::new();
+    let mut taken = BTreeSet::new();
     let mut arrived = ArrivedIndex {
         index: bytes,
         images: Vec::new(),
@@ -77,11 +95,19 @@ fn one(
         let Ok(manifest) = blob(contents, part).map(<[u8]>::to_vec) else { continue };
         let read: Manifest = parse(&part.digest.to_string(), &manifest)?;
         if !group::is_image(part, &read.config) {
-            arrived.documents.extend(documents(contents, &read, manifest));
+            if documented.insert(part.digest) {
+                arrived.documents.extend(documents(contents, &read, manifest));
+            }
         } else if is_here(contents, &read) {
             let image = image(contents, part, None)?;
-            if wanted.is_none_or(|wanted| fits(part, &image, wanted)) {
-                arrived.images.push(image);
+            if !wanted.is_none_or(|wanted| fits(part, &image, wanted)) {
+                continue;
+            }
+            match taken.insert(read.config.digest) {
+                true => arrived.images.push(image),
+                // The same image, wrapped otherwise.
+                false if documented.insert(part.digest) => arrived.documents.push(manifest),
+                false => {}
             }
         }
     }

@@ -20,8 +20,9 @@ pub fn images(contents: &mut Contents, wanted: Option<&Platform>) -> Result<Vec<
         return Err(Error::Archive("index.json names no image".to_owned()));
     }
     let mut images: Vec<(Descriptor, Arrived)> = Vec::new();
+    let plain = indexes::plain(contents, &index);
     for entry in &index.manifests {
-        if indexes::is_plain(contents, entry) {
+        if indexes::is_index(entry) && plain.contains(&entry.digest) {
             continue;
         }
         let name = name_in(entry);

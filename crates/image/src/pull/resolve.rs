@@ -2,6 +2,7 @@
 
 use super::Pull;
 use crate::catalog::{MAX_DOCUMENT, check_layers};
+use crate::group::MOST_PARTS;
 use crate::{Error, document, load, platform};
 use base::Digest;
 use oci::image::{Descriptor, Index, Manifest, media};
@@ -75,6 +76,9 @@ fn descend(repository: &Repository, pull: &Pull<'_>, top: Document) -> Result<(O
             return Ok((only, at));
         }
         let index: Index = document::parse(&at.digest.to_string(), &at.bytes).map_err(Error::Served)?;
+        if index.manifests.len() > MOST_PARTS {
+            return Err(Error::Served(format!("the index {} lists more than {MOST_PARTS} manifests", at.digest)));
+        }
         let machine = platform::machine_platform();
         let wanted = pull.platform.unwrap_or(&machine);
         let Some(chosen) = platform::choose(&index.manifests, wanted) else {

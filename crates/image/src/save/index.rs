@@ -43,7 +43,11 @@ impl Store {
                 Here::Image { id, .. } => drop(plan.documents.insert(*id, content.read(id, MAX_DOCUMENT)?)),
                 Here::Other { blobs } => {
                     for blob in blobs {
-                        plan.documents.insert(blob.digest, content.read(&blob.digest, MAX_DOCUMENT)?);
+                        match content.size(&blob.digest)? {
+                            // A long bill of materials need not be in memory.
+                            size if size > MAX_DOCUMENT => plan.layer((Source::Blob(blob.digest), size)),
+                            _ => drop(plan.documents.insert(blob.digest, content.read(&blob.digest, MAX_DOCUMENT)?)),
+                        }
                     }
                 }
             }
@@ -64,7 +68,7 @@ impl Store {
             _ => None,
         });
         let pairs: Vec<(&Descriptor, &Digest)> =
-            shown.into_iter().flatten().zip(&image.record.config.rootfs.diff_ids).collect();
+            shown.into_iter().flat_map(|layers| layers.iter()).zip(&image.record.config.rootfs.diff_ids).collect();
         let mut paths = Vec::with_capacity(pairs.len());
         for (layer, diff_id) in pairs {
             let source = match zstd(layer) {

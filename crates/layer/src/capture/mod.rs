@@ -87,13 +87,21 @@ impl Store {
     }
 
     fn repack_with(&self, diff_id: &base::Digest, packing: Packing, sink: &mut dyn Write) -> Result<(), Error> {
-        let path = self.diff(diff_id);
-        let root = match open_folder(CWD, &path) {
-            Err(Errno::NOENT) => return Err(Error::NotFound(*diff_id)),
-            other => other.map_err(|e| fail("open", &path)(e.into()))?,
-        };
-        archive::pack(root.as_fd(), packing, sink).map_err(fail("pack", &path))
+        pack_tree(&self.diff(diff_id), diff_id, packing, sink)
     }
+}
+
+/// [`Store::repack`] for one who only reads the layers at `root`, and has no store of them.
+pub fn repack_of(root: &Path, diff_id: &base::Digest, sink: &mut dyn Write) -> Result<(), Error> {
+    pack_tree(&crate::tree_of(root, diff_id), diff_id, Packing::default(), sink)
+}
+
+fn pack_tree(path: &Path, diff_id: &base::Digest, packing: Packing, sink: &mut dyn Write) -> Result<(), Error> {
+    let root = match open_folder(CWD, path) {
+        Err(Errno::NOENT) => return Err(Error::NotFound(*diff_id)),
+        other => other.map_err(|e| fail("open", path)(e.into()))?,
+    };
+    archive::pack(root.as_fd(), packing, sink).map_err(fail("pack", path))
 }
 
 /// What a start made in an upper folder to mount on: relative paths, what is in a folder before it, and whether each is a folder.

@@ -1,6 +1,7 @@
 //! A registry over the images of the local engine.
 //!
-//! Reading goes to the engine's content store, which stays as it is. What is pushed waits in a folder beside it; an
+//! Reading goes to the engine's content store, which stays as it is; layers that it keeps as trees alone are made again when
+//! they are asked for (trees.rs). What is pushed waits in a folder beside it; an
 //! image that is complete goes to the engine by its API and is then served from the engine's store. What is no image
 //! (an index, an artifact, an attestation, whatever has a subject) stays in the folder and is served from there.
 //!
@@ -8,10 +9,11 @@
 //! image under another manifest: then it is the one that the client pushed, byte for byte.
 
 mod handover;
+mod trees;
 pub mod view;
 
 use crate::blobs::Blobs;
-use crate::document::{Document, MAX_MANIFEST, Shape, is_index};
+use crate::document::{Document, MAX_MANIFEST, Part, Shape, is_index};
 use crate::fault::{Code, Fault};
 use crate::folder::uploads::{Session, Uploads};
 use crate::folder::{Folder, check_part};
@@ -25,6 +27,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use trees::Trees;
 use view::{Entry, View, full_name, repository_of};
 
 /// The local engine as a registry.
@@ -32,7 +35,8 @@ use view::{Entry, View, full_name, repository_of};
 pub struct Engine {
     view: View,
     blobs: Blobs,
-    /// What is pushed, and what of it is no image.
+    trees: Trees,
+    /// What is pushed, and what of it is no image; layers that were made of their trees, for as long as somebody asks for them.
     staging: Folder,
     endpoint: Endpoint,
 }
@@ -41,7 +45,8 @@ impl Engine {
     /// Over the engine whose data is at `data_root` and that listens at `endpoint`.
     pub fn new(data_root: &Path, endpoint: Endpoint, staging: Folder) -> Engine {
         let content = data_root.join("content");
-        Engine { view: View::of(&content), blobs: Blobs::of(&content), staging, endpoint }
+        let trees = Trees::of(&data_root.join("layers"));
+        Engine { view: View::of(&content), blobs: Blobs::of(&content), trees, staging, endpoint }
     }
 
     /// The engine's manifest of that digest in a repository: an entry, or behind an index that is one.
@@ -154,13 +159,32 @@ impl Engine {
         self.blobs.size(digest).map_err(Fault::io("look at a blob"))
     }
 
+    /// What an image of the repository names.
+    fn part(&self, repository: &Repository, digest: &Digest) -> Option<Part> {
+        let part_of = |manifest: Option<Manifest>| {
+            let manifest = manifest?;
+            let document = Document::parse(manifest.bytes, Some(&manifest.media_type)).ok()?;
+            document.parts().into_iter().find(|part| part.digest == *digest).cloned()
+        };
+        self.view.entries_of(repository).unwrap_or_default().into_iter().find_map(|entry| {
+            let of = |digest: &Digest, media_type: &str| part_of(self.load(digest, media_type).ok().flatten());
+            let index = || self.index_of(&entry).ok().flatten();
+            of(&entry.descriptor.digest, &entry.descriptor.media_type)
+                .or_else(|| index()?.parts().into_iter().find_map(|part| of(&part.digest, &part.media_type)))
+        })
+    }
+
+    /// A layer that lies here as a tree alone, which may give its bytes again.
+    fn tree(&self, repository: &Repository, digest: &Digest) -> Option<Part> {
+        if !self.trees.has(digest) || self.staging.writing().is_err() {
+            return None;
+        }
+        let is_plain = |part: &Part| matches!(part.media_type.as_str(), media::LAYER | media::DOCKER_LAYER);
+        self.part(repository, digest).filter(is_plain)
+    }
+
     fn missing_blob(&self, repository: &Repository, digest: &Digest) -> Fault {
-        let named = self.view.entries_of(repository).unwrap_or_default().into_iter().any(|entry| {
-            let manifest = self.load(&entry.descriptor.digest, &entry.descriptor.media_type).ok().flatten();
-            let document = manifest.and_then(|m| Document::parse(m.bytes, Some(&m.media_type)).ok());
-            document.is_some_and(|document| document.parts().iter().any(|part| part.digest == *digest))
-        });
-        if !named {
+        if self.part(repository, digest).is_none() {
             return unknown_blob(repository, digest);
         }
         let text = format!(
@@ -253,16 +277,20 @@ impl Storage for Engine {
             return Ok(Content::Whole { file, size });
         }
         match self.staging.blob(repository, digest) {
-            Err(fault) if fault.is_unknown() => Err(self.missing_blob(repository, digest)),
-            answer => answer,
+            Err(fault) if fault.is_unknown() => {}
+            answer => return answer,
         }
+        if self.tree(repository, digest).is_some() && self.trees.make(digest, &self.staging, repository)? {
+            return self.staging.blob(repository, digest);
+        }
+        Err(self.missing_blob(repository, digest))
     }
 
     fn blob_size(&self, repository: &Repository, digest: &Digest) -> Result<u64, Fault> {
-        match self.size_of(repository, digest)? {
-            Some(size) => Ok(size),
-            None => Err(self.missing_blob(repository, digest)),
-        }
+        let here = self.size_of(repository, digest)?;
+        // It is made when its bytes are asked for.
+        let size = here.or_else(|| self.tree(repository, digest).map(|part| part.size));
+        size.ok_or_else(|| self.missing_blob(repository, digest))
     }
 
     fn tags(&self, repository: &Repository) -> Result<Vec<String>, Fault> {

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use oci::image::media;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -224,6 +225,37 @@ async fn an_engine_that_is_away_or_has_dropped_its_blobs_is_told() {
     let refused = put(&registry, "away", "1", (media::MANIFEST, &other.manifest)).await.expect(503);
     assert!(String::from_utf8_lossy(&refused.body).contains("start the engine"));
     registry.get("/v2/away/manifests/1").await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_that_lies_as_a_tree_alone_is_made_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, endpoint) = engine(root.path()).await;
+    let staging = Folder::open(&root.path().join("registry"), DAY).unwrap();
+    let registry = Registry::start(Arc::new(Engine::new(root.path(), endpoint, staging))).await;
+    let work = store.layers().begin(&[]).unwrap();
+    fs::write(format!("/proc/self/fd/{}/file", work.root().as_raw_fd()), "made here").unwrap();
+    let made = store.layers().finish(work).unwrap().unwrap();
+    let config = oci::image::Image {
+        architecture: image::machine_platform().architecture,
+        os: "linux".to_owned(),
+        rootfs: oci::image::RootFs { kind: "layers".to_owned(), diff_ids: vec![made.diff_id] },
+        ..oci::image::Image::default()
+    };
+    let tars = std::iter::once((made.diff_id, made.tar)).collect();
+    let names = [image::Reference::parse("made:1").unwrap()];
+    store.assemble(&image::Assembled { config: &config, tars: &tars, names: &names, parent: None }).unwrap();
+    let digest = made.diff_id;
+    assert!(!root.path().join("content/blobs/sha256").join(digest.hex()).exists());
+    let path = format!("/v2/made/blobs/{digest}");
+    let head = registry.send(Method::HEAD, &path, &[], b"").await.expect(200);
+    assert_eq!(head.header("content-length"), made.tar.to_string());
+    for _ in 0..2 {
+        assert_eq!(digest_of(&registry.get(&path).await.expect(200).body), digest);
+    }
+    registry.get(&format!("/v2/other/blobs/{digest}")).await.refused(404, "BLOB_UNKNOWN");
+    let uploads = fs::read_dir(root.path().join("registry/uploads")).unwrap().count();
+    assert_eq!(uploads, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ mod client;
 
 use bollard_buildkit_proto::google::rpc;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::{
-    self, PingRequest, ReadFileRequest, ReturnRequest, StatFileRequest, result,
+    self, NewContainerRequest, PingRequest, ReadFileRequest, ReturnRequest, StatFileRequest, result,
 };
 use bollard_buildkit_proto::moby::buildkit::v1::{
     BuildHistoryRequest, CacheOptions, DiskUsageRequest, Exporter, InfoRequest, ListWorkersRequest, PruneRequest,
@@ -212,6 +212,38 @@ fn a_client_that_goes_ends_its_build_and_leaves_nothing() {
     within("the step is ended", || running() == 0);
     within("nothing is left", || stage.dhow(["ps", "-aq"]).ok().is_empty());
     assert_eq!(stage.dhow(["images", "-q", "long"]).ok(), "");
+}
+
+/// CVE-2024-23653: neither a value that nobody knows nor a door that nobody watches is a right.
+#[test]
+fn rights_are_only_for_those_who_were_given_them() {
+    let stage = Stage::new();
+    runtime().block_on(async {
+        let mut client = Client::connect(&stage).await;
+        for network in [0, 1, 2, -1, i32::MIN, i32::MAX] {
+            let container = NewContainerRequest { network, ..NewContainerRequest::default() };
+            let refused = client.gateway.new_container(of("rights", container)).await.expect_err("no programs");
+            assert_eq!(refused.code(), Code::Unimplemented, "{network}");
+        }
+        let _session = session(&stage, "s-rights", folders("FROM busybox\nRUN true\n", &[])).await;
+        for (entitlements, network) in
+            [(vec!["security.insecure=2"], "none"), (vec!["-1"], "none"), (vec![], "host"), (vec!["network.host"], "2")]
+        {
+            let request = SolveRequest {
+                frontend: "dockerfile.v0".to_owned(),
+                frontend_attrs: attributes(&[("force-network-mode", network)]),
+                entitlements: entitlements.iter().map(|name| (*name).to_owned()).collect(),
+                ..asked("rights", Vec::new())
+            };
+            assert!(client.control.solve(request).await.is_err(), "{entitlements:?} {network}");
+        }
+        for (flag, right) in [("--security=insecure", "security.insecure"), ("--network=host", "network.host")] {
+            let text: &'static str = format!("FROM busybox\nRUN {flag} echo has-it\n").leak();
+            let refused = build(&mut client, &stage, right, folders(text, &[])).await.expect_err("not granted");
+            assert!(refused.message().contains(&format!("{right} is not allowed")), "{}", refused.message());
+            assert!(told(&mut client, right).await.logs.is_empty());
+        }
+    });
 }
 
 #[test]

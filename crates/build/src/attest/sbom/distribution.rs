@@ -1,6 +1,6 @@
 //! Packages of the distribution: dpkg's and apk's databases.
 
-use super::Package;
+use super::{MOST_PACKAGES, Package};
 use crate::attest::escaped;
 use crate::context::Folder;
 
@@ -28,7 +28,7 @@ impl Distribution {
     /// `/var/lib/dpkg/status`: paragraphs (deb822(5)).
     pub fn dpkg(&self, text: &str, place: &str) -> Vec<Package> {
         let mut found = Vec::new();
-        for paragraph in text.split("\n\n") {
+        for paragraph in text.split("\n\n").take(MOST_PACKAGES) {
             let field = |name: &str| field(paragraph, name, ": ");
             let (Some(name), Some(version)) = (field("Package"), field("Version")) else { continue };
             // Removed, with its configuration left.
@@ -45,7 +45,7 @@ impl Distribution {
     /// `/lib/apk/db/installed`: lines of one letter each.
     pub fn apk(&self, text: &str, place: &str) -> Vec<Package> {
         let mut found = Vec::new();
-        for paragraph in text.split("\n\n") {
+        for paragraph in text.split("\n\n").take(MOST_PACKAGES) {
             let field = |name: &str| field(paragraph, name, ":");
             let (Some(name), Some(version)) = (field("P"), field("V")) else { continue };
             let id = if self.id.is_empty() { "alpine" } else { &self.id };

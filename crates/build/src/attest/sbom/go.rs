@@ -1,6 +1,6 @@
 //! What Go's linker writes into a program: its modules (debug/buildinfo, the inline form since Go 1.18).
 
-use super::Package;
+use super::{MOST_PACKAGES, Package};
 use crate::attest::escaped;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -23,7 +23,7 @@ pub(super) fn packages(file: &File, size: u64, place: &str) -> Vec<Package> {
     let Some((version, text)) = found else { return packages };
     let version = version.trim_start_matches("go").split(' ').next().unwrap_or_default().to_owned();
     packages.push(module("stdlib", &version, place));
-    for line in text.lines() {
+    for line in text.lines().take(MOST_PACKAGES) {
         let parts: Vec<&str> = line.split('\t').collect();
         match parts[..] {
             ["dep" | "mod", path, version, ..] => packages.push(module(path, version, place)),

@@ -14,6 +14,7 @@ use crate::solved::Solved;
 use crate::{Error, Result};
 use archive::pack::{Look, Step, Walk, is_gone, open_folder};
 use distribution::Distribution;
+use registry::Cancel;
 use rustix::fs::{FileType, Mode, OFlags};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -23,9 +24,9 @@ use std::os::fd::AsFd;
 
 pub(super) const PREDICATE: &str = "https://spdx.dev/Document";
 /// Bytes of one database that are read.
-const MOST_BYTES: u64 = 64 << 20;
+const MOST_BYTES: u64 = 16 << 20;
 /// Packages that are told.
-const MOST_PACKAGES: usize = 100_000;
+pub(super) const MOST_PACKAGES: usize = 100_000;
 
 /// One package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,13 +44,13 @@ pub(super) struct Package {
 }
 
 /// The document about the result `number`.
-pub(super) fn predicate(solved: &Solved, attest: &Attest, number: usize) -> Result<Value> {
+pub(super) fn predicate(solved: &Solved, attest: &Attest, number: usize, cancel: &Cancel) -> Result<Value> {
     if let Some(generator) = attest.attributes.get("generator").filter(|generator| !generator.is_empty()) {
         return Err(Error::Invalid(format!(
             "the scanner {generator:?} cannot be run: leave the generator out, and the one that is built in is used"
         )));
     }
-    let packages = scan(&solved.folder(number)?)?;
+    let packages = scan(&solved.folder(number)?, cancel)?;
     // The same packages have the same document.
     let name = crate::context::of_texts(packages.iter().map(|package| package.url.as_bytes())).hex();
     let created = solved.epoch.and_then(|at| jiff::Timestamp::from_second(at).ok());
@@ -58,12 +59,15 @@ pub(super) fn predicate(solved: &Solved, attest: &Attest, number: usize) -> Resu
 }
 
 /// All packages of a tree, each once, sorted.
-fn scan(folder: &Folder) -> Result<BTreeSet<Package>> {
+fn scan(folder: &Folder, cancel: &Cancel) -> Result<BTreeSet<Package>> {
     let failed = || Error::io("read the files of the result");
     let distribution = Distribution::of(folder);
     let mut found = BTreeSet::new();
     let mut walk = Walk::new(folder.root()).map_err(failed())?;
     while let Some(step) = walk.next_step().map_err(failed())? {
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         let look = match Look::of(step.folder.as_fd(), &step.name) {
             Err(error) if is_gone(&error) => continue,
             look => look.map_err(failed())?,
@@ -151,7 +155,7 @@ mod tests {
             r#"{"lockfileVersion":3,"packages":{"":{"name":"x"},"node_modules/q":{"version":"3.0.0"}}}"#,
         );
         write("srv/broken/node_modules/z/package.json", "{");
-        let found = scan(&Folder::open(folder.path()).unwrap()).unwrap();
+        let found = scan(&Folder::open(folder.path()).unwrap(), &Cancel::default()).unwrap();
         let urls: Vec<&str> = found.iter().map(|package| package.url.as_str()).collect();
         assert_eq!(
             urls,

@@ -78,6 +78,11 @@ impl Far {
         layers.iter().any(|layer| lost.contains(layer))
     }
 
+    /// A step was done, and came to a layer that was lost: it is found again.
+    pub fn is_here(&self, layer: &Digest) {
+        lock(&self.lost).remove(layer);
+    }
+
     /// Where a layer lies.
     pub fn places(&self, diff_id: &Digest) -> &[(Place, Descriptor)] {
         self.layers.get(diff_id).map_or(&[], Vec::as_slice)

@@ -6,10 +6,11 @@ use crate::{Error, Result};
 use base::Digest;
 use base::atomic::{self, Durability};
 use oci::image::{Descriptor, Index, media};
+use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -36,7 +37,7 @@ impl Layout {
 
     fn index(&self) -> Result<Index> {
         let path = self.root.join("index.json");
-        let file = match File::open(&path) {
+        let file = match regular(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Index::default()),
             other => other.map_err(Error::io(format!("open {}", path.display())))?,
         };
@@ -67,14 +68,20 @@ impl Layout {
     }
 }
 
-/// Gives what is new to who has the folder that it is in.
+/// A file to be read. Who has the folder may have put a pipe in its place, which would hold the build up.
+fn regular(path: &Path) -> io::Result<File> {
+    let file = File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
+}
+
+/// Gives what is new to who has the folder that it is in; never what he has put in its place a link to.
 fn give(path: &Path) -> Result<()> {
     let failed = || Error::io(format!("give {} to who has its folder", path.display()));
     let parent = path.parent().map(fs::metadata).transpose().map_err(failed())?;
     let own = fs::symlink_metadata(path).map_err(failed())?;
     match parent {
         Some(parent) if (parent.uid(), parent.gid()) != (own.uid(), own.gid()) => {
-            chown(path, Some(parent.uid()), Some(parent.gid())).map_err(failed())
+            lchown(path, Some(parent.uid()), Some(parent.gid())).map_err(failed())
         }
         _ => Ok(()),
     }
@@ -83,7 +90,7 @@ fn give(path: &Path) -> Result<()> {
 impl Blobs for Layout {
     fn open(&self, blob: &Descriptor) -> Result<Option<Box<dyn Read + Send>>> {
         let path = self.path(&blob.digest);
-        match File::open(&path) {
+        match regular(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             other => Ok(Some(Box::new(other.map_err(Error::io(format!("open {}", path.display())))?))),
         }
@@ -158,5 +165,19 @@ mod tests {
         assert_eq!(layout.index().unwrap().manifests.len(), 1);
         let left = fs::read_dir(folder.path().join("a/b/blobs/sha256")).unwrap().count();
         assert_eq!(left, 1);
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_a_file_holds_nothing_up() {
+        use rustix::fs::{CWD, FileType};
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::at(folder.path());
+        let digest = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".parse().unwrap();
+        let blob = Descriptor { media_type: "x".into(), digest, size: 5, annotations: BTreeMap::new(), platform: None };
+        layout.make().unwrap();
+        for path in [layout.path(&digest), folder.path().join("index.json")] {
+            rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        }
+        assert!(layout.open(&blob).is_err() && layout.find("t").is_err());
     }
 }

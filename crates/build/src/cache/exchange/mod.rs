@@ -143,6 +143,14 @@ impl Export {
         title("exporting cache to", self.kind, &self.attributes)
     }
 
+    /// What cannot be done in the end is said before a build begins.
+    pub fn check(&self) -> Result<()> {
+        match self.kind {
+            foreign @ ExchangeKind::Foreign(_) if !self.may_fail()? => Err(foreign.refused()),
+            _ => self.may_fail().map(drop),
+        }
+    }
+
     /// Whether a build goes on without it.
     pub fn may_fail(&self) -> Result<bool> {
         flag(&self.attributes, "ignore-error", false)

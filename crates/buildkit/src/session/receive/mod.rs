@@ -8,7 +8,7 @@ mod order;
 mod tree;
 
 use super::wire::{self, Packet, Stat};
-use order::{Disorder, Order};
+use order::{Disorder, Level, Order};
 use rustix::fs::FileType;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ use tree::Tree;
 
 /// Names of a context at most.
 const MOST_NAMES: u32 = 4 << 20;
+/// Bytes of all names, and of what links say: they are kept until the transfer is over.
+const MOST_TEXT: usize = 512 << 20;
 /// Contents that a client may send at a time; BuildKit's sends four.
 const MOST_OPEN: usize = 256;
 /// What a symlink may say (PATH_MAX without the zero byte).
@@ -50,15 +52,27 @@ pub enum State {
     Over,
 }
 
+/// What becomes of what is there when a transfer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// It is made what the client has; what the client does not tell goes.
+    Updated,
+    /// Somebody reads it: it stays as it is, and only what is missing comes.
+    Kept,
+}
+
 /// Told of each file that was written, with the digest of its content.
 pub type Written<'a> = dyn FnMut(BorrowedFd<'_>, [u8; 32]) + 'a;
 
 /// Takes packets until the folder is as the client's.
 pub struct Receiver<'a> {
     tree: Tree,
+    before: Before,
     order: Order,
     /// The next place in the list.
     next: u32,
+    /// Bytes of the names so far.
+    text: usize,
     is_listed: bool,
     state: State,
     /// What was asked for.
@@ -68,7 +82,7 @@ pub struct Receiver<'a> {
     links: Vec<(Vec<u8>, Vec<u8>)>,
     folders: Vec<Stat>,
     written: &'a mut Written<'a>,
-    /// Bytes of the files.
+    /// Bytes of the files; of what stays as it is nothing is counted.
     pub bytes: u64,
 }
 
@@ -84,13 +98,15 @@ struct Open {
 
 impl<'a> Receiver<'a> {
     /// Into `root`, which nobody else writes to.
-    pub fn new(root: OwnedFd, written: &'a mut Written<'a>) -> Result<Receiver<'a>> {
+    pub fn new(root: OwnedFd, before: Before, written: &'a mut Written<'a>) -> Result<Receiver<'a>> {
         let mut tree = Tree::new(root);
         let order = Order::new(tree.list(b"")?);
         Ok(Receiver {
             tree,
+            before,
             order,
             next: 0,
+            text: 0,
             is_listed: false,
             state: State::Going,
             wanted: HashMap::new(),
@@ -128,15 +144,20 @@ impl<'a> Receiver<'a> {
     }
 
     /// One name of the list: the place of its content, if that is wanted.
-    fn name(&mut self, stat: Stat) -> Result<Option<u32>> {
+    fn name(&mut self, mut stat: Stat) -> Result<Option<u32>> {
         let id = self.next;
         self.next += 1;
-        if id >= MOST_NAMES {
+        self.text = self.text.saturating_add(stat.path.len() + stat.link.len());
+        if id >= MOST_NAMES || self.text > MOST_TEXT {
             return Err(Error::Protocol("more names than a context may have"));
         }
-        let tree = &mut self.tree;
-        let place = self.order.next(&stat.path, |level| tree.remove_all(&level.path, &level.left))?;
+        stat.attributes = Vec::new();
+        let (tree, before) = (&mut self.tree, self.before);
+        let place = self.order.next(&stat.path, |level| leave(tree, before, &level))?;
         let kind = wire::kind(stat.mode).ok_or_else(|| refused(&stat.path, "it is of an unknown kind"))?;
+        if before == Before::Kept && tree.stays(&place, kind)? {
+            return Ok(None);
+        }
         let same = place.before == Some(kind) || place.before == Some(FileType::Unknown);
         match kind {
             FileType::Directory => {
@@ -183,7 +204,7 @@ impl<'a> Receiver<'a> {
     fn listed(&mut self) -> Result<()> {
         self.is_listed = true;
         for level in self.order.finish() {
-            self.tree.remove_all(&level.path, &level.left)?;
+            leave(&mut self.tree, self.before, &level)?;
         }
         Ok(())
     }
@@ -218,6 +239,14 @@ impl<'a> Receiver<'a> {
             self.tree.complete_folder(stat)?;
         }
         Ok(())
+    }
+}
+
+/// What is in a folder and was not told goes.
+fn leave(tree: &mut Tree, before: Before, level: &Level) -> Result<()> {
+    match before {
+        Before::Updated => tree.remove_all(&level.path, &level.left),
+        Before::Kept => Ok(()),
     }
 }
 

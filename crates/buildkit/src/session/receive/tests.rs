@@ -1,7 +1,7 @@
 //! What a client may send that is not what it should be, and what comes of it.
 
 use super::*;
-use crate::session::send::Sender;
+use crate::session::send::{Sender, Top};
 use crate::session::wire::mode;
 use bytes::Bytes;
 use std::fs;
@@ -22,13 +22,17 @@ fn gather(packets: &mut Vec<Packet>) -> impl FnMut(Packet) -> std::io::Result<()
 
 /// Makes `to` what `from` is; the bytes that went over.
 fn transfer(from: &Path, to: &Path) -> usize {
+    transfer_into(from, to, Before::Updated)
+}
+
+fn transfer_into(from: &Path, to: &Path, before: Before) -> usize {
     let root = open(from);
-    let mut sender = Sender::new(vec![(None, root.as_fd())]);
+    let mut sender = Sender::new(vec![Top { below: None, root: root.as_fd(), times: None }]);
     let mut packets = Vec::new();
     sender.list(&mut gather(&mut packets)).unwrap();
     let mut digests = 0;
     let mut written = |_: BorrowedFd<'_>, _| digests += 1;
-    let mut receiver = Receiver::new(open(to), &mut written).unwrap();
+    let mut receiver = Receiver::new(open(to), before, &mut written).unwrap();
     let (mut sent, mut state) = (0, State::Going);
     let mut answers = Vec::new();
     while state != State::Over {
@@ -109,16 +113,51 @@ fn a_tree_arrives_as_it_is_and_only_changes_come_again() {
 }
 
 #[test]
+fn what_somebody_reads_stays_as_it_is_and_what_is_missing_comes() {
+    let (from, to) = (tree(), tempfile::tempdir().unwrap());
+    fs::write(to.path().join("a-b"), "read by now").unwrap();
+    fs::write(to.path().join("gone"), "read by now, too").unwrap();
+    fs::write(to.path().join("nothing"), "broken off").unwrap();
+    fs::set_permissions(to.path().join("nothing"), fs::Permissions::from_mode(0o1000)).unwrap();
+    transfer_into(from.path(), to.path(), Before::Kept);
+    assert_eq!(fs::read_to_string(to.path().join("a-b")).unwrap(), "read by now");
+    assert_eq!(fs::read_to_string(to.path().join("gone")).unwrap(), "read by now, too");
+    assert_eq!(fs::read_to_string(to.path().join("nothing")).unwrap(), "");
+    fs::remove_file(to.path().join("a-b")).unwrap();
+    fs::remove_file(to.path().join("gone")).unwrap();
+    transfer_into(from.path(), to.path(), Before::Kept);
+    assert_eq!(listing(from.path()), listing(to.path()));
+    assert_eq!(transfer_into(from.path(), to.path(), Before::Kept), 0);
+    // A file cannot become a folder under its reader's hands.
+    let mut written = |_: BorrowedFd<'_>, _| {};
+    let mut receiver = Receiver::new(open(to.path()), Before::Kept, &mut written).unwrap();
+    let folder = Packet::stat(Some(of_kind("a-b", FileType::Directory, "")));
+    assert!(receiver.take(folder, &mut Vec::new()).is_err());
+    assert!(to.path().join("a-b").is_file());
+}
+
+#[test]
+fn all_that_is_sent_may_be_of_one_time() {
+    let from = tree();
+    let root = open(from.path());
+    let mut packets = Vec::new();
+    let top = Top { below: Some("linux_amd64".to_owned()), root: root.as_fd(), times: Some(7) };
+    Sender::new(vec![top]).list(&mut gather(&mut packets)).unwrap();
+    let times: Vec<i64> = packets.iter().filter_map(|packet| Some(packet.stat.as_ref()?.modified)).collect();
+    assert_eq!(times, vec![7_000_000_000; 10]);
+}
+
+#[test]
 fn a_file_of_a_transfer_that_broke_comes_again() {
     let (from, to) = (tree(), tempfile::tempdir().unwrap());
     let size = 24;
     let root = open(from.path());
-    let mut sender = Sender::new(vec![(None, root.as_fd())]);
+    let mut sender = Sender::new(vec![Top { below: None, root: root.as_fd(), times: None }]);
     let mut packets = Vec::new();
     sender.list(&mut gather(&mut packets)).unwrap();
     let id = packets.iter().position(|packet| packet.stat.as_ref().is_some_and(|stat| stat.path == b"a-b")).unwrap();
     let mut written = |_: BorrowedFd<'_>, _| {};
-    let mut receiver = Receiver::new(open(to.path()), &mut written).unwrap();
+    let mut receiver = Receiver::new(open(to.path()), Before::Updated, &mut written).unwrap();
     let mut answers = Vec::new();
     for packet in packets {
         receiver.take(packet, &mut answers).unwrap();
@@ -146,7 +185,7 @@ fn told(stats: &[Stat]) -> Vec<Packet> {
 /// What a hostile client gets for its packets.
 fn feed(to: &Path, packets: Vec<Packet>) -> Result<State> {
     let mut written = |_: BorrowedFd<'_>, _| {};
-    let mut receiver = Receiver::new(open(to), &mut written)?;
+    let mut receiver = Receiver::new(open(to), Before::Updated, &mut written)?;
     let (mut answers, mut state) = (Vec::new(), State::Going);
     for packet in packets {
         state = receiver.take(packet, &mut answers)?;

@@ -83,6 +83,17 @@ impl Tree {
         Ok(self.stat(place)?.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
     }
 
+    /// Whether what is at a place may not be touched, as somebody may read it. Into a folder more may be put, and what is not
+    /// complete nobody has asked for.
+    pub fn stays(&mut self, place: &Place<'_>, kind: FileType) -> Result<bool> {
+        let Some(found) = self.stat(place)? else { return Ok(false) };
+        let is_folder = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
+        if is_folder != (kind == FileType::Directory) {
+            return Err(refused(&path_of(place), "it changed while a build read it"));
+        }
+        Ok(!is_folder && found.st_mode & 0o7777 != INCOMPLETE)
+    }
+
     fn stat(&mut self, place: &Place<'_>) -> Result<Option<rustix::fs::Stat>> {
         let (folder, name) = self.at(place)?;
         match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -131,9 +142,7 @@ impl Tree {
         if found.st_nlink > 1 {
             return Ok(false);
         }
-        let path =
-            if place.folder.is_empty() { place.name.to_vec() } else { [place.folder, b"/", place.name].concat() };
-        let file = self.open(&path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty());
+        let file = self.open(&path_of(place), OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty());
         let changed = file.and_then(|file| rustix::fs::fchmod(file, Mode::from_raw_mode(mode)));
         changed.map(|()| true).map_err(errno("change the mode of", place.name))
     }
@@ -208,6 +217,10 @@ fn remove(folder: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
     let own = rustix::fs::openat2(folder, name, FOLDER, Mode::empty(), inside)?;
     base::tree::empty(own.as_fd())?;
     rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)
+}
+
+fn path_of(place: &Place<'_>) -> Vec<u8> {
+    if place.folder.is_empty() { place.name.to_vec() } else { [place.folder, b"/", place.name].concat() }
 }
 
 fn split(path: &[u8]) -> (&[u8], &OsStr) {

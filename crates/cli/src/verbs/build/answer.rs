@@ -59,14 +59,18 @@ impl Following<'_> {
         let headers = [(credentials::REGISTRIES, header.as_str())];
         let mut begun = std::pin::pin!(self.session.client().call_with(Method::POST, self.path, payload, &headers));
         let mut tick = tokio::time::interval(TICK);
+        let mut interrupts = signals::catch(&signals::ENDING);
         let answer = loop {
             tokio::select! {
                 answer = &mut begun => break answer,
                 _ = tick.tick() => view.sending(sent.load(Ordering::Relaxed))?,
+                Some((_, number)) = interrupts.recv() => {
+                    view.clear()?;
+                    return Err(ended(number));
+                }
             }
         };
         let answer = answer.inspect_err(|_| drop(view.clear()))?;
-        let mut interrupts = signals::catch(&signals::ENDING);
         let ended = self.follow(answer, &mut view, (receivers, &mut interrupts)).await;
         if ended.is_err() {
             view.clear()?;

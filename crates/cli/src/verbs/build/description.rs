@@ -1,6 +1,7 @@
 //! What is built, in the words that the engine reads, and the files that it cannot read itself.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 
 use api::types::{BuildOption, DebugShell, LocalBuild};
 
@@ -42,7 +43,10 @@ impl Build {
         match origin.context {
             Context::None => {}
             Context::Address(address) => local.context = Some(address),
-            Context::Folder(path) if reach == Reach::Here => local.context = Some(path.display().to_string()),
+            Context::Folder(path) if reach == Reach::Here => {
+                local.seen = std::fs::metadata(&path).ok().map(|there| (there.dev(), there.ino()));
+                local.context = Some(path.display().to_string());
+            }
             Context::Folder(path) => {
                 local.sent.push(MAIN.to_owned());
                 sent.push(Sent::folder(path, origin.ignore.as_deref())?);
@@ -127,7 +131,7 @@ impl Build {
 
 /// A folder of a cache is the engine's to read and to write.
 fn caches(typed: &[String], reach: Reach) -> Result<Vec<BuildOption>, Failure> {
-    let mut caches = typed.iter().map(|text| options::cache(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut caches = typed.iter().map(|text| options::cache(text)).collect::<Result<Vec<_>, _>>()?.concat();
     for cache in caches.iter_mut().filter(|cache| cache.kind == "local") {
         if reach != Reach::Here {
             return Err(Failure::said(

@@ -51,18 +51,21 @@ pub fn output(text: &str) -> Result<BuildOption, Failure> {
 }
 
 /// What `--cache-from` and `--cache-to` say: the name of an image, or `type=...,key=value`.
-pub fn cache(text: &str) -> Result<BuildOption, Failure> {
+pub fn cache(text: &str) -> Result<Vec<BuildOption>, Failure> {
     let fields = fields(text)?;
     if fields.iter().all(|field| !field.contains('=')) {
         // Several names, as the classic builder takes them, are several options.
-        let attributes = Parts::from([("ref".to_owned(), text.to_owned())]);
-        return Ok(BuildOption { kind: "registry".to_owned(), attributes });
+        let of = |name: String| BuildOption {
+            kind: "registry".to_owned(),
+            attributes: Parts::from([("ref".to_owned(), name)]),
+        };
+        return Ok(fields.into_iter().map(of).collect());
     }
     let (kind, attributes) = typed(&fields)?;
     if kind.is_empty() {
         return Err(Failure::said(format!("type required for {text:?}")));
     }
-    Ok(BuildOption { kind, attributes })
+    Ok(vec![BuildOption { kind, attributes }])
 }
 
 /// What `--attest` says; `None`: that it is not wanted.
@@ -195,8 +198,10 @@ mod tests {
 
     #[test]
     fn a_cache_is_an_image_or_has_a_type() {
-        assert_eq!(text(&cache("user/app:cache").expect("an image")), "registry ref=user/app:cache");
-        assert_eq!(text(&cache("type=local,src=d").expect("a folder")), "local src=d");
+        let texts = |typed| cache(typed).expect(typed).iter().map(text).collect::<Vec<_>>();
+        assert_eq!(texts("user/app:cache"), ["registry ref=user/app:cache"]);
+        assert_eq!(texts("a,b:1"), ["registry ref=a", "registry ref=b:1"]);
+        assert_eq!(texts("type=local,src=d"), ["local src=d"]);
         assert!(cache("src=d").is_err());
     }
 

@@ -2,7 +2,7 @@
 
 use crate::query::Query;
 use crate::status::Refusal;
-use build::context::{self, Folder, MAIN, Unpacked};
+use build::context::{self, Checkout, Folder, MAIN, Unpacked};
 use build::{Builder, Sources};
 use registry::Cancel;
 use std::io::Read;
@@ -34,7 +34,7 @@ pub fn take(
     let remote = query.get("remote");
     let folder = if remote.is_empty() {
         context::unpack(body, &builder.contexts())?.into_folder()?
-    } else if let Some(repository) = builder.repository(remote, cancel)? {
+    } else if let Some(repository) = builder.repository(remote, &Checkout::default(), cancel)? {
         repository
     } else if remote.starts_with("http://") || remote.starts_with("https://") {
         fetched(builder, remote, cancel)?
@@ -74,9 +74,9 @@ pub fn fetched(builder: &Builder, address: &str, cancel: &Cancel) -> Result<Fold
         }
     }
     first.truncate(got);
-    let is_text = std::str::from_utf8(&first).is_ok() && !first.contains(&0);
+    let is_archive = context::is_archive(&first);
     let whole = std::io::Cursor::new(first).chain(body);
-    if !is_text {
+    if is_archive {
         return Ok(context::unpack(whole, &builder.contexts())?.into_folder()?);
     }
     let mut text = Vec::new();

@@ -8,6 +8,7 @@ use crate::status::{Answer, Refusal};
 use crate::version;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use build::request::Entitlements;
 use buildkit::{Error, House, Identity, Service};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -89,6 +90,10 @@ impl House for Behind {
     fn steps(&self) -> buildkit::Result<container::Config> {
         let steps = asked::steps(&self.app()?, version::MAX, &Query::default());
         steps.map_err(|refusal| Error::Invalid(refusal.message))
+    }
+
+    fn rights(&self) -> buildkit::Result<Entitlements> {
+        Ok(self.app()?.options().rights)
     }
 
     fn identity(&self) -> buildkit::Result<Identity> {

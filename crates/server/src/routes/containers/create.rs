@@ -54,6 +54,7 @@ fn create(
     settle_oom(&mut asked, engine.abilities().oom_kill_disable);
     meant.config.asked = present::kept(asked).into();
     meant.config.platform = platform.clone();
+    meant.config.publish_all_at = defaults.publish_at();
     let created = engine.create(query.text("name"), meant.config)?;
     // Who asks for a platform knows which one it is.
     let told = created.warnings.into_iter().filter(|warning| platform.is_none() || !platform::is_told_by(warning));

@@ -7,6 +7,8 @@ use api::types::{BuildEvent, BuildStep};
 
 /// Lines that a step said which are kept: all that is told of one that failed.
 const KEPT: usize = 200;
+/// Bytes of a line that does not end; after these it is told as one.
+const LONGEST: usize = 64 << 10;
 
 /// How far a step has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +112,10 @@ impl Step {
         self.open.push_str(text);
         while let Some(end) = self.open.find('\n') {
             let line: String = self.open.drain(..=end).collect();
+            self.line(&line);
+        }
+        if self.open.len() > LONGEST {
+            let line = std::mem::take(&mut self.open);
             self.line(&line);
         }
     }
@@ -234,5 +240,15 @@ pub mod tests {
         steps.take(&BuildEvent::Output { step: 0, error: false, text });
         steps.take(&BuildEvent::Failed { step: 0, why: "no".to_owned(), cancelled: false });
         assert!(steps.confession().contains("(5 lines before)\n"));
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_told_in_parts() {
+        let mut steps = planned(&["RUN y"]);
+        steps.take(&BuildEvent::Started(0));
+        for _ in 0..3 {
+            steps.take(&BuildEvent::Output { step: 0, error: false, text: "x".repeat(LONGEST + 1) });
+        }
+        assert_eq!((steps.all[&0].said.len(), steps.all[&0].open.len()), (3, 0));
     }
 }

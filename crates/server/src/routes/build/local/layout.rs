@@ -3,7 +3,7 @@
 use crate::status::Refusal;
 use archive::{Packing, Whiteouts};
 use build::Builder;
-use build::context::Unpacked;
+use build::context::{Folder, Unpacked};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io;
@@ -20,7 +20,8 @@ pub fn loaded(builder: &Builder, text: &str) -> Result<String, Refusal> {
         _ => (Path::new(named), None),
     };
     let broken = |error: io::Error| Refusal::invalid(format!("cannot read the layout {}: {error}", path.display()));
-    let index = std::fs::read(path.join("index.json")).map_err(broken)?;
+    let index = Folder::open(path)?.read("index.json")?;
+    let index = index.ok_or_else(|| broken(io::ErrorKind::NotFound.into()))?;
     let index: Value = serde_json::from_slice(&index).map_err(|error| broken(error.into()))?;
     let entry = chosen(&index, tag, digest).ok_or_else(|| {
         let wanted = digest.or(tag).map(|wanted| format!(" {wanted}")).unwrap_or_default();

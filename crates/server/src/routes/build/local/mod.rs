@@ -17,6 +17,7 @@ use crate::version::ApiVersion;
 use api::types::{BuildEvent, LocalBuild, WITH_FILES};
 use axum::body::Body;
 use axum::extract::State;
+use build::cache::Export;
 use build::progress::{Event, Watch};
 use build::{Builder, Exported, Inquiry, Request};
 use http::HeaderMap;
@@ -43,6 +44,11 @@ pub async fn post(State(app): State<App>, version: ApiVersion, query: Query, hea
         let asked = asked::request(&own, version, &query)?;
         let builder = own.builder()?;
         let mut request = request::request(asked, &local)?;
+        if let Some(right) = request.entitlements.beyond(&own.options().rights) {
+            return Err(Refusal::invalid(format!(
+                "{right} is not allowed by the engine's configuration (builder.entitlements)"
+            )));
+        }
         let sources = Local::of(&builder, &local, (&mut sent, &cancel))?;
         // The rest of what was sent is nobody's; read to its end, so that the client gets to the answer.
         drop(sent);
@@ -92,7 +98,8 @@ impl Door<'_> {
 
     fn build(&self, request: &Request, sources: &Local, text: &str) -> build::Result<BuildEvent> {
         let watch = Telling { teller: self.teller, local: self.local, text };
-        let outputs = request::outputs(self.local)?;
+        let (outputs, exports) = (request::outputs(self.local)?, request::cache_exports(self.local)?);
+        exports.iter().try_for_each(Export::check)?;
         let solved = self.builder.solve(request, (sources, self.keys), &watch, self.cancel)?;
         let mut last = Exported::default();
         let mut response = BTreeMap::new();
@@ -104,7 +111,7 @@ impl Door<'_> {
             last.image = done.image.or(last.image);
             last.names.extend(done.names);
         }
-        for export in request::cache_exports(self.local)? {
+        for export in exports {
             let may_fail = export.may_fail()?;
             match self.builder.export_cache(&solved, &export, (sources, self.keys), &watch, self.cancel) {
                 Ok(more) => response.extend(more),

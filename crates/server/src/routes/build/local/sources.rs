@@ -8,7 +8,7 @@ use api::types::{BuildEvent, DebugShell, LocalBuild};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use build::cache::{Blobs, Layout};
-use build::context::{self, Agent, Folder, MAIN, Named, Stopped};
+use build::context::{self, Agent, Checkout, Folder, MAIN, Named, Stopped};
 use build::{Builder, Sources};
 use dockerfile::ignore::Ignore;
 use engine::{Engine, Step};
@@ -70,6 +70,7 @@ impl Local {
         }
         if let Some(text) = &asked.context {
             let folder = folder(builder, &place(text)?, cancel)?;
+            same(&folder, text, asked.seen)?;
             local.put(MAIN, folder, asked)?;
         }
         for (name, value) in &asked.contexts {
@@ -163,10 +164,22 @@ fn place(text: &str) -> Result<Place<'_>, Refusal> {
     }
 }
 
+/// Whether a folder is the one that the client sees: one in a container with the engine's socket has others by the same names.
+fn same(folder: &Folder, path: &str, seen: Option<(u64, u64)>) -> Result<(), Refusal> {
+    let Some(seen) = seen else { return Ok(()) };
+    let found = rustix::fs::fstat(folder.root());
+    if found.is_ok_and(|found| (found.st_dev, found.st_ino) == seen) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(format!(
+        "the folder {path} is another one where the engine is (is this client in a container?): send its files with 'tar -cC {path} . | dhow build -'"
+    )))
+}
+
 fn folder(builder: &Builder, place: &Place<'_>, cancel: &Cancel) -> Result<Folder, Refusal> {
     match place {
         Place::Path(path) => Ok(Folder::open(path)?),
-        Place::Address(address) => match builder.repository(address, cancel)? {
+        Place::Address(address) => match builder.repository(address, &Checkout::default(), cancel)? {
             Some(folder) => Ok(folder),
             None if address.starts_with("http://") || address.starts_with("https://") => {
                 fetched(builder, address, cancel)
@@ -301,6 +314,16 @@ impl Drop for Words {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_of_the_same_name_elsewhere_is_not_taken_for_the_clients() {
+        use std::os::unix::fs::MetadataExt;
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = Folder::open(home.path()).expect("open");
+        let there = std::fs::metadata(home.path()).expect("there");
+        let same = |seen| same(&folder, "/x", seen).is_ok();
+        assert!(same(None) && same(Some((there.dev(), there.ino()))) && !same(Some((there.dev(), there.ino() + 1))));
+    }
 
     #[test]
     fn what_is_sent_comes_in_pieces_and_ends_with_an_empty_one() {
