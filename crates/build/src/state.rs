@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub has_cmd: bool,
     /// All that led here: what tells a step that changes no file from others.
     pub way: Digest,
+    /// How often each `RUN` stood here with nothing changed before it: the same program twice is two runs, though both have one key.
+    pub runs: BTreeMap<Digest, u64>,
     /// Every step so far came from the cache.
     pub all_cached: bool,
 }
@@ -68,6 +70,16 @@ impl State {
             Instruction::Onbuild(trigger) => format!("ONBUILD {trigger}"),
             other => other.name().to_owned(),
         })
+    }
+
+    /// The key of a `RUN`, another one for each time that it stands in this stage.
+    pub fn of_this_time(&mut self, key: Digest) -> Digest {
+        let times = self.runs.entry(key).or_default();
+        *times += 1;
+        match *times {
+            1 => key,
+            times => of_texts([&b"again"[..], key.as_bytes(), &times.to_le_bytes()]),
+        }
     }
 
     /// The way on by a step.

@@ -326,3 +326,13 @@ fn a_wrong_dockerfile_is_refused_with_its_line() {
     let none = docker_build(&stage, &["-f", &shown(&context.join("none")), &shown(&context)]);
     assert_ne!(none.code, 0);
 }
+
+#[test]
+fn the_same_program_twice_in_a_row_runs_twice() {
+    let stage = Stage::new();
+    let line = "RUN --mount=type=cache,target=/c echo x >> /c/runs\n";
+    let text = format!("FROM busybox\n{line}{line}RUN --mount=type=cache,target=/c cp /c/runs /runs\n");
+    let context = folder(&stage, "c", &[("Dockerfile", &text)]);
+    stage.dhow(["build", "-q", "--no-cache", "-t", "twice", &shown(&context)]).ok();
+    assert_eq!(stage.dhow(["run", "--rm", "twice", "cat", "/runs"]).ok(), "x\nx\n");
+}

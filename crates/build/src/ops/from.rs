@@ -114,6 +114,7 @@ fn state(image: Image, scope: Scope, base: Option<Digest>) -> State {
         base,
         has_cmd: false,
         way: of_texts([&b"base"[..], &id]),
+        runs: std::collections::BTreeMap::new(),
         all_cached: true,
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn run(
     let shown = resolved.mounts.iter().map(|mount| show(build, at, mount, &working_dir));
     let shown: Vec<Shown<'_>> = shown.collect::<Result<_>>()?;
     let meaning = meaning(build, state, run, (&invocation, &shown));
-    let key = of_texts([&b"run"[..], state.stack().as_bytes(), meaning.as_bytes()]);
+    let key = state.of_this_time(of_texts([&b"run"[..], state.stack().as_bytes(), meaning.as_bytes()]));
     note(build, run, &shown);
     let parts = || parts(build, state, (&at, run), (&invocation, &shown));
     let keyed = Keyed::of(key, at, &created_by).of_parts(&parts);
